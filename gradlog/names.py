@@ -1,0 +1,61 @@
+"""Names: of variables, of statistics, of tags. One place, so that writer and reader cannot disagree."""
+
+from collections import Counter
+
+FORMAT_VERSION = 1
+PLUGIN_NAME = "gradlog"
+STATISTICS_TAG = "gradlog/statistics"
+
+# The columns of `gradlog/statistics` that are also written as scalars of their own, and their tags' prefixes.
+SCALAR_TAGS = {
+    "gradient_mean_abs": "gradient_mean_abs",
+    "gradient_norm": "gradient_norm",
+    "gradient_nonfinite": "nonfinite",
+}
+GRADIENT_HISTOGRAM = "gradient"
+WEIGHT_HISTOGRAM = "weight"
+GLOBAL = "global"
+
+
+def tag(prefix, variable):
+    """Returns the tag of one summary: `tag("gradient", "layer1/kernel")` is `"gradient/layer1/kernel"`."""
+    return f"{prefix}/{variable}"
+
+
+def variable_names(paths, model_name):
+    """Turns the paths of a model's variables into the names that tags use.
+
+    A name is Keras' path without the model's own name, which `Sequential` and subclassed models put in front
+    and functional models do not: so the same architecture has the same tags, however it was built. Of several
+    variables with one path, as two layers of one name have in a subclassed model, the second gets `_2` at its
+    layer's name, and so on.
+
+    Args:
+        paths: Strings, the `path` of each variable, in the model's order.
+        model_name: String, the model's name.
+
+    Returns:
+        A list of unique strings in the same order.
+
+    Example:
+
+    >>> variable_names(["net/layer1/kernel", "net/layer1/bias"], "net")
+    ['layer1/kernel', 'layer1/bias']
+    >>> variable_names(["dense/kernel", "dense/kernel"], "net")
+    ['dense/kernel', 'dense_2/kernel']
+    """
+    prefix = f"{model_name}/"
+    if all(path.startswith(prefix) for path in paths):
+        paths = [path[len(prefix) :] for path in paths]
+    taken, seen, names = set(paths), Counter(), []
+    for path in paths:
+        seen[path] += 1
+        names.append(path if seen[path] == 1 else _numbered(path, seen[path], taken))
+        taken.add(names[-1])
+    return names
+
+
+def _numbered(path, number, taken):
+    layer, slash, variable = path.rpartition("/")
+    name = f"{layer}_{number}{slash}{variable}" if layer else f"{path}_{number}"
+    return name if name not in taken else _numbered(path, number + 1, taken)

@@ -1,0 +1,139 @@
+"""Statistics: numbers that summarize one tensor, computed in the graph, over its finite elements.
+
+Each is a pure function of `Elements`, and `STATISTICS` is their ordered table; `table` computes all of them for
+many tensors. NaN and infinities never poison a statistic: they are left out, and counted by `nonfinite`. Where
+nothing finite is left to average, an average is NaN.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+# Between these norms the squares of float32 neither overflow nor lose what matters to underflow.
+_SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
+
+
+class Elements(NamedTuple):
+    """The elements of one tensor, ready to be summed.
+
+    Attributes:
+        values: Float tensor [n]; 0 stands where an element is not finite.
+        finite: Boolean tensor [n], or `None` where all elements are finite.
+        count: Float scalar, the number of finite elements.
+    """
+
+    values: tf.Tensor
+    finite: tf.Tensor | None
+    count: tf.Tensor
+
+    def mean(self, values):
+        """Returns the mean of `values` [n] over the finite elements; NaN where there are none."""
+        if self.finite is not None:
+            values = tf.where(self.finite, values, 0)
+        return tf.reduce_sum(values) / self.count
+
+
+def elements(tensor):
+    """Returns the `Elements` of any float tensor: in float64, and without what is not finite."""
+    values = tf.cast(tf.reshape(tensor, [-1]), tf.float64)
+    finite = tf.math.is_finite(values)
+    count = tf.reduce_sum(tf.cast(finite, tf.float64))
+    return Elements(tf.where(finite, values, 0), finite, count)
+
+
+def _finite_elements(tensor):
+    """Returns the `Elements` of a tensor that is known to be finite and of ordinary size: in float32."""
+    values = tf.cast(tf.reshape(tensor, [-1]), tf.float32)
+    return Elements(values, None, tf.cast(tf.size(values), tf.float32))
+
+
+def mean_abs(x):
+    """Mean of the absolute values, in the tensor's unit, at least 0."""
+    return x.mean(tf.abs(x.values))
+
+
+def norm(x):
+    """L2 norm, the square root of the sum of squares, in the tensor's unit, at least 0."""
+    return tf.sqrt(tf.reduce_sum(tf.square(x.values)))
+
+
+def max_abs(x):
+    """Largest absolute value, in the tensor's unit, at least 0."""
+    return tf.maximum(tf.reduce_max(tf.abs(x.values)), 0)  # an empty tensor's maximum is -inf
+
+
+def mean(x):
+    """Mean, in the tensor's unit."""
+    return x.mean(x.values)
+
+
+def standard_deviation(x):
+    """Standard deviation (the population's, divided by n), in the tensor's unit, at least 0."""
+    return tf.sqrt(x.mean(tf.square(x.values - mean(x))))
+
+
+def zero_fraction(x):
+    """Fraction of the elements that are zero, in [0, 1].
+
+    TensorFlow's kernels take what is smaller than the smallest normal float32 (1.2e-38) for zero, so does this.
+    """
+    return x.mean(tf.cast(tf.abs(x.values) < 2.0**-126, x.values.dtype))
+
+
+def nonfinite(x):
+    """Number of elements that are NaN or infinite."""
+    return tf.cast(tf.size(x.values), x.count.dtype) - x.count
+
+
+STATISTICS = {
+    "gradient_mean_abs": mean_abs,
+    "gradient_norm": norm,
+    "gradient_max_abs": max_abs,
+    "gradient_mean": mean,
+    "gradient_std": standard_deviation,
+    "gradient_zero_fraction": zero_fraction,
+    "gradient_nonfinite": nonfinite,
+}
+
+
+def table(tensors, statistics=STATISTICS):
+    """Computes every statistic of every tensor.
+
+    Sums are taken in float32, which is cheap; only where a tensor has something that is not finite, or is so
+    small or large that its squares would leave float32's range, all are taken again in float64.
+
+    Args:
+        tensors: List of V float tensors of any shapes and dtypes.
+        statistics: Dictionary of S functions of `Elements`. Defaults to `STATISTICS`.
+
+    Returns:
+        Float32 tensor [V, S], columns in the dictionary's order.
+
+    Example:
+
+    >>> columns = {"mean_abs": mean_abs, "nonfinite": nonfinite}
+    >>> table([tf.constant([1.0, -3.0, float("nan")])], columns).numpy().tolist()
+    [[2.0, 1.0]]
+    """
+    quick = [_finite_elements(tensor) for tensor in tensors]
+    ordinary = tf.reduce_all([_is_ordinary(x) for x in quick])
+    return tf.cond(
+        ordinary,
+        lambda: _table(quick, statistics),
+        lambda: _table([elements(tensor) for tensor in tensors], statistics),
+    )
+
+
+def _table(tensors, statistics):
+    values = [function(x) for x in tensors for function in statistics.values()]
+    values = tf.stack([tf.cast(value, tf.float32) for value in values])
+    return tf.reshape(values, [len(tensors), len(statistics)])
+
+
+def _is_ordinary(x):
+    """Whether float32 is enough; false where anything is not finite, since then the norm is not."""
+    size = norm(x)
+    return tf.logical_or(
+        tf.logical_and(size > _SMALLEST_NORM, size < _LARGEST_NORM),
+        tf.logical_and(tf.equal(size, 0), tf.equal(max_abs(x), 0)),
+    )

@@ -1,0 +1,52 @@
+"""Slow, plain NumPy versions in float64 of what gradlog computes: the second road to every number."""
+
+import numpy as np
+
+
+def finite(values):
+    values = np.asarray(values, np.float64).ravel()
+    return values[np.isfinite(values)]
+
+
+def _average(values):
+    return float(np.mean(values)) if values.size else float("nan")
+
+
+def statistics(values):
+    """Every statistic of one array, by name, written without looking at gradlog's own."""
+    kept = finite(values)
+    subnormal = np.finfo(np.float32).tiny
+    return {
+        "gradient_mean_abs": _average(np.abs(kept)),
+        "gradient_norm": float(np.sqrt(np.sum(kept * kept))),
+        "gradient_max_abs": float(np.max(np.abs(kept), initial=0)),
+        "gradient_mean": _average(kept),
+        "gradient_std": float(np.std(kept)) if kept.size else float("nan"),
+        "gradient_zero_fraction": _average((np.abs(kept) < subnormal).astype(float)),
+        "gradient_nonfinite": float(np.size(values) - kept.size),
+    }
+
+
+def histogram_rows(values):
+    """(left, right, count) of every bucket that is not empty, found number by number with `math.frexp`."""
+    counts = {}
+    for value in finite(values):
+        row = bucket(float(value))
+        counts[row] = counts.get(row, 0) + 1
+    return [[left, right, count] for (left, right), count in sorted(counts.items())]
+
+
+def bucket(value):
+    """The edges of the bucket that one number falls into: four to a factor of two."""
+    magnitude = abs(value)
+    if magnitude < 2.0**-126:
+        width = 2.0**-128
+        left = magnitude // width * width
+    else:
+        _, exponent = np.frexp(min(magnitude, float(np.finfo(np.float32).max)))
+        width = 2.0 ** (int(exponent) - 3)
+        left = min(magnitude, float(np.finfo(np.float32).max)) // width * width
+    left, right = left, left + width
+    if left == 0:
+        return -right, right
+    return (left, right) if value > 0 else (-right, -left)

@@ -1,0 +1,122 @@
+"""Statistics and histograms against slow NumPy, for every dtype and every kind of number."""
+
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+
+from gradlog import buckets
+from gradlog.histograms import histogram
+from gradlog.statistics import STATISTICS, table
+
+RNG = np.random.default_rng(0)
+SMALLEST = np.finfo(np.float32).tiny
+CASES = {
+    "normal": RNG.normal(size=(50, 20)),
+    "shifted": RNG.normal(size=1000) * 1e-3 + 1,
+    "gradient": RNG.normal(size=1000) * np.exp(RNG.normal(size=1000) * 4 - 12),
+    "scalar": np.array(-0.75),
+    "empty": np.zeros((0, 3)),
+    "zeros": np.zeros(7),
+    "signed_zeros": np.array([0.0, -0.0, 1.0]),
+    "constant": np.full(1000, 0.1),
+    "edges": np.array([1.0, 1.25, 1.5, 1.75, 2.0, -1.0, -1.25, -1.75, -2.0]),
+    "half_zero": np.where(RNG.random(1000) < 0.3, 0, RNG.normal(size=1000)),
+    "nan": np.array([1.0, np.nan, -3.0, np.nan]),
+    "infinities": np.array([np.inf, 2.0, -np.inf, -1.0, 0.0]),
+    "nothing_finite": np.array([np.nan, np.inf]),
+    "vanished": RNG.normal(size=100) * 1e-25,
+    "exploded": RNG.normal(size=100) * 1e30,
+    "mixed_sizes": np.array([1e-30, 1e30, -1e-3]),
+    "largest": np.array([np.finfo(np.float32).max, -np.finfo(np.float32).max]),
+}
+DENORMALS = np.array([1e-40, -1e-40, 3e-39, 6e-39, -9e-39, 1.17e-38, 1.2e-38, 0.0])
+DTYPES = ["float16", "bfloat16", "float32", "float64"]
+
+
+def tensor_of(values, dtype):
+    with np.errstate(over="ignore"):
+        return tf.constant(np.asarray(values).astype(tf.as_dtype(dtype).as_numpy_dtype))
+
+
+def exactly(tensor):
+    """The tensor's elements as float64, which holds each of the four types exactly."""
+    return tensor.numpy().astype(np.float64)
+
+
+def run(function, tensor, mode):
+    if mode == "eager":
+        return function(tensor)
+    return tf.function(function, jit_compile=mode == "xla")(tensor)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_statistics_equal_numpy(case, dtype, mode):
+    tensor = tensor_of(CASES[case], dtype)
+    expected = reference.statistics(exactly(tensor))
+
+    actual = run(lambda t: table([t]), tensor, mode).numpy()[0]
+
+    assert list(STATISTICS) == list(expected)
+    scale = np.nan_to_num(expected["gradient_max_abs"])
+    for name, value in zip(STATISTICS, actual, strict=True):
+        with np.errstate(over="ignore"):
+            wanted = np.float32(expected[name])
+        # a mean or a deviation that cancels is right to within the rounding of what it is taken of
+        atol = scale * 3e-7 if name in ("gradient_mean", "gradient_std") else 0
+        np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=atol, err_msg=name)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [*CASES, "denormals", "beyond_float32"])
+def test_histogram_equals_numpy_exactly(case, dtype, mode):
+    extra = {"denormals": DENORMALS, "beyond_float32": np.array([1e300, -1e39, 1e-300, -1e-45])}
+    tensor = tensor_of({**CASES, **extra}[case], dtype)
+
+    counts = run(histogram, tensor, mode).numpy()
+
+    assert counts.dtype.kind == "i"
+    assert counts.sum() == tensor.shape.num_elements()
+    assert buckets.rows(counts).tolist() == reference.histogram_rows(exactly(tensor))
+
+
+def test_one_wild_tensor_leaves_the_others_right():
+    """One tensor that is not finite sends all through float64; their numbers stay what they were."""
+    tame = tf.constant([3.0, -4.0])
+    wild = tf.constant([np.nan, 1e30, np.inf])
+
+    both = table([tame, wild]).numpy()
+
+    np.testing.assert_allclose(both[0], table([tame]).numpy()[0], rtol=1e-6)
+    names = list(STATISTICS)
+    assert both[1, names.index("gradient_nonfinite")] == 2
+    assert both[1, names.index("gradient_norm")] == np.float32(1e30)
+
+
+def test_more_elements_than_a_float32_can_count():
+    """2**24 + 2 elements: a count or a sum of ones in float32 would stop at 2**24."""
+    number = 2**24 + 2
+    ones = tf.ones([number])
+
+    assert buckets.rows(histogram(ones).numpy()).tolist() == [[1.0, 1.25, float(number)]]
+    values = dict(zip(STATISTICS, table([ones]).numpy()[0], strict=True))
+    assert values["gradient_mean_abs"] == pytest.approx(1, rel=1e-6)
+    assert values["gradient_norm"] == pytest.approx(number**0.5, rel=1e-6)
+
+
+def test_histogram_refuses_what_is_not_a_float():
+    with pytest.raises(TypeError, match=r"Expected a tensor of dtype float16.*Received: dtype=int32"):
+        histogram(tf.constant([1, 2]))
+
+
+def test_edges_resolve_every_decade_and_leave_no_gap():
+    edges = buckets.edges()
+
+    assert edges[0] == 0
+    assert edges[-1] == 2.0**128
+    assert (np.diff(edges) > 0).all()
+    normal = edges[edges >= 2.0**-126]
+    assert (normal[1:] / normal[:-1]).max() == 1.25
