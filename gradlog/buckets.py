@@ -27,7 +27,6 @@ def edges():
         Float64 array [`NUM_FINITE` + 1], ascending from 0 to 2**128.
 
     Example:
-
     >>> magnitudes = edges()
     >>> one = 127 << MANTISSA_BITS
     >>> magnitudes[one : one + 5].tolist()
@@ -45,9 +44,7 @@ def _finite_buckets():
     """
     magnitudes = edges()
     left, right = magnitudes[:-1], magnitudes[1:]
-    rows = np.stack(
-        [np.concatenate([-right[::-1], left[1:]]), np.concatenate([-left[:0:-1], right])], axis=1
-    )
+    rows = np.stack([np.concatenate([-right[::-1], left[1:]]), np.concatenate([-left[:0:-1], right])], axis=1)
     positive = np.arange(NUM_FINITE)
     return np.concatenate([positive[::-1] + PER_SIGN, positive[1:]]), rows
 
@@ -67,7 +64,6 @@ def rows(counts):
         without what is not finite; the counts sum to the number of finite elements.
 
     Example:
-
     >>> counts = np.zeros(NUM_BUCKETS, int)
     >>> counts[127 << MANTISSA_BITS] = 3  # three numbers in [1, 1.25)
     >>> rows(counts).tolist()

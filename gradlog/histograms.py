@@ -29,28 +29,36 @@ def histogram(tensor):
         TypeError: `tensor` is not of a floating point type.
 
     Example:
-
     >>> counts = histogram(tf.constant([1.0, 1.1, -2.0]))
     >>> buckets.rows(counts.numpy()).tolist()
     [[-2.5, -2.0, 1.0], [1.0, 1.25, 2.0]]
     """
+    if not tensor.dtype.is_floating:
+        raise TypeError(
+            "A histogram counts floating point numbers. Expected a tensor of dtype float16, bfloat16, float32 or "
+            f"float64. Received: dtype={tensor.dtype.name}"
+        )
     values = tf.reshape(tensor, [-1])
-    index = _float64_index(values) if values.dtype == tf.float64 else _float32_index(values)
+    if values.dtype == tf.float64:
+        return _counts(_float64_index(values))
+    return _float32_histogram(tf.cast(values, tf.float32))  # exact: the halves fit into a float32
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
+def _float32_histogram(values):
+    """One function for tensors of every size: a model of many layers is traced as fast as one of few."""
+    return _counts(_float32_index(values))
+
+
+def _counts(index):
     return tf.raw_ops.DenseBincount(
         input=index, size=buckets.NUM_BUCKETS, weights=tf.constant([], tf.int32), binary_output=False
     )
 
 
 def _float32_index(values):
-    if not values.dtype.is_floating:
-        raise TypeError(
-            "A histogram counts floating point numbers. Expected a tensor of dtype float16, bfloat16, float32 or "
-            f"float64. Received: dtype={values.dtype.name}"
-        )
-    bits = tf.bitcast(tf.cast(values, tf.float32), tf.int32)  # exact: the halves fit into a float32
-    return tf.bitwise.bitwise_and(
-        tf.bitwise.right_shift(bits, buckets.SHIFT), buckets.NUM_BUCKETS - 1
-    )
+    bits = tf.bitcast(values, tf.int32)
+    return tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, buckets.SHIFT), buckets.NUM_BUCKETS - 1)
 
 
 def _float64_index(values):

@@ -38,7 +38,6 @@ def variable_names(paths, model_name):
         A list of unique strings in the same order.
 
     Example:
-
     >>> variable_names(["net/layer1/kernel", "net/layer1/bias"], "net")
     ['layer1/kernel', 'layer1/bias']
     >>> variable_names(["dense/kernel", "dense/kernel"], "net")

@@ -5,6 +5,7 @@ many tensors. NaN and infinities never poison a statistic: they are left out, an
 nothing finite is left to average, an average is NaN.
 """
 
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -35,16 +36,10 @@ class Elements(NamedTuple):
 
 def elements(tensor):
     """Returns the `Elements` of any float tensor: in float64, and without what is not finite."""
-    values = tf.cast(tf.reshape(tensor, [-1]), tf.float64)
+    values = _flat(tensor, tf.float64)
     finite = tf.math.is_finite(values)
     count = tf.reduce_sum(tf.cast(finite, tf.float64))
     return Elements(tf.where(finite, values, 0), finite, count)
-
-
-def _finite_elements(tensor):
-    """Returns the `Elements` of a tensor that is known to be finite and of ordinary size: in float32."""
-    values = tf.cast(tf.reshape(tensor, [-1]), tf.float32)
-    return Elements(values, None, tf.cast(tf.size(values), tf.float32))
 
 
 def mean_abs(x):
@@ -110,24 +105,51 @@ def table(tensors, statistics=STATISTICS):
         Float32 tensor [V, S], columns in the dictionary's order.
 
     Example:
-
     >>> columns = {"mean_abs": mean_abs, "nonfinite": nonfinite}
     >>> table([tf.constant([1.0, -3.0, float("nan")])], columns).numpy().tolist()
     [[2.0, 1.0]]
     """
-    quick = [_finite_elements(tensor) for tensor in tensors]
-    ordinary = tf.reduce_all([_is_ordinary(x) for x in quick])
+    functions = tuple(statistics.values())
+    rows, ordinary = zip(*[_quick_row(functions)(_flat(tensor, tf.float32)) for tensor in tensors], strict=True)
     return tf.cond(
-        ordinary,
-        lambda: _table(quick, statistics),
-        lambda: _table([elements(tensor) for tensor in tensors], statistics),
+        tf.reduce_all(ordinary),
+        lambda: tf.stack(rows),
+        lambda: tf.stack([_careful_row(functions)(_flat(tensor, tf.float64)) for tensor in tensors]),
     )
 
 
-def _table(tensors, statistics):
-    values = [function(x) for x in tensors for function in statistics.values()]
-    values = tf.stack([tf.cast(value, tf.float32) for value in values])
-    return tf.reshape(values, [len(tensors), len(statistics)])
+def _flat(tensor, dtype):
+    return tf.cast(tf.reshape(tensor, [-1]), dtype)
+
+
+# One function serves tensors of every size: a model of many layers is traced as fast as one of few.
+
+
+@functools.cache
+def _quick_row(functions):
+    """Returns a function of a float32 tensor [n]: its statistics [S], and whether float32 was enough for them."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
+    def row(values):
+        x = Elements(values, None, tf.cast(tf.size(values), tf.float32))
+        return _row(functions, x), _is_ordinary(x)
+
+    return row
+
+
+@functools.cache
+def _careful_row(functions):
+    """Returns a function of a float64 tensor [n] with any values: its statistics [S]."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float64)], autograph=False)
+    def row(values):
+        return _row(functions, elements(values))
+
+    return row
+
+
+def _row(functions, x):
+    return tf.stack([tf.cast(function(x), tf.float32) for function in functions])
 
 
 def _is_ordinary(x):

@@ -1,0 +1,126 @@
+"""GradientLogger: the callback that logs gradients under `fit`, and under `gradlog.train`."""
+
+import keras
+
+from gradlog.capture import Capture
+from gradlog.checks import checked_integer, checked_log_dir, checked_model, checked_selector, refuse_other_backends
+from gradlog.switch import Switch
+from gradlog.writers import EventWriter
+
+
+class GradientLogger(keras.callbacks.Callback):
+    """Logs how gradients flow through a model while it trains, for TensorBoard.
+
+    At every logged step it writes, for every variable, the mean-absolute gradient, the gradient's and the weights'
+    norm, how far the update moved the weights, and histograms of gradient and weights; and the loss and the
+    metrics of that very batch. The gradient is the one that the step applies, unscaled and before clipping; no
+    second pass is made. Steps that are not logged run the program that they would have run without the logger.
+
+    `model.evaluate(..., callbacks=[logger])` after the training writes `test/<metric>`.
+
+    Args:
+        log_dir: String or path, the directory of this run. TensorBoard names the run after it.
+        every: Integer, the number of optimizer steps from one logged step to the next; those are logged whose
+            number, counted by the optimizer from 0, is a multiple of it. Defaults to `200`.
+        variables: Which trainable variables to log: `None` for all, a regular expression that is searched for in
+            the name (as in `layer1/kernel`), a list of them, or a function of the Keras variable that returns
+            whether to log it. Defaults to `None`.
+        histograms: Boolean, whether to write histograms of gradients and weights. They take 33 kB of memory a
+            variable and most of the space on disk. Defaults to `True`.
+        updates: Boolean, whether to write the update ratio. It keeps a second copy of the logged weights while a
+            logged step runs. Defaults to `True`.
+
+    Raises:
+        ValueError: an argument is out of its range; the model has no trainable variables, or none that
+            `variables` chooses; Keras runs on another backend than TensorFlow.
+        TypeError: an argument is of a wrong type.
+        OSError: `log_dir` cannot be written (when the training begins).
+
+    Example:
+    ```python
+    model.fit(x, y, callbacks=[gradlog.GradientLogger("logs/relu", every=100)])
+    ```
+    """
+
+    def __init__(self, log_dir, every=200, *, variables=None, histograms=True, updates=True):
+        super().__init__()
+        refuse_other_backends()
+        self.log_dir, self.every = checked_log_dir(log_dir), checked_integer("every", every, least=1)
+        self._select = checked_selector(variables)
+        self._histograms, self._updates = histograms, updates
+        self._writer = self._switch = self._capture = self._setting = None
+        self._is_training = self._is_armed = False
+
+    def on_train_begin(self, logs=None):
+        """Opens a new event file."""
+        checked_model(self.model)
+        self._iteration = self._next_due = None
+        self._writer = EventWriter(self.log_dir)
+        self._is_training = True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Counts the steps anew from the optimizer's own count."""
+        self._iteration = None
+
+    def steps_to_record(self):
+        """Returns the number of steps before the next one that is recorded; 0 where it is the coming one."""
+        if self._iteration is None:
+            self._iteration = self._optimizer_iterations()
+        if self._next_due is None:
+            self._next_due = -(-self._iteration // self.every) * self.every
+        return max(self._next_due - self._iteration, 0)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Has the coming call of the training program recorded where a step in it is due."""
+        self._is_armed = self.steps_to_record() < self.model.steps_per_execution
+        if self._is_armed:
+            self._prepare()
+            self._switch.arm()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Writes what was recorded."""
+        self._iteration += self.model.steps_per_execution
+        if not self._is_armed:
+            return
+        self._setting = self._current_setting()
+        for snapshot in self._capture.fetch():
+            self._writer.write(snapshot)
+            self._next_due = (snapshot.step // self.every + 1) * self.every
+        self._iteration = self._optimizer_iterations()  # not at every step: on a GPU, reading it waits
+
+    def on_test_end(self, logs=None):
+        """Writes the metrics of an evaluation: of `validation` during the training, else of `test`."""
+        kind = "validation" if self._is_training else "test"
+        scalars = {f"{kind}/{name}": float(value) for name, value in (logs or {}).items()}
+        writer = self._writer if self._is_training else EventWriter(self.log_dir)
+        writer.write_scalars(self._optimizer_iterations(), scalars)
+        if not self._is_training:
+            writer.close()
+
+    def on_train_end(self, logs=None):
+        """Closes the event file."""
+        self._is_training = False
+        self._writer.close()
+
+    def _optimizer_iterations(self):
+        return int(self.model.optimizer.iterations.numpy())
+
+    def _current_setting(self):
+        """Returns what a recording program depends on; a change of it, and only that, needs a new one."""
+        model = self.model
+        variables = tuple(id(variable) for variable in model.trainable_variables)
+        return model, model.optimizer, model.train_function, model.steps_per_execution, variables
+
+    def _prepare(self):
+        """Makes capture and switch, or keeps those of an earlier `fit` where nothing has changed since."""
+        if self._setting is None or self._setting != self._current_setting():
+            self._capture = Capture(
+                self.model,
+                every=self.every,
+                steps_per_call=self.model.steps_per_execution,
+                histograms=self._histograms,
+                updates=self._updates,
+                select=self._select,
+            )
+            self._switch = Switch(self._capture)
+        self._capture.start(self._next_due)

@@ -1,0 +1,289 @@
+"""Capture: takes the numbers out of the training step itself. The only module that reaches into Keras' insides.
+
+While a recorded step runs, or is traced, five methods of the optimizer and the model are wrapped. What the step
+hands them is reduced where it is and assigned to variables, which the host reads afterwards:
+
+    optimizer.scale_loss                the loss, before it is scaled
+    optimizer.apply                     how far the update moves the weights
+    optimizer._backend_apply_gradients  which variables the gradients belong to
+    optimizer._clip_gradients           the gradients: unscaled, accumulated, not yet clipped
+    model.compute_metrics               targets and predictions, for the metrics of this batch alone
+"""
+
+import contextlib
+import functools
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from gradlog import buckets, names, statistics
+from gradlog.histograms import histogram
+from gradlog.history import Snapshot
+
+_NORM = {"norm": statistics.norm}
+_CLIPPED_NORM = names.tag("gradient_norm", f"{names.GLOBAL}_clipped")
+_SCALARS = ("train/loss", names.tag("gradient_norm", names.GLOBAL), _CLIPPED_NORM)
+
+
+class Capture:
+    """Records the steps that are due and hands them to the host.
+
+    Args:
+        model: A Keras model.
+        every: Integer, a step is due where the optimizer's iteration count is a multiple of it.
+        steps_per_call: Integer, how many steps one call of the training program runs.
+        histograms: Boolean, whether to count gradients and weights into buckets.
+        updates: Boolean, whether to compare the weights before and after the update. This keeps one more copy of
+            them while a recorded step runs.
+        select: Function of a variable and its name that says whether it is recorded.
+    """
+
+    def __init__(self, model, *, every, steps_per_call, histograms, updates, select):
+        self.model = model
+        self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        self._every, self._steps_per_call = every, steps_per_call
+        self._histograms, self._updates, self._select = histograms, updates, select
+        self._slots = math.ceil(steps_per_call / every)
+        # A step that only accumulates, or that loss scaling skips, applies no gradient.
+        scales = self.optimizer is not model.optimizer
+        self._may_skip = scales or bool(self.optimizer.gradient_accumulation_steps)
+        self._variables, self._names, self._metric_names = None, (), ()
+        self._applied, self._before = [], []
+        self._buffers = {}
+        self._next_due = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._num_filled = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._is_fresh = tf.Variable(False, trainable=False)
+        self._loss = tf.Variable(math.nan, trainable=False, dtype=tf.float32)
+
+    def recorded(self, step):
+        """Returns a training step that does what `step` does, and records it where it is due."""
+
+        def record(*args):
+            with self._wrappers():
+                return step(*args)
+
+        def record_if_due(*args):
+            if not _is_built(self.model):  # then TensorFlow drafts a graph that makes the variables, and will not run
+                return record(*args)
+            return tf.cond(self._is_due(), lambda: record(*args), lambda: step(*args))
+
+        if _is_built(self.model):
+            self._allocate()
+        # A call of a single step is recorded only where that step is due.
+        return record if self._steps_per_call == 1 else record_if_due
+
+    def start(self, next_due):
+        """Forgets what is not fetched yet; the next step to record is the first from `next_due` on."""
+        self._next_due.assign(next_due)
+        self._num_filled.assign(0)
+
+    def fetch(self):
+        """Returns the `Snapshot` of every step that was recorded since the last call, in their order."""
+        num_filled = int(self._num_filled.numpy())
+        if not num_filled:
+            return []
+        self._num_filled.assign(0)
+        arrays = {name: buffer.numpy() for name, buffer in self._buffers.items()}
+        return [self._snapshot({name: array[slot] for name, array in arrays.items()}) for slot in range(num_filled)]
+
+    # In the step.
+
+    @contextlib.contextmanager
+    def _wrappers(self):
+        with contextlib.ExitStack() as stack:
+            for owner, method, wrapper in (
+                (self.model.optimizer, "scale_loss", self._scale_loss),
+                (self.optimizer, "apply", self._apply),
+                (self.optimizer, "_backend_apply_gradients", self._backend_apply_gradients),
+                (self.optimizer, "_clip_gradients", self._clip_gradients),
+                (self.model, "compute_metrics", self._compute_metrics),
+            ):
+                stack.enter_context(_wrapped(owner, method, wrapper))
+            yield
+
+    def _scale_loss(self, original, loss):
+        self._loss.assign(tf.cast(loss, tf.float32))
+        self._is_fresh.assign(False)
+        return original(loss)
+
+    def _apply(self, original, grads, trainable_variables=None):
+        self._before = [tf.identity(variable.value) for variable in self._recorded()]
+        result = original(grads, trainable_variables)
+        self._if_fresh(self._finish)
+        return result
+
+    def _backend_apply_gradients(self, original, grads, trainable_variables):
+        self._applied = list(trainable_variables)
+        return original(grads, trainable_variables)
+
+    def _clip_gradients(self, original, grads):
+        clipped = original(grads)
+        self._record(grads, clipped)
+        return clipped
+
+    def _compute_metrics(self, original, x, y, y_pred, sample_weight=None):
+        result = original(x, y, y_pred, sample_weight)
+        metrics = self.model._compile_metrics
+        if metrics is not None and metrics.built:
+            self._if_fresh(functools.partial(self._record_metrics, metrics, y, y_pred, sample_weight))
+        return result
+
+    def _record(self, grads, clipped):
+        gradients = dict(zip(map(_key, self._applied), map(_dense, grads), strict=True))
+        rows = [gradients.get(_key(variable)) for variable in self._recorded()]
+        norm = _joint_norm(grads)
+        self._store("step", self.optimizer.iterations.value)
+        self._store("scalars", tf.stack([self._loss, norm, norm if clipped is grads else _joint_norm(clipped)]))
+        self._store("statistics", _table(rows))
+        if self._histograms:
+            self._store("gradients", _counts(rows))
+            self._store("weights", _counts(self._before))
+        self._is_fresh.assign(True)
+
+    def _finish(self):
+        """Follows the update: how far did it move the weights?"""
+        self._store("weight_norm", _norms(self._before))
+        if self._updates:
+            after = [variable.value for variable in self._recorded()]
+            moved = [new - old for new, old in zip(after, self._before, strict=True)]
+            self._store("update_norm", _norms(moved))
+        step = self.optimizer.iterations.value - 1
+        self._next_due.assign((step // self._every + 1) * self._every)
+        self._num_filled.assign_add(1)
+
+    def _record_metrics(self, metrics, *batch):
+        state = metrics.stateless_update_state(metrics.stateless_reset_state(), *batch)
+        values = metrics.stateless_result(state)
+        self._metric_names = tuple(values)
+        if values:
+            numbers = tf.stack([tf.cast(value, tf.float32) for value in values.values()])
+            self._store("metrics", numbers, self._num_filled - 1)
+
+    # What the step is made of.
+
+    def _recorded(self):
+        """Returns the variables to record; known only once a lazily built model has been built."""
+        if self._variables is None:
+            variables = self.model.trainable_variables
+            tags = names.variable_names([v.path for v in variables], self.model.name)
+            chosen = {t: v for t, v in zip(tags, variables, strict=True) if self._select(v, t)}
+            self._names, self._variables = tuple(chosen), tuple(chosen.values())
+        return self._variables
+
+    def _is_due(self):
+        reached = self.optimizer.iterations.value >= self._next_due
+        return tf.logical_and(reached, self._num_filled < self._slots)
+
+    def _if_fresh(self, record):
+        if self._may_skip:
+            tf.cond(self._is_fresh, lambda: (record(), 0)[1], lambda: 0)
+        else:
+            record()
+
+    def _allocate(self):
+        """Makes the buffers ahead of the trace, which would be traced twice if it had to make them."""
+        num_variables, metrics = len(self._recorded()), self.model._compile_metrics
+        self._buffer("step", [], tf.int64)
+        self._buffer("scalars", [len(_SCALARS)], tf.float32)
+        self._buffer("statistics", [num_variables, len(statistics.STATISTICS)], tf.float32)
+        self._buffer("weight_norm", [num_variables], tf.float32)
+        if self._updates:
+            self._buffer("update_norm", [num_variables], tf.float32)
+        if self._histograms:
+            self._buffer("gradients", [num_variables, buckets.NUM_BUCKETS], tf.int64)
+            self._buffer("weights", [num_variables, buckets.NUM_BUCKETS], tf.int64)
+        if metrics is not None and metrics.variables:
+            self._buffer("metrics", [len(metrics.result())], tf.float32)
+
+    def _buffer(self, name, shape, dtype):
+        if name not in self._buffers:
+            with tf.init_scope():
+                self._buffers[name] = tf.Variable(tf.zeros([self._slots, *shape], dtype), trainable=False)
+        return self._buffers[name]
+
+    def _store(self, name, value, slot=None):
+        buffer = self._buffer(name, value.shape, value.dtype)
+        if self._slots == 1:
+            buffer.assign(value[None])
+        else:
+            slot = self._num_filled.read_value() if slot is None else slot
+            buffer.scatter_update(tf.IndexedSlices(value[None], slot[None]))
+
+    # On the host.
+
+    def _snapshot(self, arrays):
+        columns = {"weight_norm": arrays["weight_norm"]}
+        if self._updates:
+            moved, weights = arrays["update_norm"], arrays["weight_norm"]
+            columns["update_ratio"] = np.divide(moved, weights, out=np.full_like(moved, math.nan), where=weights > 0)
+        return Snapshot(
+            step=int(arrays["step"]),
+            variables=self._names,
+            columns=(*statistics.STATISTICS, *columns),
+            statistics=np.column_stack([arrays["statistics"], *columns.values()]),
+            gradients=arrays.get("gradients"),
+            weights=arrays.get("weights"),
+            scalars=self._scalars(arrays),
+        )
+
+    def _scalars(self, arrays):
+        scalars = dict(zip(_SCALARS, map(float, arrays["scalars"]), strict=True))
+        if not any((self.optimizer.clipnorm, self.optimizer.global_clipnorm, self.optimizer.clipvalue)):
+            del scalars[_CLIPPED_NORM]
+        metrics = zip(self._metric_names, map(float, arrays.get("metrics", ())), strict=True)
+        return scalars | {names.tag("train", name): value for name, value in metrics}
+
+
+@contextlib.contextmanager
+def _wrapped(owner, method, wrapper):
+    """Puts a wrapper in front of a method of one object; afterwards the object is as it was."""
+    earlier = owner.__dict__.get(method)
+    owner.__dict__[method] = functools.partial(wrapper, getattr(owner, method))
+    try:
+        yield
+    finally:
+        if earlier is None:
+            del owner.__dict__[method]
+        else:
+            owner.__dict__[method] = earlier
+
+
+def _key(variable):
+    return id(getattr(variable, "value", variable))
+
+
+def _is_built(model):
+    parts = [model, model.optimizer, model._compile_metrics, model._compile_loss]
+    return all(part is None or part.built for part in parts)
+
+
+def _norms(tensors):
+    return statistics.table(list(tensors), _NORM)[:, 0]
+
+
+def _joint_norm(grads):
+    """Returns the L2 norm of all gradients as one vector."""
+    norms = _norms([_dense(gradient) for gradient in grads if gradient is not None])
+    return tf.cast(tf.norm(tf.cast(norms, tf.float64)), tf.float32)
+
+
+def _dense(gradient):
+    return tf.convert_to_tensor(gradient)  # of an embedding's `IndexedSlices`, rows that come twice are summed
+
+
+def _table(rows):
+    """Returns the statistics [V, S] of the gradients; NaN where a variable has none."""
+    present = [index for index, row in enumerate(rows) if row is not None]
+    table = statistics.table([rows[index] for index in present])
+    if len(present) == len(rows):
+        return table
+    empty = tf.fill([len(rows), table.shape[1]], math.nan)
+    return tf.tensor_scatter_nd_update(empty, [[index] for index in present], table)
+
+
+def _counts(rows):
+    """Returns the bucket counts [V, B] of the tensors; zeros where there is none."""
+    none = tf.zeros([buckets.NUM_BUCKETS], tf.int32)
+    counts = tf.stack([none if row is None else histogram(row) for row in rows])
+    return tf.cast(counts, tf.int64)  # a GPU keeps variables of int64, not of int32

@@ -1,0 +1,91 @@
+"""Checks: refuses what gradlog cannot work with, early, and says how to mend it."""
+
+import operator
+import os
+import re
+
+import keras
+import tensorflow as tf
+
+_OLDEST_TENSORFLOW = (2, 18)
+
+
+def refuse_other_backends():
+    """Raises where Keras does not run on a supported TensorFlow.
+
+    Raises:
+        RuntimeError: Keras runs on another backend, is not Keras 3, or TensorFlow is too old.
+    """
+    if not keras.__version__.startswith("3."):
+        raise RuntimeError(f"gradlog needs Keras 3. Upgrade with `pip install -U keras`. Found: {keras.__version__}")
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "gradlog logs gradients of Keras on TensorFlow. Expected the TensorFlow backend; set the environment "
+            "variable KERAS_BACKEND=tensorflow before Keras is imported. "
+            f"Received: backend={keras.backend.backend()!r}"
+        )
+    if tuple(map(int, tf.__version__.split(".")[:2])) < _OLDEST_TENSORFLOW:
+        raise RuntimeError(f"gradlog needs TensorFlow 2.18 or newer; upgrade it with pip. Found: {tf.__version__}")
+
+
+def checked_log_dir(log_dir):
+    """Returns the directory as a string."""
+    if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
+        raise TypeError(
+            f"`log_dir` names the directory of a run. Expected a string or a path. Received: log_dir={log_dir!r}"
+        )
+    return os.fspath(log_dir)
+
+
+def checked_integer(name, value, least):
+    """Returns an integer argument that is at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"`{name}` counts steps. Expected an integer, {least} or more. Received: {name}={value!r}")
+    if number < least:
+        raise ValueError(f"`{name}` counts steps. Expected an integer, {least} or more. Received: {name}={value!r}")
+    return number
+
+
+def checked_selector(variables):
+    """Returns a function of a variable and its name that says whether it is chosen."""
+    if variables is None:
+        return lambda variable, name: True
+    if callable(variables):
+        return lambda variable, name: bool(variables(variable))
+    patterns = [variables] if isinstance(variables, str) else variables
+    if not isinstance(patterns, (list, tuple)) or not all(isinstance(p, str) for p in patterns):
+        raise TypeError(
+            "`variables` chooses what is logged. Expected `None`, a regular expression, a list of them, or a "
+            f"function of a variable. Received: variables={variables!r}"
+        )
+    try:
+        compiled = [re.compile(pattern) for pattern in patterns]
+    except re.error as error:
+        raise ValueError(f"`variables` is no regular expression: {error}. Received: variables={variables!r}") from error
+    return lambda variable, name: any(pattern.search(name) for pattern in compiled)
+
+
+def checked_model(model):
+    """Returns a model that can be trained.
+
+    Raises:
+        TypeError: it is no Keras model.
+        ValueError: it is not compiled, or has no trainable variables.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"Expected a Keras model. Received: {model!r}")
+    if not model.compiled or model.optimizer is None:
+        raise ValueError(
+            "The model has no optimizer whose gradients could be logged. Expected a compiled model; call "
+            f"`model.compile(optimizer=..., loss=...)` first. Received: {model.name!r}"
+        )
+    if model.built and not model.trainable_variables:
+        raise ValueError(
+            "The model has no trainable variables, so there are no gradients to log. Set `layer.trainable = True` "
+            f"on the layers that are to learn, then compile again. Received: {model.name!r}"
+        )
+    return model

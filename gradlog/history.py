@@ -1,0 +1,109 @@
+"""The data type that writing and reading meet in: a `Snapshot` of one step, and the `History` of a run."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was recorded at one step.
+
+    Attributes:
+        step: Integer, the optimizer's iteration count before the update.
+        variables: V names, in the model's order.
+        columns: S names of statistics.
+        statistics: Float32 array [V, S]; NaN where a variable had no gradient at this step.
+        gradients: Integer array [V, `buckets.NUM_BUCKETS`] of counts, or `None` without histograms.
+        weights: The same of the weights before the update.
+        scalars: Dictionary of tags to numbers: loss, metrics, global norm.
+    """
+
+    step: int
+    variables: tuple[str, ...]
+    columns: tuple[str, ...]
+    statistics: np.ndarray
+    gradients: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    scalars: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Series:
+    """One tag's values over the steps.
+
+    Attributes:
+        steps: Integer array [T], rising.
+        values: List or array of T values: numbers, or [k, 3] arrays of (left edge, right edge, count).
+    """
+
+    steps: np.ndarray
+    values: list | np.ndarray
+
+
+@dataclass
+class History:
+    """All that one run wrote.
+
+    Attributes:
+        variables: V names, in the model's order.
+        columns: S names of statistics.
+        steps: Integer array [T] of the logged steps, rising.
+        statistics: Float32 array [T, V, S]; NaN where a variable had no gradient at a step.
+        scalars: Dictionary of tags to `Series` of numbers, such as `train/loss`.
+        histograms: Dictionary of tags to `Series` of rows, such as `gradient/layer1/kernel`.
+        texts: Dictionary of tags to `Series` of strings.
+
+    Example:
+    >>> run = History(("a/kernel",), ("gradient_norm",), np.array([0]), np.array([[[2.0]]]))
+    >>> run.statistic("gradient_norm").tolist()
+    [[2.0]]
+    """
+
+    variables: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    steps: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    statistics: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    scalars: dict[str, Series] = field(default_factory=dict)
+    histograms: dict[str, Series] = field(default_factory=dict)
+    texts: dict[str, Series] = field(default_factory=dict)
+
+    def statistic(self, name, variable=None):
+        """Returns one statistic over the steps: [T, V], or [T] of one variable.
+
+        Raises:
+            KeyError: there is no such statistic or variable in this run; the message lists what there is.
+        """
+        column = self.statistics[:, :, _index(self.columns, name, "statistic")]
+        return column if variable is None else column[:, _index(self.variables, variable, "variable")]
+
+    def kernels(self):
+        """Returns the names of the variables that are kernels, in the model's order."""
+        return [name for name in self.variables if name.rpartition("/")[2] == "kernel"]
+
+
+def _index(names, name, kind):
+    if name not in names:
+        raise KeyError(f"This run has no {kind} {name!r}. It has: {', '.join(names) or 'none'}.")
+    return names.index(name)
+
+
+def join(tables):
+    """Puts the tables of many steps into one array, by the names of variables and columns.
+
+    Args:
+        tables: Dictionary of T steps to (variables, columns, statistics [V, S]).
+
+    Returns:
+        A tuple (variables, columns, steps [T], statistics [T, V, S]), with NaN where a step lacks a variable.
+    """
+    steps = sorted(tables)
+    variables = tuple(dict.fromkeys(name for step in steps for name in tables[step][0]))
+    columns = tuple(dict.fromkeys(name for step in steps for name in tables[step][1]))
+    row = {name: index for index, name in enumerate(variables)}
+    column = {name: index for index, name in enumerate(columns)}
+    statistics = np.full((len(steps), len(variables), len(columns)), np.nan, np.float32)
+    for time, step in enumerate(steps):
+        names, kinds, table = tables[step]
+        statistics[time][np.ix_([row[n] for n in names], [column[k] for k in kinds])] = table
+    return variables, columns, np.array(steps, np.int64), statistics

@@ -1,0 +1,52 @@
+"""Switch: two programs for one training, a plain one and one that records, and which of them runs next.
+
+Keras looks up `model.train_function` anew for every call, after `on_train_batch_begin`. Where a step is due, the
+callback puts a `Switch` there; it runs a recording program once and puts back what was there before. The other
+steps run the very program that they would have run anyway.
+"""
+
+
+class Switch:
+    """Stands in for a model's `train_function` for one call.
+
+    Args:
+        capture: The `Capture` that records.
+    """
+
+    def __init__(self, capture):
+        self._capture, self._programs, self._original = capture, {}, None
+
+    def arm(self):
+        """Makes the model's next call of its training function a recorded one."""
+        self._original = self._capture.model.train_function
+        self._capture.model.train_function = self
+
+    def __call__(self, *args):
+        """Puts back the plain program and runs the one that records for all loggers whose step is due."""
+        captures, function = [], self
+        while isinstance(function, Switch):
+            captures.append(function._capture)
+            function = function._original
+        self._capture.model.train_function = function
+        captures = tuple(captures)
+        if captures not in self._programs:
+            self._programs[captures] = _recording_program(self._capture.model, captures)
+        return self._programs[captures](*args)
+
+
+def _recording_program(model, captures):
+    """Has the model make another training function, of a step that records."""
+    plain, step = model.train_function, model.train_step
+    for capture in captures:
+        step = capture.recorded(step)
+    earlier = model.__dict__.get("train_step")
+    model.__dict__["train_step"] = step
+    try:
+        model.make_train_function(force=True)
+        return model.train_function
+    finally:
+        model.train_function = plain
+        if earlier is None:
+            del model.__dict__["train_step"]
+        else:
+            model.__dict__["train_step"] = earlier
