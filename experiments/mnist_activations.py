@@ -39,7 +39,7 @@ class Config:
     every: int = 200
     learning_rate: float = 0.001
     initializer: str = "glorot_uniform"
-    seed: int = 0
+    seed: int = 1
     data: str = "auto"
     data_dir: str | None = None
 

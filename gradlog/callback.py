@@ -5,7 +5,7 @@ import keras
 from gradlog.capture import Capture
 from gradlog.checks import checked_integer, checked_log_dir, checked_model, checked_selector, refuse_other_backends
 from gradlog.switch import Switch
-from gradlog.writers import EventWriter
+from gradlog.writers import EventWriter, MultiWriter
 
 
 class GradientLogger(keras.callbacks.Callback):
@@ -29,6 +29,8 @@ class GradientLogger(keras.callbacks.Callback):
             variable and most of the space on disk. Defaults to `True`.
         updates: Boolean, whether to write the update ratio. It keeps a second copy of the logged weights while a
             logged step runs. Defaults to `True`.
+        writers: List of further writers, such as `gradlog.writers.MemoryWriter`, that get everything as well.
+            Defaults to none.
 
     Raises:
         ValueError: an argument is out of its range; the model has no trainable variables, or none that
@@ -42,12 +44,12 @@ class GradientLogger(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, log_dir, every=200, *, variables=None, histograms=True, updates=True):
+    def __init__(self, log_dir, every=200, *, variables=None, histograms=True, updates=True, writers=()):
         super().__init__()
         refuse_other_backends()
         self.log_dir, self.every = checked_log_dir(log_dir), checked_integer("every", every, least=1)
         self._select = checked_selector(variables)
-        self._histograms, self._updates = histograms, updates
+        self._histograms, self._updates, self._more_writers = histograms, updates, tuple(writers)
         self._writer = self._switch = self._capture = self._setting = None
         self._is_training = self._is_armed = False
 
@@ -55,7 +57,7 @@ class GradientLogger(keras.callbacks.Callback):
         """Opens a new event file."""
         checked_model(self.model)
         self._iteration = self._next_due = None
-        self._writer = EventWriter(self.log_dir)
+        self._writer = self._open()
         self._is_training = True
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -92,7 +94,7 @@ class GradientLogger(keras.callbacks.Callback):
         """Writes the metrics of an evaluation: of `validation` during the training, else of `test`."""
         kind = "validation" if self._is_training else "test"
         scalars = {f"{kind}/{name}": float(value) for name, value in (logs or {}).items()}
-        writer = self._writer if self._is_training else EventWriter(self.log_dir)
+        writer = self._writer if self._is_training else self._open()
         writer.write_scalars(self._optimizer_iterations(), scalars)
         if not self._is_training:
             writer.close()
@@ -101,6 +103,9 @@ class GradientLogger(keras.callbacks.Callback):
         """Closes the event file."""
         self._is_training = False
         self._writer.close()
+
+    def _open(self):
+        return MultiWriter([EventWriter(self.log_dir), *self._more_writers])
 
     def _optimizer_iterations(self):
         return int(self.model.optimizer.iterations.numpy())

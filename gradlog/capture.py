@@ -22,6 +22,7 @@ from gradlog.histograms import histogram
 from gradlog.history import Snapshot
 
 _NORM = {"norm": statistics.norm}
+_NORM_COLUMN = list(statistics.STATISTICS).index("gradient_norm")
 _CLIPPED_NORM = names.tag("gradient_norm", f"{names.GLOBAL}_clipped")
 _SCALARS = ("train/loss", names.tag("gradient_norm", names.GLOBAL), _CLIPPED_NORM)
 
@@ -131,11 +132,14 @@ class Capture:
 
     def _record(self, grads, clipped):
         gradients = dict(zip(map(_key, self._applied), map(_dense, grads), strict=True))
-        rows = [gradients.get(_key(variable)) for variable in self._recorded()]
-        norm = _joint_norm(grads)
+        rows = [gradients.pop(_key(variable), None) for variable in self._recorded()]
+        table = _table(rows)
+        norms = [_present(table[:, _NORM_COLUMN])] + ([_norms(gradients.values())] if gradients else [])
+        norm = _joint_norm(tf.concat(norms, 0))
+        clipped_norm = norm if clipped is grads else _joint_norm(_norms(map(_dense, clipped)))
         self._store("step", self.optimizer.iterations.value)
-        self._store("scalars", tf.stack([self._loss, norm, norm if clipped is grads else _joint_norm(clipped)]))
-        self._store("statistics", _table(rows))
+        self._store("scalars", tf.stack([self._loss, norm, clipped_norm]))
+        self._store("statistics", table)
         if self._histograms:
             self._store("gradients", _counts(rows))
             self._store("weights", _counts(self._before))
@@ -143,11 +147,11 @@ class Capture:
 
     def _finish(self):
         """Follows the update: how far did it move the weights?"""
-        self._store("weight_norm", _norms(self._before))
+        compared = self._before
         if self._updates:
             after = [variable.value for variable in self._recorded()]
-            moved = [new - old for new, old in zip(after, self._before, strict=True)]
-            self._store("update_norm", _norms(moved))
+            compared = [*compared, *[new - old for new, old in zip(after, self._before, strict=True)]]
+        self._store("norms", tf.reshape(_norms(compared), [-1, len(self._before)]))
         step = self.optimizer.iterations.value - 1
         self._next_due.assign((step // self._every + 1) * self._every)
         self._num_filled.assign_add(1)
@@ -168,6 +172,11 @@ class Capture:
             variables = self.model.trainable_variables
             tags = names.variable_names([v.path for v in variables], self.model.name)
             chosen = {t: v for t, v in zip(tags, variables, strict=True) if self._select(v, t)}
+            if not chosen:
+                raise ValueError(
+                    "`variables` chooses none of the model's variables. Expected it to match some of these names: "
+                    f"{', '.join(tags)}"
+                )
             self._names, self._variables = tuple(chosen), tuple(chosen.values())
         return self._variables
 
@@ -187,9 +196,7 @@ class Capture:
         self._buffer("step", [], tf.int64)
         self._buffer("scalars", [len(_SCALARS)], tf.float32)
         self._buffer("statistics", [num_variables, len(statistics.STATISTICS)], tf.float32)
-        self._buffer("weight_norm", [num_variables], tf.float32)
-        if self._updates:
-            self._buffer("update_norm", [num_variables], tf.float32)
+        self._buffer("norms", [2 if self._updates else 1, num_variables], tf.float32)
         if self._histograms:
             self._buffer("gradients", [num_variables, buckets.NUM_BUCKETS], tf.int64)
             self._buffer("weights", [num_variables, buckets.NUM_BUCKETS], tf.int64)
@@ -213,10 +220,11 @@ class Capture:
     # On the host.
 
     def _snapshot(self, arrays):
-        columns = {"weight_norm": arrays["weight_norm"]}
-        if self._updates:
-            moved, weights = arrays["update_norm"], arrays["weight_norm"]
-            columns["update_ratio"] = np.divide(moved, weights, out=np.full_like(moved, math.nan), where=weights > 0)
+        weights, *moved = arrays["norms"]
+        columns = {"weight_norm": weights}
+        if moved:
+            ratio = np.divide(moved[0], weights, out=np.full_like(weights, math.nan), where=weights > 0)
+            columns["update_ratio"] = ratio
         return Snapshot(
             step=int(arrays["step"]),
             variables=self._names,
@@ -262,10 +270,14 @@ def _norms(tensors):
     return statistics.table(list(tensors), _NORM)[:, 0]
 
 
-def _joint_norm(grads):
-    """Returns the L2 norm of all gradients as one vector."""
-    norms = _norms([_dense(gradient) for gradient in grads if gradient is not None])
+def _joint_norm(norms):
+    """Returns the L2 norm of several vectors as one, from the norm of each."""
     return tf.cast(tf.norm(tf.cast(norms, tf.float64)), tf.float32)
+
+
+def _present(norms):
+    """Returns the norms [V] with 0 where a variable has no gradient, whose whole row is NaN."""
+    return tf.where(tf.math.is_nan(norms), 0.0, norms)
 
 
 def _dense(gradient):

@@ -10,6 +10,8 @@ STATISTICS_TAG = "gradlog/statistics"
 SCALAR_TAGS = {
     "gradient_mean_abs": "gradient_mean_abs",
     "gradient_norm": "gradient_norm",
+    "weight_norm": "weight_norm",
+    "update_ratio": "update_ratio",
     "gradient_nonfinite": "nonfinite",
 }
 GRADIENT_HISTOGRAM = "gradient"

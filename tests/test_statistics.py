@@ -45,12 +45,10 @@ def exactly(tensor):
 
 
 def run(function, tensor, mode):
-    if mode == "eager":
-        return function(tensor)
     return tf.function(function, jit_compile=mode == "xla")(tensor)
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+@pytest.mark.parametrize("mode", ["plain", "xla"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES)
 def test_statistics_equal_numpy(case, dtype, mode):
@@ -69,7 +67,7 @@ def test_statistics_equal_numpy(case, dtype, mode):
         np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=atol, err_msg=name)
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+@pytest.mark.parametrize("mode", ["plain", "xla"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", [*CASES, "denormals", "beyond_float32"])
 def test_histogram_equals_numpy_exactly(case, dtype, mode):

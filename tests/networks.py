@@ -1,0 +1,58 @@
+"""Small networks and data that several tests train."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+NUM_FEATURES, NUM_CLASSES = 12, 3
+
+
+def data(num=96, seed=0):
+    """Inputs [num, 12] and labels [num] that a small network can learn."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(num, NUM_FEATURES)).astype(np.float32)
+    return x, (x[:, 0] > 0).astype(np.int64) + (x[:, 1] > 1)
+
+
+def dataset(num=96, batch_size=16, seed=0):
+    return tf.data.Dataset.from_tensor_slices(data(num, seed)).batch(batch_size).repeat()
+
+
+def dense_network(seed=0, activation="tanh", **compile_arguments):
+    """Three dense layers."""
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((NUM_FEATURES,)),
+            keras.layers.Dense(8, activation, name="layer1"),
+            keras.layers.Dense(8, activation, name="layer2"),
+            keras.layers.Dense(NUM_CLASSES, name="layer3"),
+        ]
+    )
+    return compiled(model, **compile_arguments)
+
+
+def random_network(seed=0, **compile_arguments):
+    """Dropout, which draws random numbers, and batch normalization, which keeps statistics."""
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((NUM_FEATURES,)),
+            keras.layers.Dense(16, "relu", name="layer1"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(NUM_CLASSES, name="layer2"),
+        ]
+    )
+    return compiled(model, **compile_arguments)
+
+
+def compiled(model, optimizer="adam", **compile_arguments):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"], **compile_arguments)
+    return model
+
+
+def state(model):
+    """Everything that training changes, in order: weights, statistics, random state, the optimizer's variables."""
+    return [np.array(variable) for variable in (*model.variables, *model.optimizer.variables)]

@@ -1,0 +1,84 @@
+"""Imports point one way, TensorFlow is imported only where tensors are, and the public names are these."""
+
+import ast
+import doctest
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gradlog
+
+ROOT = Path(gradlog.__file__).parent
+# What each module may import of gradlog. ARCHITECTURE.md draws it.
+IMPORTS = {
+    "__init__": {"_version"},
+    "_version": set(),
+    "names": set(),
+    "buckets": set(),
+    "history": set(),
+    "statistics": set(),
+    "histograms": {"buckets"},
+    "checks": set(),
+    "summaries": {"names", "buckets", "history"},
+    "writers": {"names", "summaries"},
+    "reader": {"summaries"},
+    "capture": {"names", "buckets", "history", "statistics", "histograms"},
+    "switch": set(),
+    "loop": {"checks"},
+    "callback": {"checks", "capture", "switch", "writers"},
+}
+WITHOUT_TENSORFLOW = ["gradlog", "gradlog.names", "gradlog.buckets", "gradlog.history", "gradlog.reader"]
+
+
+def imported(path):
+    """The modules of gradlog that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "gradlog":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gradlog."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("gradlog.")}
+    return found
+
+
+def test_imports_are_those_of_the_table():
+    assert {path.stem: imported(path) for path in ROOT.glob("*.py")} == IMPORTS
+
+
+def test_the_table_has_no_circle():
+    order = []
+    while len(order) < len(IMPORTS):
+        free = [name for name, needs in IMPORTS.items() if name not in order and needs <= set(order)]
+        assert free, f"a circle among {set(IMPORTS) - set(order)}"
+        order += free
+
+
+@pytest.mark.parametrize("module", WITHOUT_TENSORFLOW)
+def test_reading_imports_no_tensorflow(module):
+    code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_that_test_can_fail():
+    code = "import sys, gradlog.capture; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 1
+
+
+def test_public_names():
+    assert gradlog.__all__ == ["GradientLogger", "History", "__version__", "read", "train"]
+    assert all(getattr(gradlog, name) for name in gradlog.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = gradlog.nothing
+
+
+@pytest.mark.parametrize("module", ["names", "buckets", "history", "statistics", "histograms"])
+def test_examples_in_docstrings_run(module):
+    result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
+
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -1,0 +1,150 @@
+"""Writers: what is written is on disk at once, and the same wherever it goes."""
+
+import signal
+import subprocess
+import sys
+from unittest import mock
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util import tensor_util
+
+import gradlog
+from gradlog import buckets
+from gradlog.history import Snapshot
+from gradlog.writers import EventWriter, MemoryWriter, MultiWriter
+
+
+def snapshot(step=0, nonfinite=0.0):
+    counts = np.zeros((2, buckets.NUM_BUCKETS), np.int64)
+    counts[:, 127 << buckets.MANTISSA_BITS] = 3, 0
+    return Snapshot(
+        step=step,
+        variables=("a/kernel", "a/bias"),
+        columns=("gradient_mean_abs", "gradient_nonfinite"),
+        statistics=np.array([[0.5, nonfinite], [np.nan, 0]], np.float32),
+        gradients=counts,
+        weights=counts,
+        scalars={"train/loss": 1.5 + step},
+    )
+
+
+def tensors(log_dir):
+    accumulator = EventAccumulator(str(log_dir), size_guidance={"tensors": 0})
+    accumulator.Reload()
+    return {
+        tag: [(event.step, tensor_util.make_ndarray(event.tensor_proto).tolist()) for event in accumulator.Tensors(tag)]
+        for tag in accumulator.Tags()["tensors"]
+    }
+
+
+def test_a_snapshot_is_on_disk_as_soon_as_it_is_written(tmp_path):
+    writer = EventWriter(tmp_path)
+    writer.write(snapshot(7))
+
+    read = tensors(tmp_path)  # before the writer is closed
+
+    assert read["train/loss"] == [(7, 8.5)]
+    assert read["gradient_mean_abs/a/kernel"] == [(7, 0.5)]
+    assert read["gradient/a/kernel"] == [(7, [[1.0, 1.25, 3.0]])]
+    assert read["weight/a/kernel"] == [(7, [[1.0, 1.25, 3.0]])]
+    assert "gradient_mean_abs/a/bias" not in read  # it had no gradient
+    assert "gradient/a/bias" not in read
+    assert not [tag for tag in read if tag.startswith("nonfinite")]
+
+
+def test_nonfinite_is_written_from_the_first_time_on(tmp_path):
+    writer = EventWriter(tmp_path)
+    for step, number in enumerate([0, 2, 0]):
+        writer.write(snapshot(step, number))
+
+    assert tensors(tmp_path)["nonfinite/a/kernel"] == [(1, 2.0), (2, 0.0)]
+
+
+def test_scalars_and_texts(tmp_path):
+    writer = EventWriter(tmp_path)
+    writer.write_scalars(3, {"test/accuracy": 0.25})
+    writer.write_text(0, "experiment", "**bold**")
+    writer.close()
+
+    history = gradlog.read(tmp_path)
+    assert (history.scalars["test/accuracy"].steps.tolist(), history.texts["experiment"].values) == ([3], ["**bold**"])
+    assert tensors(tmp_path)["test/accuracy"] == [(3, 0.25)]
+
+
+def test_memory_keeps_what_the_file_keeps(tmp_path):
+    memory, file = MemoryWriter(), EventWriter(tmp_path)
+    for writer in (memory, file):
+        writer.write(snapshot(0))
+        writer.write(snapshot(5, nonfinite=1))
+        writer.write_text(5, "note", "n")
+        writer.close()
+
+    kept, read = memory.history(), gradlog.read(tmp_path)
+    assert kept.variables == read.variables == ("a/kernel", "a/bias")
+    np.testing.assert_array_equal(kept.statistics, read.statistics)
+    for kind in ("scalars", "histograms", "texts"):
+        assert getattr(kept, kind).keys() == getattr(read, kind).keys()
+        for tag, series in getattr(read, kind).items():
+            np.testing.assert_array_equal(series.steps, getattr(kept, kind)[tag].steps)
+            np.testing.assert_array_equal(np.array(series.values), np.array(getattr(kept, kind)[tag].values))
+
+
+def test_several_writers_each_get_everything():
+    writers = [mock.create_autospec(EventWriter, instance=True) for _ in range(2)]
+    several = MultiWriter(writers)
+    one = snapshot()
+
+    several.write(one)
+    several.write_scalars(1, {"a": 2.0})
+    several.write_text(1, "t", "text")
+    several.close()
+
+    expected = [mock.call.write(one), mock.call.write_scalars(1, {"a": 2.0}), mock.call.write_text(1, "t", "text")]
+    for writer in writers:
+        assert writer.mock_calls == [*expected, mock.call.close()]
+
+
+def test_two_writers_in_one_directory_have_two_files(tmp_path):
+    for step in (0, 1):
+        writer = EventWriter(tmp_path)
+        writer.write(snapshot(step))
+        writer.close()
+
+    assert len(list(tmp_path.iterdir())) == 2
+    assert gradlog.read(tmp_path).steps.tolist() == [0, 1]
+    assert tensors(tmp_path)["train/loss"] == [(0, 1.5), (1, 2.5)]
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_directory_that_cannot_be_written_is_said_so(tmp_path, place):
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(OSError, match=r"log directory cannot be written.*choose another `log_dir`.*file"):
+        EventWriter(tmp_path / place)
+
+
+KILLED = """
+import sys, time, keras, numpy as np, gradlog
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="layer1")])
+model.compile("sgd", "mse")
+class Wait(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 6:
+            print("logged", flush=True)
+            time.sleep(600)
+x = np.ones((64, 4), np.float32)
+model.fit(x, x[:, :2], batch_size=4, verbose=0, callbacks=[gradlog.GradientLogger(sys.argv[1], every=2), Wait()])
+"""
+
+
+def test_a_killed_process_loses_nothing_that_was_logged(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout.readline().strip() == b"logged"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+    assert gradlog.read(tmp_path).steps.tolist() == [0, 2, 4, 6]
+    assert [step for step, _ in tensors(tmp_path)["gradient_mean_abs/layer1/kernel"]] == [0, 2, 4, 6]
