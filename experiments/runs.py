@@ -76,14 +76,14 @@ def table(title, headers, rows, caption=None):
     return result
 
 
-def write_results(log_dir, results):
-    """Writes `results.json` into the log directory, with the versions that the numbers were made with."""
+def write_results(log_dir, results, name="results.json"):
+    """Writes results as JSON into a directory, with the versions that the numbers were made with."""
     versions = {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "gradlog": gradlog.__version__,
     }
-    path = Path(log_dir) / "results.json"
+    path = Path(log_dir) / name
     path.write_text(json.dumps({**results, "versions": versions}, indent=2) + "\n")
     return path

@@ -69,7 +69,13 @@ def rows(counts):
     >>> rows(counts).tolist()
     [[1.0, 1.25, 3.0]]
     """
-    ordered = counts[_ORDER]
-    ordered[_ZERO] += counts[0]
-    filled = np.flatnonzero(ordered)
-    return np.column_stack([_EDGES[filled], ordered[filled]])
+    return tables(counts[None])[0]
+
+
+def tables(counts):
+    """Does what `rows` does for several tensors at once: [V, `NUM_BUCKETS`] to a list of V arrays [k, 3]."""
+    ordered = counts[:, _ORDER]
+    ordered[:, _ZERO] += counts[:, 0]
+    tensor, bucket = np.nonzero(ordered)
+    table = np.column_stack([_EDGES[bucket], ordered[tensor, bucket]])
+    return np.split(table, np.searchsorted(tensor, np.arange(1, len(counts))))

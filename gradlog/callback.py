@@ -1,11 +1,13 @@
 """GradientLogger: the callback that logs gradients under `fit`, and under `gradlog.train`."""
 
+import warnings
+
 import keras
 
 from gradlog.capture import Capture
 from gradlog.checks import checked_integer, checked_log_dir, checked_model, checked_selector, refuse_other_backends
 from gradlog.switch import Switch
-from gradlog.writers import EventWriter, MultiWriter
+from gradlog.writers import BackgroundWriter, EventWriter, MultiWriter
 
 
 class GradientLogger(keras.callbacks.Callback):
@@ -50,6 +52,7 @@ class GradientLogger(keras.callbacks.Callback):
         self.log_dir, self.every = checked_log_dir(log_dir), checked_integer("every", every, least=1)
         self._select = checked_selector(variables)
         self._histograms, self._updates, self._more_writers = histograms, updates, tuple(writers)
+        self.error = None
         self._writer = self._switch = self._capture = self._setting = None
         self._is_training = self._is_armed = False
 
@@ -57,6 +60,7 @@ class GradientLogger(keras.callbacks.Callback):
         """Opens a new event file."""
         checked_model(self.model)
         self._iteration = self._next_due = None
+        self._is_started = False
         self._writer = self._open()
         self._is_training = True
 
@@ -64,17 +68,13 @@ class GradientLogger(keras.callbacks.Callback):
         """Counts the steps anew from the optimizer's own count."""
         self._iteration = None
 
-    def steps_to_record(self):
-        """Returns the number of steps before the next one that is recorded; 0 where it is the coming one."""
-        if self._iteration is None:
-            self._iteration = self._optimizer_iterations()
-        if self._next_due is None:
-            self._next_due = -(-self._iteration // self.every) * self.every
-        return max(self._next_due - self._iteration, 0)
+    def steps_of_next_call(self):
+        """Returns how many steps may run in one call of a program that records its first step, or none."""
+        return self._steps_to_record() or self.every
 
     def on_train_batch_begin(self, batch, logs=None):
         """Has the coming call of the training program recorded where a step in it is due."""
-        self._is_armed = self.steps_to_record() < self.model.steps_per_execution
+        self._is_armed = self._steps_to_record() < self._recordable_steps()
         if self._is_armed:
             self._prepare()
             self._switch.arm()
@@ -85,10 +85,10 @@ class GradientLogger(keras.callbacks.Callback):
         if not self._is_armed:
             return
         self._setting = self._current_setting()
-        for snapshot in self._capture.fetch():
+        snapshots, self._iteration = self._capture.fetch()
+        for snapshot in snapshots:
             self._writer.write(snapshot)
             self._next_due = (snapshot.step // self.every + 1) * self.every
-        self._iteration = self._optimizer_iterations()  # not at every step: on a GPU, reading it waits
 
     def on_test_end(self, logs=None):
         """Writes the metrics of an evaluation: of `validation` during the training, else of `test`."""
@@ -105,16 +105,39 @@ class GradientLogger(keras.callbacks.Callback):
         self._writer.close()
 
     def _open(self):
-        return MultiWriter([EventWriter(self.log_dir), *self._more_writers])
+        writer = EventWriter(self.log_dir)
+        if self._more_writers:
+            writer = MultiWriter([writer, *self._more_writers])
+        return BackgroundWriter(writer, self._on_error)
+
+    def _on_error(self, error):
+        """Says once that nothing more is written; the training goes on."""
+        self.error = error
+        warnings.warn(
+            f"gradlog writes nothing more to {self.log_dir!r}, the training goes on: {type(error).__name__}: {error}",
+            stacklevel=2,
+        )
 
     def _optimizer_iterations(self):
-        return int(self.model.optimizer.iterations.numpy())
+        return int(self.model.optimizer.iterations.value)
+
+    def _steps_to_record(self):
+        """Returns the number of steps before the next one that is due; 0 where it is the coming one."""
+        if self._iteration is None:
+            self._iteration = self._optimizer_iterations()
+        if self._next_due is None:
+            self._next_due = -(-self._iteration // self.every) * self.every
+        return max(self._next_due - self._iteration, 0)
+
+    def _recordable_steps(self):
+        """Returns how many steps of a call can be recorded: the first under `gradlog.train`, all under `fit`."""
+        return 1 if self.params.get("records_first_step") else self.model.steps_per_execution
 
     def _current_setting(self):
         """Returns what a recording program depends on; a change of it, and only that, needs a new one."""
         model = self.model
         variables = tuple(id(variable) for variable in model.trainable_variables)
-        return model, model.optimizer, model.train_function, model.steps_per_execution, variables
+        return model, model.optimizer, model.train_function, self._recordable_steps(), variables
 
     def _prepare(self):
         """Makes capture and switch, or keeps those of an earlier `fit` where nothing has changed since."""
@@ -122,10 +145,13 @@ class GradientLogger(keras.callbacks.Callback):
             self._capture = Capture(
                 self.model,
                 every=self.every,
-                steps_per_call=self.model.steps_per_execution,
+                steps_per_call=self._recordable_steps(),
                 histograms=self._histograms,
                 updates=self._updates,
                 select=self._select,
             )
             self._switch = Switch(self._capture)
-        self._capture.start(self._next_due)
+            self._is_started = False
+        if not self._is_started:
+            self._capture.start(self._next_due)
+            self._is_started = True

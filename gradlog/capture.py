@@ -51,7 +51,7 @@ class Capture:
         self._may_skip = scales or bool(self.optimizer.gradient_accumulation_steps)
         self._variables, self._names, self._metric_names = None, (), ()
         self._applied, self._before = [], []
-        self._buffers = {}
+        self._buffers, self._num_fetched, self._reading = {}, 0, None
         self._next_due = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._num_filled = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._is_fresh = tf.Variable(False, trainable=False)
@@ -75,18 +75,29 @@ class Capture:
         return record if self._steps_per_call == 1 else record_if_due
 
     def start(self, next_due):
-        """Forgets what is not fetched yet; the next step to record is the first from `next_due` on."""
+        """Sets the first step to record: the first from `next_due` on."""
         self._next_due.assign(next_due)
-        self._num_filled.assign(0)
 
     def fetch(self):
-        """Returns the `Snapshot` of every step that was recorded since the last call, in their order."""
-        num_filled = int(self._num_filled.numpy())
-        if not num_filled:
-            return []
-        self._num_filled.assign(0)
-        arrays = {name: buffer.numpy() for name, buffer in self._buffers.items()}
-        return [self._snapshot({name: array[slot] for name, array in arrays.items()}) for slot in range(num_filled)]
+        """Returns the `Snapshot` of every step recorded since the last call, in order, and the iteration count."""
+        count, iterations, buffers = self._read()
+        first, self._num_fetched = self._num_fetched, int(count)
+        arrays = {name: buffer.numpy() for name, buffer in buffers.items()}
+        slots = [number % self._slots for number in range(first, self._num_fetched)]
+        snapshots = [self._snapshot({name: array[slot] for name, array in arrays.items()}) for slot in slots]
+        return snapshots, int(iterations)
+
+    def _read(self):
+        """Reads all in one call: each by itself would be one more round trip."""
+        if self._reading is None:
+
+            @tf.function(autograph=False)
+            def read():
+                buffers = {name: buffer.read_value() for name, buffer in self._buffers.items()}
+                return self._num_filled.read_value(), tf.identity(self.optimizer.iterations.value), buffers
+
+            self._reading = read
+        return self._reading()
 
     # In the step.
 
@@ -152,8 +163,9 @@ class Capture:
             after = [variable.value for variable in self._recorded()]
             compared = [*compared, *[new - old for new, old in zip(after, self._before, strict=True)]]
         self._store("norms", tf.reshape(_norms(compared), [-1, len(self._before)]))
-        step = self.optimizer.iterations.value - 1
-        self._next_due.assign((step // self._every + 1) * self._every)
+        if self._steps_per_call > 1:
+            step = self.optimizer.iterations.value - 1
+            self._next_due.assign((step // self._every + 1) * self._every)
         self._num_filled.assign_add(1)
 
     def _record_metrics(self, metrics, *batch):
@@ -181,8 +193,7 @@ class Capture:
         return self._variables
 
     def _is_due(self):
-        reached = self.optimizer.iterations.value >= self._next_due
-        return tf.logical_and(reached, self._num_filled < self._slots)
+        return self.optimizer.iterations.value >= self._next_due
 
     def _if_fresh(self, record):
         if self._may_skip:
@@ -214,7 +225,7 @@ class Capture:
         if self._slots == 1:
             buffer.assign(value[None])
         else:
-            slot = self._num_filled.read_value() if slot is None else slot
+            slot = (self._num_filled if slot is None else slot) % self._slots
             buffer.scatter_update(tf.IndexedSlices(value[None], slot[None]))
 
     # On the host.

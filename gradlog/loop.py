@@ -10,7 +10,7 @@ import tensorflow as tf
 from gradlog.checks import checked_integer, checked_model
 
 
-def train(model, dataset, *, steps, callbacks=None, steps_per_execution=100, verbose=0):
+def train(model, dataset, *, steps, callbacks=None, steps_per_execution=200, verbose=0):
     """Trains a compiled model with a custom `tf.GradientTape` loop.
 
     Many steps run inside one compiled function, so that Python and the callbacks are entered only between
@@ -26,7 +26,7 @@ def train(model, dataset, *, steps, callbacks=None, steps_per_execution=100, ver
         callbacks: List of Keras callbacks, called as Keras calls them with `steps_per_execution`. Defaults to
             `None`.
         steps_per_execution: Integer, the number of steps between two calls of the callbacks; the larger, the
-            faster. Defaults to `100`.
+            faster. Defaults to `200`.
         verbose: 0 is silent, 1 shows Keras' progress bar, 2 prints one line. Defaults to `0`.
 
     Returns:
@@ -48,7 +48,14 @@ def train(model, dataset, *, steps, callbacks=None, steps_per_execution=100, ver
     steps = checked_integer("steps", steps, least=1)
     steps_per_execution = min(checked_integer("steps_per_execution", steps_per_execution, least=1), steps)
     callbacks = keras.callbacks.CallbackList(
-        callbacks, add_history=True, add_progbar=verbose != 0, model=model, verbose=verbose, epochs=1, steps=steps
+        callbacks,
+        add_history=True,
+        add_progbar=verbose != 0,
+        model=model,
+        verbose=verbose,
+        epochs=1,
+        steps=steps,
+        records_first_step=True,
     )
     _build(model, dataset)
     with _programs_of(model):
@@ -72,10 +79,11 @@ def _run(model, iterator, steps, steps_per_execution, callbacks):
         number = min(steps_per_execution, steps - done, *_bounds(callbacks))
         model.steps_per_execution = number
         callbacks.on_train_batch_begin(done)
-        number_run = int(model.train_function(iterator, tf.constant(number)))
+        number_run, metrics = model.train_function(iterator, tf.constant(number))
+        number_run = int(number_run)
         done += number_run
         if number_run:
-            logs = _numbers(model.get_metrics_result())
+            logs = {name: float(value) for name, value in metrics.items()}
             callbacks.on_train_batch_end(done - 1, logs)
         if number_run < number:
             _warn_of_short_dataset(done, steps)
@@ -85,8 +93,10 @@ def _run(model, iterator, steps, steps_per_execution, callbacks):
 
 
 def _bounds(callbacks):
-    """Returns how many steps each logger lets run in one call, so that a step to be recorded has its own."""
-    return [callback.steps_to_record() or 1 for callback in callbacks.callbacks if hasattr(callback, "steps_to_record")]
+    """Returns how many steps each logger lets run in one call, of which it records the first or none."""
+    return [
+        callback.steps_of_next_call() for callback in callbacks.callbacks if hasattr(callback, "steps_of_next_call")
+    ]
 
 
 @contextlib.contextmanager
@@ -96,41 +106,58 @@ def _programs_of(model):
     So whoever replaces or remakes `model.train_function` between two calls, as `GradientLogger` does, need not
     know which loop it is in.
     """
+    attributes = {}
+    if type(model).train_step is keras.Model.train_step:
+        attributes["train_step"] = functools.partial(_step, model)
+    plain_step = _compiled(model, attributes.get("train_step", model.train_step))
 
     def make_train_function(force=False):
         if force or model.train_function is None:
-            model.train_function = _many_steps(model)
+            is_plain = model.train_step == attributes.get("train_step", model.train_step)
+            first_step = plain_step if is_plain else _compiled(model, model.train_step)
+            model.train_function = _many_steps(model, first_step, plain_step)
 
+    attributes["make_train_function"] = make_train_function
     earlier = model.train_function, model.steps_per_execution
     model.train_function = None
-    model.__dict__["make_train_function"] = make_train_function
-    if type(model).train_step is keras.Model.train_step:
-        model.__dict__["train_step"] = functools.partial(_step, model)
+    model.__dict__.update(attributes)
     try:
         yield
     finally:
-        del model.__dict__["make_train_function"]
-        model.__dict__.pop("train_step", None)
+        for name in attributes:
+            del model.__dict__[name]
         model.train_function, model.steps_per_execution = earlier
 
 
-def _many_steps(model):
-    """Returns a function of an iterator and a number that runs so many steps and returns how many it ran."""
-    step = model.train_step
-    if not model.run_eagerly:
-        step = tf.function(step, jit_compile=model.jit_compile, reduce_retracing=True, autograph=False)
+def _compiled(model, step):
+    if model.run_eagerly:
+        return step
+    return tf.function(step, jit_compile=model.jit_compile, reduce_retracing=True, autograph=False)
+
+
+def _many_steps(model, first_step, step):
+    """Returns a function of an iterator and a number: it runs so many steps, returns how many, and the metrics.
+
+    Only its first step is `first_step`, which may record; the others are `step`.
+    """
 
     def run(iterator, number):
-        def is_next(count, batch):
-            return tf.logical_and(count < number, batch.has_value())
+        def run_until(end, step, count, batch):
+            def is_next(count, batch):
+                return tf.logical_and(count < end, batch.has_value())
 
-        def run_step(count, batch):
-            step(batch.get_value())
-            is_last = count + 1 >= number  # then the next batch is left for the next call
-            return count + 1, tf.cond(is_last, lambda: batch, iterator.get_next_as_optional)
+            def run_one(count, batch):
+                step(batch.get_value())
+                is_last = count + 1 >= number  # then the next batch is left for the next call
+                return count + 1, tf.cond(is_last, lambda: batch, iterator.get_next_as_optional)
 
-        count, _ = tf.while_loop(is_next, run_step, [tf.constant(0), iterator.get_next_as_optional()])
-        return count
+            return tf.while_loop(is_next, run_one, [count, batch])
+
+        state = tf.constant(0), iterator.get_next_as_optional()
+        if first_step is not step:
+            state = run_until(1, first_step, *state)
+        count, _ = run_until(number, step, *state)
+        return count, model.get_metrics_result()
 
     return run if model.run_eagerly else tf.function(run, reduce_retracing=True, autograph=False)
 
@@ -161,10 +188,6 @@ def _check_dataset(dataset):
             "`train` learns from pairs. Expected elements (x, y) or (x, y, sample_weight), as a tuple. "
             f"Received: elements {element}"
         )
-
-
-def _numbers(metrics):
-    return {name: float(value) for name, value in metrics.items()}
 
 
 def _warn_of_short_dataset(done, steps):

@@ -111,23 +111,19 @@ def table(tensors, statistics=STATISTICS):
     """
     functions = tuple(statistics.values())
     rows, ordinary = zip(*[_quick_row(functions)(_flat(tensor, tf.float32)) for tensor in tensors], strict=True)
-    return tf.cond(
-        tf.reduce_all(ordinary),
-        lambda: tf.stack(rows),
-        lambda: tf.stack([_careful_row(functions)(_flat(tensor, tf.float64)) for tensor in tensors]),
-    )
+    return tf.cond(tf.reduce_all(ordinary), lambda: tf.stack(rows), lambda: _careful_table(functions)(*tensors))
 
 
 def _flat(tensor, dtype):
     return tf.cast(tf.reshape(tensor, [-1]), dtype)
 
 
-# One function serves tensors of every size: a model of many layers is traced as fast as one of few.
-
-
 @functools.cache
 def _quick_row(functions):
-    """Returns a function of a float32 tensor [n]: its statistics [S], and whether float32 was enough for them."""
+    """Returns a function of a float32 tensor [n]: its statistics [S], and whether float32 was enough for them.
+
+    One function serves tensors of every size: a model of many layers is traced as fast as one of few.
+    """
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
     def row(values):
@@ -138,14 +134,17 @@ def _quick_row(functions):
 
 
 @functools.cache
-def _careful_row(functions):
-    """Returns a function of a float64 tensor [n] with any values: its statistics [S]."""
+def _careful_table(functions):
+    """Returns a function of tensors with any values: their statistics [V, S].
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float64)], autograph=False)
-    def row(values):
-        return _row(functions, elements(values))
+    It is hardly ever called, so it stays one operation in the graph instead of many that have to be skipped.
+    """
 
-    return row
+    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+    def careful_table(*tensors):
+        return tf.stack([_row(functions, elements(tensor)) for tensor in tensors])
+
+    return careful_table
 
 
 def _row(functions, x):

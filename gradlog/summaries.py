@@ -1,6 +1,7 @@
 """Summaries: a `Snapshot` as TensorBoard's protocol buffers, and those back as a `History`."""
 
 import json
+import math
 
 import numpy as np
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
@@ -16,30 +17,80 @@ _DTYPES = {"float32": types_pb2.DT_FLOAT, "float64": types_pb2.DT_DOUBLE}
 _SCALARS, _HISTOGRAMS, _TEXTS = (module.PLUGIN_NAME for module in (scalar_metadata, histogram_metadata, text_metadata))
 
 
-def scalar(tag, number):
-    """Returns a summary value for the Scalars tab."""
-    metadata = scalar_metadata.create_summary_metadata(display_name="", description="")
-    metadata.data_class = summary_pb2.DATA_CLASS_SCALAR
-    return _value(tag, _tensor(np.float32(number)), metadata)
+def _metadata(module, data_class):
+    metadata = module.create_summary_metadata(display_name="", description="")
+    metadata.data_class = data_class
+    return metadata
 
 
-def histogram(tag, rows):
-    """Returns a summary value for the Histograms and Distributions tabs, of rows [k, 3]."""
-    metadata = histogram_metadata.create_summary_metadata(display_name="", description="")
-    metadata.data_class = summary_pb2.DATA_CLASS_TENSOR
-    return _value(tag, _tensor(rows), metadata)
+_METADATA = {
+    _SCALARS: _metadata(scalar_metadata, summary_pb2.DATA_CLASS_SCALAR),
+    _HISTOGRAMS: _metadata(histogram_metadata, summary_pb2.DATA_CLASS_TENSOR),
+    _TEXTS: _metadata(text_metadata, summary_pb2.DATA_CLASS_TENSOR),
+}
 
 
-def text(tag, markdown):
-    """Returns a summary value for the Text tab."""
-    metadata = text_metadata.create_summary_metadata(display_name="", description="")
-    metadata.data_class = summary_pb2.DATA_CLASS_TENSOR
-    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[markdown.encode()])
-    return _value(tag, tensor, metadata)
+class Encoder:
+    """Encodes what goes into one event file.
+
+    It remembers which tags it has described: TensorBoard keeps the metadata that come with a tag's first value.
+    """
+
+    def __init__(self):
+        self._described, self._nonfinite_seen = set(), set()
+
+    def snapshot(self, snapshot):
+        """Returns the summary values of one `Snapshot`."""
+        values = [_statistics(snapshot)]
+        values += [self.scalar(tag, number) for tag, number in snapshot.scalars.items()]
+        for column, name in enumerate(snapshot.columns):
+            if name in names.SCALAR_TAGS:
+                values += self._column(names.SCALAR_TAGS[name], snapshot.variables, snapshot.statistics[:, column])
+        values += self._histograms(names.GRADIENT_HISTOGRAM, snapshot.variables, snapshot.gradients)
+        values += self._histograms(names.WEIGHT_HISTOGRAM, snapshot.variables, snapshot.weights)
+        return values
+
+    def scalar(self, tag, number):
+        """Returns a summary value for the Scalars tab."""
+        return self._value(tag, _tensor(np.float32(number)), _SCALARS)
+
+    def histogram(self, tag, rows):
+        """Returns a summary value for the Histograms and Distributions tabs, of rows [k, 3]."""
+        return self._value(tag, _tensor(rows), _HISTOGRAMS)
+
+    def text(self, tag, markdown):
+        """Returns a summary value for the Text tab."""
+        tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[markdown.encode()])
+        return self._value(tag, tensor, _TEXTS)
+
+    def _column(self, prefix, variables, numbers):
+        if prefix == names.SCALAR_TAGS["gradient_nonfinite"]:  # written only once any was seen
+            self._nonfinite_seen.update(v for v, number in zip(variables, numbers, strict=True) if number > 0)
+            numbers = [n if v in self._nonfinite_seen else math.nan for v, n in zip(variables, numbers, strict=True)]
+        return [
+            self.scalar(names.tag(prefix, variable), number)
+            for variable, number in zip(variables, numbers, strict=True)
+            if not math.isnan(number)
+        ]
+
+    def _histograms(self, prefix, variables, counts):
+        if counts is None:
+            return []
+        return [
+            self.histogram(names.tag(prefix, variable), rows)
+            for variable, rows in zip(variables, buckets.tables(counts), strict=True)
+            if len(rows)
+        ]
+
+    def _value(self, tag, tensor, plugin):
+        if tag in self._described:
+            return summary_pb2.Summary.Value(tag=tag, tensor=tensor)
+        self._described.add(tag)
+        return summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=_METADATA[plugin])
 
 
-def statistics(snapshot):
-    """Returns the whole table [V, S] of a snapshot as one tensor, with its names in the metadata."""
+def _statistics(snapshot):
+    """Returns the whole table [V, S] of a snapshot as one tensor, with its names in the metadata, every time."""
     content = {
         "version": names.FORMAT_VERSION,
         "variables": list(snapshot.variables),
@@ -48,57 +99,14 @@ def statistics(snapshot):
     metadata = summary_pb2.SummaryMetadata(data_class=summary_pb2.DATA_CLASS_TENSOR)
     metadata.plugin_data.plugin_name = names.PLUGIN_NAME
     metadata.plugin_data.content = json.dumps(content).encode()
-    return _value(names.STATISTICS_TAG, _tensor(snapshot.statistics), metadata)
-
-
-def of_snapshot(snapshot, nonfinite_seen):
-    """Returns the summary values of one snapshot.
-
-    Args:
-        snapshot: A `Snapshot`.
-        nonfinite_seen: Set of the variables whose gradient had NaN or infinities at an earlier step; what this
-            step adds to it is added. Only of these the number is written.
-    """
-    values = [statistics(snapshot)]
-    values += [scalar(tag, number) for tag, number in snapshot.scalars.items()]
-    for column, name in enumerate(snapshot.columns):
-        if name in names.SCALAR_TAGS:
-            values += _column(snapshot, column, name, nonfinite_seen)
-    values += _histograms(names.GRADIENT_HISTOGRAM, snapshot.variables, snapshot.gradients)
-    values += _histograms(names.WEIGHT_HISTOGRAM, snapshot.variables, snapshot.weights)
-    return values
-
-
-def _column(snapshot, column, name, nonfinite_seen):
-    numbers = dict(zip(snapshot.variables, snapshot.statistics[:, column], strict=True))
-    if name == "gradient_nonfinite":
-        nonfinite_seen.update(variable for variable, number in numbers.items() if number > 0)
-        numbers = {variable: n for variable, n in numbers.items() if variable in nonfinite_seen}
-    prefix = names.SCALAR_TAGS[name]
-    return [scalar(names.tag(prefix, v), n) for v, n in numbers.items() if not np.isnan(n)]
-
-
-def _histograms(prefix, variables, counts):
-    if counts is None:
-        return []
-    tables = [buckets.rows(count) for count in counts]
-    return [
-        histogram(names.tag(prefix, variable), rows)
-        for variable, rows in zip(variables, tables, strict=True)
-        if len(rows)
-    ]
+    return summary_pb2.Summary.Value(tag=names.STATISTICS_TAG, tensor=_tensor(snapshot.statistics), metadata=metadata)
 
 
 def _tensor(array):
-    tensor = tensor_pb2.TensorProto(dtype=_DTYPES[array.dtype.name])
+    tensor = tensor_pb2.TensorProto(dtype=_DTYPES[array.dtype.name], tensor_content=array.tobytes())
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
-    tensor.tensor_content = array.tobytes()
     return tensor
-
-
-def _value(tag, tensor, metadata):
-    return summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=metadata)
 
 
 class Collector:

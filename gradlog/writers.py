@@ -1,14 +1,16 @@
-"""Writers: where snapshots go. Each has the same four methods; several at once are a writer too."""
+"""Writers: where snapshots go. Each has the same four methods; several at once are a writer, too."""
 
 import itertools
 import os
+import queue
 import socket
+import threading
 import time
 
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
-from gradlog import names, summaries
+from gradlog.summaries import Collector, Encoder
 
 _NUMBERS = itertools.count()
 
@@ -28,9 +30,9 @@ class EventWriter:
 
     def __init__(self, log_dir):
         self.log_dir = os.fspath(log_dir)
-        self._described, self._nonfinite_seen = set(), set()
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
         self.path = os.path.join(self.log_dir, f"{name}.{os.getpid()}.{next(_NUMBERS):04d}.gradlog")
+        self._encoder = Encoder()
         try:
             tf.io.gfile.makedirs(self.log_dir)
             self._file = tf.io.TFRecordWriter(self.path)
@@ -43,25 +45,21 @@ class EventWriter:
 
     def write(self, snapshot):
         """Writes a `Snapshot` as one event."""
-        self._write_values(snapshot.step, summaries.of_snapshot(snapshot, self._nonfinite_seen))
+        self._write_values(snapshot.step, self._encoder.snapshot(snapshot))
 
     def write_scalars(self, step, scalars):
         """Writes numbers, a dictionary by tag, at a step."""
-        self._write_values(step, [summaries.scalar(tag, n) for tag, n in scalars.items()])
+        self._write_values(step, [self._encoder.scalar(tag, number) for tag, number in scalars.items()])
 
     def write_text(self, step, tag, markdown):
         """Writes Markdown for the Text tab at a step."""
-        self._write_values(step, [summaries.text(tag, markdown)])
+        self._write_values(step, [self._encoder.text(tag, markdown)])
 
     def close(self):
         """Closes the file; nothing can be written afterwards."""
         self._file.close()
 
     def _write_values(self, step, values):
-        for value in values:  # TensorBoard keeps a tag's first metadata, so it is written once a file
-            if value.tag in self._described and value.tag != names.STATISTICS_TAG:
-                value.ClearField("metadata")
-            self._described.add(value.tag)
         self._write(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=values)))
 
     def _write(self, event):
@@ -74,21 +72,21 @@ class MemoryWriter:
     """Keeps what it is given, in the form that an event file has; `history()` gives it back as the reader would."""
 
     def __init__(self):
-        self._collector, self._nonfinite_seen = summaries.Collector(), set()
+        self._collector, self._encoder = Collector(), Encoder()
 
     def write(self, snapshot):
         """Keeps a `Snapshot`."""
-        for value in summaries.of_snapshot(snapshot, self._nonfinite_seen):
+        for value in self._encoder.snapshot(snapshot):
             self._collector.add(snapshot.step, value)
 
     def write_scalars(self, step, scalars):
         """Keeps numbers, a dictionary by tag, at a step."""
         for tag, number in scalars.items():
-            self._collector.add(step, summaries.scalar(tag, number))
+            self._collector.add(step, self._encoder.scalar(tag, number))
 
     def write_text(self, step, tag, markdown):
         """Keeps Markdown at a step."""
-        self._collector.add(step, summaries.text(tag, markdown))
+        self._collector.add(step, self._encoder.text(tag, markdown))
 
     def history(self):
         """Returns a `History` of what was written so far."""
@@ -96,6 +94,52 @@ class MemoryWriter:
 
     def close(self):
         """Does nothing: what is kept can still be read."""
+
+
+class BackgroundWriter:
+    """Hands everything on to another writer in a thread of its own, so that the training does not wait.
+
+    What that writer raises does not reach the training: it is kept, `on_error` is told once, and what comes
+    after it is dropped.
+
+    Args:
+        writer: The writer that does the work.
+        on_error: Function of an exception, called in the thread.
+    """
+
+    def __init__(self, writer, on_error):
+        self.error = None
+        self._writer, self._on_error = writer, on_error
+        self._calls = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="gradlog-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, snapshot):
+        """Has a `Snapshot` written."""
+        self._calls.put(lambda: self._writer.write(snapshot))
+
+    def write_scalars(self, step, scalars):
+        """Has numbers, a dictionary by tag, written at a step."""
+        self._calls.put(lambda: self._writer.write_scalars(step, scalars))
+
+    def write_text(self, step, tag, markdown):
+        """Has Markdown written at a step."""
+        self._calls.put(lambda: self._writer.write_text(step, tag, markdown))
+
+    def close(self):
+        """Waits until everything is written, and closes the writer."""
+        self._calls.put(self._writer.close)
+        self._calls.put(None)
+        self._thread.join()
+
+    def _work(self):
+        while (call := self._calls.get()) is not None:
+            if self.error is None:
+                try:
+                    call()
+                except Exception as error:  # whatever it is, the training goes on
+                    self.error = error
+                    self._on_error(error)
 
 
 class MultiWriter:

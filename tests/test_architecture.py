@@ -23,7 +23,7 @@ IMPORTS = {
     "histograms": {"buckets"},
     "checks": set(),
     "summaries": {"names", "buckets", "history"},
-    "writers": {"names", "summaries"},
+    "writers": {"summaries"},
     "reader": {"summaries"},
     "capture": {"names", "buckets", "history", "statistics", "histograms"},
     "switch": set(),

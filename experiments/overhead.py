@@ -1,0 +1,165 @@
+"""What does it cost? Speed of the `GradientTape` loop, measured beside what it is compared with, in one run.
+
+    python -m experiments.overhead
+
+The machine is shared and noisy, so both sides of a comparison run by turns, a few hundred steps each, and what is
+reported is the median of the ratios of neighbours, with the quartiles as spread.
+
+Expect: `gradlog.train`, logging every 200 steps, runs 2.5 to 3 times as many steps per second as a loop that calls
+a compiled one-step function from Python.
+"""
+
+import argparse
+import dataclasses
+import os
+import platform
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import gradlog
+from experiments import data, mnist_activations, runs
+
+RESULTS_DIR = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Config:
+    """How much is measured."""
+
+    rounds: int = 30
+    every: int = 200  # steps between two logged ones, and steps of one side in a round
+    seed: int = 1
+
+
+QUICK = Config(rounds=5)
+
+
+def build_model(config):
+    """Returns the network of `experiments.mnist_activations` with ReLU."""
+    keras.utils.set_random_seed(config.seed)
+    return mnist_activations.build_model(mnist_activations.Config(), "relu")
+
+
+def run(config, log_dir):
+    """Measures, and returns a dictionary of results, seconds and ratios."""
+    digits = data.load_mnist("embedded")
+    dataset = mnist_activations.batches(mnist_activations.Config(seed=config.seed), digits)
+    ordinary = OrdinaryLoop(build_model(config), dataset)
+    ordinary.seconds(config.every)  # traces
+    turns = Turns(config.every, ordinary)
+    logger = gradlog.GradientLogger(log_dir, every=config.every)
+    callbacks = [turns.begin, logger, turns.end]
+    gradlog.train(build_model(config), dataset, steps=(config.rounds + 2) * config.every, callbacks=callbacks)
+    ours, theirs = np.array(turns.ours[2:]), np.array(turns.theirs[2:])  # the first rounds trace
+    return {
+        "experiment": "overhead",
+        "config": dataclasses.asdict(config),
+        "cpu_cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "loop": {
+            "ours_ms_per_step": float(np.median(ours)) * 1e3 / config.every,
+            "ordinary_ms_per_step": float(np.median(theirs)) * 1e3 / config.every,
+            "times_as_fast": _quartiles(theirs / ours),
+            "first_round_seconds": turns.ours[0],
+        },
+    }
+
+
+class OrdinaryLoop:
+    """The usual custom loop: a compiled one-step function, called from Python for every batch of the dataset.
+
+    The step is the same as in `gradlog.train`: forward pass, loss, gradients, optimizer, accuracy.
+    """
+
+    def __init__(self, model, dataset):
+        self._model, self._batches = model, iter(dataset)
+
+        @tf.function
+        def step(x, y):
+            with tf.GradientTape() as tape:
+                y_pred = model(x, training=True)
+                loss = model.compute_loss(x, y, y_pred)
+            gradients = tape.gradient(loss, model.trainable_variables)
+            model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+            model.compute_metrics(x, y, y_pred)
+            return loss
+
+        self._step = step
+
+    def seconds(self, num_steps):
+        """Runs a number of steps and returns how long they took."""
+        start = time.perf_counter()
+        for _ in range(num_steps):
+            loss = self._step(*next(self._batches))
+        loss.numpy()
+        return time.perf_counter() - start
+
+
+class Turns:
+    """Times the rounds of a training, and lets another loop run a round between two of them."""
+
+    def __init__(self, steps, other):
+        self.ours, self.theirs, self._running, self._count = [], [], 0.0, 0
+        self.begin = keras.callbacks.LambdaCallback(on_train_batch_begin=self._begin)
+        self.end = keras.callbacks.LambdaCallback(on_train_batch_end=self._end)
+        self._steps, self._other = steps, other
+
+    def _begin(self, batch, logs):
+        self._start = time.perf_counter()
+
+    def _end(self, batch, logs):
+        self._running += time.perf_counter() - self._start
+        if (batch + 1) % self._steps == 0:
+            self.ours.append(self._running)
+            self._running = 0.0
+            self.theirs.append(self._other.seconds(self._steps))
+
+
+def _quartiles(values):
+    low, median, high = np.percentile(values, [25, 50, 75])
+    return {"median": float(median), "quartiles": [float(low), float(high)]}
+
+
+def _table(results):
+    loop = results["loop"]
+    low, high = loop["times_as_fast"]["quartiles"]
+    rows = [
+        ["one-step tf.function called from Python", f"{loop['ordinary_ms_per_step']:.3f}", "1"],
+        [
+            f"gradlog.train, logging every {results['config']['every']} steps",
+            f"{loop['ours_ms_per_step']:.3f}",
+            f"{loop['times_as_fast']['median']:.2f} ({low:.2f} to {high:.2f})",
+        ],
+    ]
+    caption = f"Tracing took the first round {loop['first_round_seconds']:.1f} s, which is not in the other numbers."
+    title = "Loop · the article's network, batches of 30"
+    return runs.table(title, ["loop", "ms a step", "times as many steps per second"], rows, caption)
+
+
+def main(argv=None):
+    """Runs the experiment from the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.overhead",
+        description=__doc__,
+        epilog="examples:\n  python -m experiments.overhead\n  python -m experiments.overhead --quick\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, less than a minute; writes no results")
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as log_dir:
+        results = run(QUICK if options.quick else Config(), log_dir)
+    runs.console().print(_table(results))
+    if not options.quick:
+        print(f"Numbers: {runs.write_results(RESULTS_DIR, results, 'overhead.json')}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
