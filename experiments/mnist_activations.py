@@ -87,11 +87,16 @@ def run(config, log_dir, digits=None):
         "experiment": "mnist_activations",
         "data": digits.source,
         "notice": digits.notice,
-        "config": dataclasses.asdict(config),
+        "config": _settings(config),
         "scenarios": scenarios,
     }
     runs.write_results(log_dir, results)
     return results
+
+
+def _settings(config):
+    """Returns what defines the numbers; where the data lie does not."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if name != "data_dir"}
 
 
 def _run_scenario(config, activation, log_dir, digits, bar):
@@ -129,7 +134,7 @@ def _ratio(last, first):
 
 def _write_description(config, activation, log_dir, digits):
     lines = [f"**{activation}** on {digits.source}", *([f"**{digits.notice}**"] if digits.notice else [])]
-    rows = [f"| {name} | {value} |" for name, value in dataclasses.asdict(config).items()]
+    rows = [f"| {name} | {value} |" for name, value in _settings(config).items()]
     settings = "\n".join(["| setting | value |", "| --- | --- |", *rows])
     writer = EventWriter(log_dir)
     writer.write_text(0, "experiment", "\n\n".join([*lines, settings]))

@@ -1,5 +1,6 @@
 """Writers: where snapshots go. Each has the same four methods; several at once are a writer, too."""
 
+import atexit
 import itertools
 import os
 import queue
@@ -113,6 +114,7 @@ class BackgroundWriter:
         self._calls = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="gradlog-writer", daemon=True)
         self._thread.start()
+        atexit.register(self.close)  # what waits is written even where an error ends the program
 
     def write(self, snapshot):
         """Has a `Snapshot` written."""
@@ -128,6 +130,7 @@ class BackgroundWriter:
 
     def close(self):
         """Waits until everything is written, and closes the writer."""
+        atexit.unregister(self.close)
         self._calls.put(self._writer.close)
         self._calls.put(None)
         self._thread.join()

@@ -274,8 +274,10 @@ def test_nothing_stays_behind(tmp_path):
                 raise KeyboardInterrupt
 
     fit(model, [gradlog.GradientLogger(tmp_path / "a", every=1)])
+    logger = gradlog.GradientLogger(tmp_path / "b", every=1)
     with pytest.raises(KeyboardInterrupt):
-        fit(model, [gradlog.GradientLogger(tmp_path / "b", every=1), Failing()])
+        fit(model, [logger, Failing()])
+    logger._writer.close()  # as the end of the program does
 
     assert (set(model.__dict__), set(model.optimizer.__dict__), model.train_function) == before
     assert gradlog.read(tmp_path / "b").steps.tolist() == [24, 25, 26, 27]

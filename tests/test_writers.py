@@ -13,7 +13,7 @@ from tensorboard.util import tensor_util
 import gradlog
 from gradlog import buckets
 from gradlog.history import Snapshot
-from gradlog.writers import EventWriter, MemoryWriter, MultiWriter
+from gradlog.writers import BackgroundWriter, EventWriter, MemoryWriter, MultiWriter
 
 
 def snapshot(step=0, nonfinite=0.0):
@@ -132,6 +132,7 @@ model.compile("sgd", "mse")
 class Wait(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if batch == 6:
+            time.sleep(1)  # writing lags by milliseconds
             print("logged", flush=True)
             time.sleep(600)
 x = np.ones((64, 4), np.float32)
@@ -148,3 +149,34 @@ def test_a_killed_process_loses_nothing_that_was_logged(tmp_path):
 
     assert gradlog.read(tmp_path).steps.tolist() == [0, 2, 4, 6]
     assert [step for step, _ in tensors(tmp_path)["gradient_mean_abs/layer1/kernel"]] == [0, 2, 4, 6]
+
+
+FAILING = """
+import sys, numpy as np
+from gradlog.history import Snapshot
+from gradlog.writers import BackgroundWriter, EventWriter
+writer = BackgroundWriter(EventWriter(sys.argv[1]), print)
+for step in range(300):
+    writer.write(Snapshot(step, ("a",), ("gradient_norm",), np.ones((1, 1), np.float32)))
+raise RuntimeError
+"""
+
+
+def test_a_program_that_ends_in_an_error_loses_nothing_that_was_logged(tmp_path):
+    subprocess.run([sys.executable, "-c", FAILING, str(tmp_path)], stderr=subprocess.DEVNULL)
+
+    assert gradlog.read(tmp_path).steps.tolist() == list(range(300))
+
+
+def test_a_failing_writer_is_reported_once_and_then_left_alone():
+    broken, errors = mock.create_autospec(EventWriter, instance=True), []
+    broken.write.side_effect = [None, OSError("No space left on device"), None]
+    writer = BackgroundWriter(broken, errors.append)
+
+    for step in range(5):
+        writer.write(snapshot(step))
+    writer.close()
+
+    assert [str(error) for error in errors] == ["No space left on device"]
+    assert writer.error is errors[0]
+    assert broken.write.call_count == 2

@@ -1,0 +1,76 @@
+"""The README is true: its code runs, its commands exist, its numbers are those of the committed results."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import gradlog
+from gradlog import names
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+RESULTS = ROOT / "experiments" / "results"
+
+
+def test_python_blocks_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(compile(block, "README.md", "exec"), namespace)
+
+    assert gradlog.read(tmp_path / "logs" / "first").steps.tolist() == [0, 10, 20, 30]
+    assert sorted(gradlog.read(tmp_path / "logs")) == ["first", "second"]
+
+
+def test_every_tag_that_is_written_is_in_the_table(tmp_path):
+    rows = re.findall(r"^\| (`.*?) \|", README.split("## What is written")[1].split("###")[0], re.M)
+    documented = {tag for row in rows for tag in re.findall(r"`(.*?)`", row)}
+
+    prefixes = [*names.SCALAR_TAGS.values(), names.GRADIENT_HISTOGRAM, names.WEIGHT_HISTOGRAM]
+    expected = {f"{prefix}/<variable>" for prefix in prefixes} | {names.STATISTICS_TAG}
+    expected |= {"gradient_norm/global", "gradient_norm/global_clipped", "train/loss"}
+    expected |= {f"{kind}/<metric>" for kind in ("train", "validation", "test")}
+    assert documented == expected
+
+
+def test_the_two_commands_come_first_and_are_what_ci_runs():
+    block = re.search(r"```\n(.*?)```", README, re.S).group(1).splitlines()
+
+    assert block == [
+        "pip install -e '.[experiments]' && python -m experiments.mnist_activations",
+        "pip install -e '.[test]' && pytest",
+    ]
+    ci = (ROOT / ".ci" / "run").read_text().replace("--quiet --disable-pip-version-check ", "")
+    assert block[1] in ci
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_mnist_numbers_are_those_of_the_committed_results():
+    results = json.loads((RESULTS / "mnist_activations.json").read_text())
+    assert results["notice"] is None  # on the whole of MNIST
+
+    for row in results["scenarios"]:
+        ratios = [f"{r:,.0f}" if r >= 10 else f"{r:.1f}" for r in (row["ratio_at_start"], row["ratio_over_run"])]
+        gradients = f"{row['first_kernel_at_start']:.1e} | {row['last_kernel_at_start']:.1e}"
+        line = f"| {row['scenario']} | {row['test_accuracy']:.3f} | {gradients} | {ratios[0]} | {ratios[1]} |"
+        assert line in README
+
+
+def test_speed_numbers_are_those_of_the_committed_results():
+    loop = json.loads((RESULTS / "overhead.json").read_text())["loop"]
+    low, high = loop["times_as_fast"]["quartiles"]
+
+    assert f"| a compiled one-step function, called from Python | {loop['ordinary_ms_per_step']:.2f} | 1 × |" in README
+    fast = f"{loop['times_as_fast']['median']:.1f} × (quartiles {low:.1f} to {high:.1f})"
+    assert f"| `gradlog.train`, logging every 200 steps | {loop['ours_ms_per_step']:.2f} | {fast} |" in README
+    assert f"took {loop['first_round_seconds']:.1f} s" in README
+
+
+def test_links_and_pictures_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_changelog_has_the_version():
+    assert f"## {gradlog.__version__}" in (ROOT / "CHANGELOG.md").read_text()
