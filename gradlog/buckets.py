@@ -20,7 +20,7 @@ NUM_BUCKETS = 2 * PER_SIGN
 NUM_FINITE = 255 << MANTISSA_BITS  # of one sign
 
 
-def edges():
+def edges() -> np.ndarray:
     """Returns the magnitudes between which the finite buckets of one sign lie.
 
     Returns:
@@ -53,7 +53,7 @@ _ORDER, _EDGES = _finite_buckets()
 _ZERO = NUM_FINITE - 1
 
 
-def rows(counts):
+def rows(counts: np.ndarray) -> np.ndarray:
     """Turns the counts of all buckets into the rows that TensorBoard draws.
 
     Args:
@@ -72,7 +72,7 @@ def rows(counts):
     return tables(counts[None])[0]
 
 
-def tables(counts):
+def tables(counts: np.ndarray) -> list[np.ndarray]:
     """Does what `rows` does for several tensors at once: [V, `NUM_BUCKETS`] to a list of V arrays [k, 3]."""
     ordered = counts[:, _ORDER]
     ordered[:, _ZERO] += counts[:, 0]

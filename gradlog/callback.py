@@ -1,6 +1,9 @@
 """GradientLogger: the callback that logs gradients under `fit`, and under `gradlog.train`."""
 
+import glob
+import os
 import warnings
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -46,7 +49,16 @@ class GradientLogger(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, log_dir, every=200, *, variables=None, histograms=True, updates=True, writers=()):
+    def __init__(
+        self,
+        log_dir: str | os.PathLike,
+        every: int = 200,
+        *,
+        variables: str | list[str] | Callable[[keras.Variable], bool] | None = None,
+        histograms: bool = True,
+        updates: bool = True,
+        writers: Sequence = (),
+    ):
         super().__init__()
         refuse_other_backends()
         self.log_dir, self.every = checked_log_dir(log_dir), checked_integer("every", every, least=1)
@@ -61,6 +73,9 @@ class GradientLogger(keras.callbacks.Callback):
         checked_model(self.model)
         self._iteration = self._next_due = None
         self._is_started = False
+        if self._writer is not None:  # of a training that ended in an error
+            self._writer.close()
+        self._warn_of_an_earlier_run()
         self._writer = self._open()
         self._is_training = True
 
@@ -68,7 +83,7 @@ class GradientLogger(keras.callbacks.Callback):
         """Counts the steps anew from the optimizer's own count."""
         self._iteration = None
 
-    def steps_of_next_call(self):
+    def steps_of_next_call(self) -> int:
         """Returns how many steps may run in one call of a program that records its first step, or none."""
         return self._steps_to_record() or self.every
 
@@ -117,6 +132,15 @@ class GradientLogger(keras.callbacks.Callback):
             f"gradlog writes nothing more to {self.log_dir!r}, the training goes on: {type(error).__name__}: {error}",
             stacklevel=2,
         )
+
+    def _warn_of_an_earlier_run(self):
+        earlier = glob.glob(os.path.join(glob.escape(self.log_dir), "*.gradlog"))
+        if earlier and self._writer is None and self._optimizer_iterations() == 0:
+            warnings.warn(
+                f"{self.log_dir!r} holds an earlier run, and this one starts at step 0 again: TensorBoard will draw "
+                "both as one. Give each run a directory of its own.",
+                stacklevel=2,
+            )
 
     def _optimizer_iterations(self):
         return int(self.model.optimizer.iterations.value)

@@ -13,7 +13,9 @@ hands them is reduced where it is and assigned to variables, which the host read
 import contextlib
 import functools
 import math
+from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -40,7 +42,16 @@ class Capture:
         select: Function of a variable and its name that says whether it is recorded.
     """
 
-    def __init__(self, model, *, every, steps_per_call, histograms, updates, select):
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        every: int,
+        steps_per_call: int,
+        histograms: bool,
+        updates: bool,
+        select: Callable[[keras.Variable, str], bool],
+    ):
         self.model = model
         self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         self._every, self._steps_per_call = every, steps_per_call
@@ -57,7 +68,7 @@ class Capture:
         self._is_fresh = tf.Variable(False, trainable=False)
         self._loss = tf.Variable(math.nan, trainable=False, dtype=tf.float32)
 
-    def recorded(self, step):
+    def recorded(self, step: Callable) -> Callable:
         """Returns a training step that does what `step` does, and records it where it is due."""
 
         def record(*args):
@@ -74,11 +85,11 @@ class Capture:
         # A call of a single step is recorded only where that step is due.
         return record if self._steps_per_call == 1 else record_if_due
 
-    def start(self, next_due):
+    def start(self, next_due: int) -> None:
         """Sets the first step to record: the first from `next_due` on."""
         self._next_due.assign(next_due)
 
-    def fetch(self):
+    def fetch(self) -> tuple[list[Snapshot], int]:
         """Returns the `Snapshot` of every step recorded since the last call, in order, and the iteration count."""
         count, iterations, buffers = self._read()
         first, self._num_fetched = self._num_fetched, int(count)

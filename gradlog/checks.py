@@ -3,6 +3,7 @@
 import operator
 import os
 import re
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -10,7 +11,7 @@ import tensorflow as tf
 _OLDEST_TENSORFLOW = (2, 18)
 
 
-def refuse_other_backends():
+def refuse_other_backends() -> None:
     """Raises where Keras does not run on a supported TensorFlow.
 
     Raises:
@@ -28,7 +29,7 @@ def refuse_other_backends():
         raise RuntimeError(f"gradlog needs TensorFlow 2.18 or newer; upgrade it with pip. Found: {tf.__version__}")
 
 
-def checked_log_dir(log_dir):
+def checked_log_dir(log_dir) -> str:
     """Returns the directory as a string."""
     if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
         raise TypeError(
@@ -37,7 +38,7 @@ def checked_log_dir(log_dir):
     return os.fspath(log_dir)
 
 
-def checked_integer(name, value, least):
+def checked_integer(name: str, value, least: int) -> int:
     """Returns an integer argument that is at least `least`."""
     try:
         number = operator.index(value)
@@ -50,7 +51,7 @@ def checked_integer(name, value, least):
     return number
 
 
-def checked_selector(variables):
+def checked_selector(variables) -> Callable[[keras.Variable, str], bool]:
     """Returns a function of a variable and its name that says whether it is chosen."""
     if variables is None:
         return lambda variable, name: True
@@ -69,7 +70,7 @@ def checked_selector(variables):
     return lambda variable, name: any(pattern.search(name) for pattern in compiled)
 
 
-def checked_model(model):
+def checked_model(model) -> keras.Model:
     """Returns a model that can be trained.
 
     Raises:

@@ -12,7 +12,7 @@ _FLOAT64_INFINITY = 2047 << buckets.MANTISSA_BITS
 _SUBNORMAL_EDGES = buckets.edges()[1 : 1 << buckets.MANTISSA_BITS].view(np.int64)
 
 
-def histogram(tensor):
+def histogram(tensor: tf.Tensor) -> tf.Tensor:
     """Counts the elements of a tensor by the buckets of `gradlog.buckets`.
 
     No minimum, no maximum and no one-hot: an integer index an element, from the number's own bits, and one count.

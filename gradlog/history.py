@@ -68,7 +68,7 @@ class History:
     histograms: dict[str, Series] = field(default_factory=dict)
     texts: dict[str, Series] = field(default_factory=dict)
 
-    def statistic(self, name, variable=None):
+    def statistic(self, name: str, variable: str | None = None) -> np.ndarray:
         """Returns one statistic over the steps: [T, V], or [T] of one variable.
 
         Raises:
@@ -77,7 +77,7 @@ class History:
         column = self.statistics[:, :, _index(self.columns, name, "statistic")]
         return column if variable is None else column[:, _index(self.variables, variable, "variable")]
 
-    def kernels(self):
+    def kernels(self) -> list[str]:
         """Returns the names of the variables that are kernels, in the model's order."""
         return [name for name in self.variables if name.rpartition("/")[2] == "kernel"]
 
@@ -88,7 +88,7 @@ def _index(names, name, kind):
     return names.index(name)
 
 
-def join(tables):
+def join(tables: dict) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:
     """Puts the tables of many steps into one array, by the names of variables and columns.
 
     Args:

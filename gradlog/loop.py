@@ -10,7 +10,15 @@ import tensorflow as tf
 from gradlog.checks import checked_integer, checked_model
 
 
-def train(model, dataset, *, steps, callbacks=None, steps_per_execution=200, verbose=0):
+def train(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    *,
+    steps: int,
+    callbacks: list[keras.callbacks.Callback] | None = None,
+    steps_per_execution: int = 200,
+    verbose: int = 0,
+) -> keras.callbacks.History:
     """Trains a compiled model with a custom `tf.GradientTape` loop.
 
     Many steps run inside one compiled function, so that Python and the callbacks are entered only between

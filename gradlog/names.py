@@ -19,12 +19,12 @@ WEIGHT_HISTOGRAM = "weight"
 GLOBAL = "global"
 
 
-def tag(prefix, variable):
+def tag(prefix: str, variable: str) -> str:
     """Returns the tag of one summary: `tag("gradient", "layer1/kernel")` is `"gradient/layer1/kernel"`."""
     return f"{prefix}/{variable}"
 
 
-def variable_names(paths, model_name):
+def variable_names(paths: list[str], model_name: str) -> list[str]:
     """Turns the paths of a model's variables into the names that tags use.
 
     A name is Keras' path without the model's own name, which `Sequential` and subclassed models put in front

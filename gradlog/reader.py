@@ -6,13 +6,14 @@ from pathlib import Path
 
 from tensorboard.compat.proto import event_pb2
 
+from gradlog.history import History
 from gradlog.summaries import Collector
 
 _HEADER = struct.Struct("<QI")  # length of the record, checksum of the length
 _CHECKSUM_BYTES = 4
 
 
-def read(log_dir):
+def read(log_dir: str | os.PathLike) -> History | dict[str, History]:
     """Reads what a run wrote.
 
     Args:
@@ -43,7 +44,7 @@ def read(log_dir):
     return {name: _read_run(files) for name, files in runs.items()}
 
 
-def find_runs(log_dir):
+def find_runs(log_dir: str | os.PathLike) -> dict[str, list[Path]]:
     """Returns the event files in and below a directory: a dictionary of run names to sorted lists of paths."""
     root, runs = Path(log_dir), {}
     for path in sorted(root.rglob("*tfevents*")):

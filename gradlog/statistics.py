@@ -3,9 +3,14 @@
 Each is a pure function of `Elements`, and `STATISTICS` is their ordered table; `table` computes all of them for
 many tensors. NaN and infinities never poison a statistic: they are left out, and counted by `nonfinite`. Where
 nothing finite is left to average, an average is NaN.
+
+Gradients by layer as a sign of what ails a deep network: Glorot and Bengio, "Understanding the difficulty of training
+deep feedforward neural networks", 2010, section 4.2. Their joint norm: Pascanu, Mikolov and Bengio, "On the difficulty
+of training recurrent neural networks", 2013, section 3.2.
 """
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -27,14 +32,14 @@ class Elements(NamedTuple):
     finite: tf.Tensor | None
     count: tf.Tensor
 
-    def mean(self, values):
+    def mean(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the mean of `values` [n] over the finite elements; NaN where there are none."""
         if self.finite is not None:
             values = tf.where(self.finite, values, 0)
         return tf.reduce_sum(values) / self.count
 
 
-def elements(tensor):
+def elements(tensor: tf.Tensor) -> Elements:
     """Returns the `Elements` of any float tensor: in float64, and without what is not finite."""
     values = _flat(tensor, tf.float64)
     finite = tf.math.is_finite(values)
@@ -42,32 +47,32 @@ def elements(tensor):
     return Elements(tf.where(finite, values, 0), finite, count)
 
 
-def mean_abs(x):
+def mean_abs(x: Elements) -> tf.Tensor:
     """Mean of the absolute values, in the tensor's unit, at least 0."""
     return x.mean(tf.abs(x.values))
 
 
-def norm(x):
+def norm(x: Elements) -> tf.Tensor:
     """L2 norm, the square root of the sum of squares, in the tensor's unit, at least 0."""
     return tf.sqrt(tf.reduce_sum(tf.square(x.values)))
 
 
-def max_abs(x):
+def max_abs(x: Elements) -> tf.Tensor:
     """Largest absolute value, in the tensor's unit, at least 0."""
     return tf.maximum(tf.reduce_max(tf.abs(x.values)), 0)  # an empty tensor's maximum is -inf
 
 
-def mean(x):
+def mean(x: Elements) -> tf.Tensor:
     """Mean, in the tensor's unit."""
     return x.mean(x.values)
 
 
-def standard_deviation(x):
+def standard_deviation(x: Elements) -> tf.Tensor:
     """Standard deviation (the population's, divided by n), in the tensor's unit, at least 0."""
     return tf.sqrt(x.mean(tf.square(x.values - mean(x))))
 
 
-def zero_fraction(x):
+def zero_fraction(x: Elements) -> tf.Tensor:
     """Fraction of the elements that are zero, in [0, 1].
 
     TensorFlow's kernels take what is smaller than the smallest normal float32 (1.2e-38) for zero, so does this.
@@ -75,7 +80,7 @@ def zero_fraction(x):
     return x.mean(tf.cast(tf.abs(x.values) < 2.0**-126, x.values.dtype))
 
 
-def nonfinite(x):
+def nonfinite(x: Elements) -> tf.Tensor:
     """Number of elements that are NaN or infinite."""
     return tf.cast(tf.size(x.values), x.count.dtype) - x.count
 
@@ -91,7 +96,7 @@ STATISTICS = {
 }
 
 
-def table(tensors, statistics=STATISTICS):
+def table(tensors: Sequence[tf.Tensor], statistics: dict[str, Callable] = STATISTICS) -> tf.Tensor:
     """Computes every statistic of every tensor.
 
     Sums are taken in float32, which is cheap; only where a tensor has something that is not finite, or is so

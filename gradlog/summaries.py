@@ -11,7 +11,7 @@ from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.util import tensor_util
 
 from gradlog import buckets, names
-from gradlog.history import History, Series, join
+from gradlog.history import History, Series, Snapshot, join
 
 _DTYPES = {"float32": types_pb2.DT_FLOAT, "float64": types_pb2.DT_DOUBLE}
 _SCALARS, _HISTOGRAMS, _TEXTS = (module.PLUGIN_NAME for module in (scalar_metadata, histogram_metadata, text_metadata))
@@ -39,7 +39,7 @@ class Encoder:
     def __init__(self):
         self._described, self._nonfinite_seen = set(), set()
 
-    def snapshot(self, snapshot):
+    def snapshot(self, snapshot: Snapshot) -> list[summary_pb2.Summary.Value]:
         """Returns the summary values of one `Snapshot`."""
         values = [_statistics(snapshot)]
         values += [self.scalar(tag, number) for tag, number in snapshot.scalars.items()]
@@ -50,15 +50,15 @@ class Encoder:
         values += self._histograms(names.WEIGHT_HISTOGRAM, snapshot.variables, snapshot.weights)
         return values
 
-    def scalar(self, tag, number):
+    def scalar(self, tag: str, number: float) -> summary_pb2.Summary.Value:
         """Returns a summary value for the Scalars tab."""
         return self._value(tag, _tensor(np.float32(number)), _SCALARS)
 
-    def histogram(self, tag, rows):
+    def histogram(self, tag: str, rows: np.ndarray) -> summary_pb2.Summary.Value:
         """Returns a summary value for the Histograms and Distributions tabs, of rows [k, 3]."""
         return self._value(tag, _tensor(rows), _HISTOGRAMS)
 
-    def text(self, tag, markdown):
+    def text(self, tag: str, markdown: str) -> summary_pb2.Summary.Value:
         """Returns a summary value for the Text tab."""
         tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[markdown.encode()])
         return self._value(tag, tensor, _TEXTS)
@@ -119,7 +119,7 @@ class Collector:
         self._plugins, self._tables = {}, {}
         self._series = {_SCALARS: {}, _HISTOGRAMS: {}, _TEXTS: {}}
 
-    def add(self, step, value):
+    def add(self, step: int, value: summary_pb2.Summary.Value) -> None:
         """Takes in one `Summary.Value`; what is of another kind or malformed is left out."""
         if value.HasField("metadata"):
             self._plugins[value.tag] = value.metadata.plugin_data.plugin_name
@@ -135,7 +135,7 @@ class Collector:
         table = tensor_util.make_ndarray(value.tensor)
         self._tables[step] = (content["variables"], content["statistics"], table)
 
-    def history(self):
+    def history(self) -> History:
         """Returns what was collected so far as a `History`."""
         return History(
             *join(self._tables),

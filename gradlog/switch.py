@@ -5,6 +5,10 @@ callback puts a `Switch` there; it runs a recording program once and puts back w
 steps run the very program that they would have run anyway.
 """
 
+import keras
+
+from gradlog.capture import Capture
+
 
 class Switch:
     """Stands in for a model's `train_function` for one call.
@@ -13,10 +17,10 @@ class Switch:
         capture: The `Capture` that records.
     """
 
-    def __init__(self, capture):
+    def __init__(self, capture: Capture):
         self._capture, self._programs, self._original = capture, {}, None
 
-    def arm(self):
+    def arm(self) -> None:
         """Makes the model's next call of its training function a recorded one."""
         self._original = self._capture.model.train_function
         self._capture.model.train_function = self
@@ -34,7 +38,7 @@ class Switch:
         return self._programs[captures](*args)
 
 
-def _recording_program(model, captures):
+def _recording_program(model: keras.Model, captures: tuple[Capture, ...]):
     """Has the model make another training function, of a step that records."""
     plain, step = model.train_function, model.train_step
     for capture in captures:

@@ -11,6 +11,7 @@ import time
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
+from gradlog.history import History, Snapshot
 from gradlog.summaries import Collector, Encoder
 
 _NUMBERS = itertools.count()
@@ -29,7 +30,7 @@ class EventWriter:
         OSError: the directory or the file cannot be made.
     """
 
-    def __init__(self, log_dir):
+    def __init__(self, log_dir: str | os.PathLike):
         self.log_dir = os.fspath(log_dir)
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
         self.path = os.path.join(self.log_dir, f"{name}.{os.getpid()}.{next(_NUMBERS):04d}.gradlog")
@@ -44,19 +45,19 @@ class EventWriter:
                 f"permission to write; choose another `log_dir`. Received: log_dir={self.log_dir!r} ({error})"
             ) from error
 
-    def write(self, snapshot):
+    def write(self, snapshot: Snapshot) -> None:
         """Writes a `Snapshot` as one event."""
         self._write_values(snapshot.step, self._encoder.snapshot(snapshot))
 
-    def write_scalars(self, step, scalars):
+    def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Writes numbers, a dictionary by tag, at a step."""
         self._write_values(step, [self._encoder.scalar(tag, number) for tag, number in scalars.items()])
 
-    def write_text(self, step, tag, markdown):
+    def write_text(self, step: int, tag: str, markdown: str) -> None:
         """Writes Markdown for the Text tab at a step."""
         self._write_values(step, [self._encoder.text(tag, markdown)])
 
-    def close(self):
+    def close(self) -> None:
         """Closes the file; nothing can be written afterwards."""
         self._file.close()
 
@@ -75,25 +76,25 @@ class MemoryWriter:
     def __init__(self):
         self._collector, self._encoder = Collector(), Encoder()
 
-    def write(self, snapshot):
+    def write(self, snapshot: Snapshot) -> None:
         """Keeps a `Snapshot`."""
         for value in self._encoder.snapshot(snapshot):
             self._collector.add(snapshot.step, value)
 
-    def write_scalars(self, step, scalars):
+    def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Keeps numbers, a dictionary by tag, at a step."""
         for tag, number in scalars.items():
             self._collector.add(step, self._encoder.scalar(tag, number))
 
-    def write_text(self, step, tag, markdown):
+    def write_text(self, step: int, tag: str, markdown: str) -> None:
         """Keeps Markdown at a step."""
         self._collector.add(step, self._encoder.text(tag, markdown))
 
-    def history(self):
+    def history(self) -> History:
         """Returns a `History` of what was written so far."""
         return self._collector.history()
 
-    def close(self):
+    def close(self) -> None:
         """Does nothing: what is kept can still be read."""
 
 
@@ -116,19 +117,19 @@ class BackgroundWriter:
         self._thread.start()
         atexit.register(self.close)  # what waits is written even where an error ends the program
 
-    def write(self, snapshot):
+    def write(self, snapshot: Snapshot) -> None:
         """Has a `Snapshot` written."""
         self._calls.put(lambda: self._writer.write(snapshot))
 
-    def write_scalars(self, step, scalars):
+    def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Has numbers, a dictionary by tag, written at a step."""
         self._calls.put(lambda: self._writer.write_scalars(step, scalars))
 
-    def write_text(self, step, tag, markdown):
+    def write_text(self, step: int, tag: str, markdown: str) -> None:
         """Has Markdown written at a step."""
         self._calls.put(lambda: self._writer.write_text(step, tag, markdown))
 
-    def close(self):
+    def close(self) -> None:
         """Waits until everything is written, and closes the writer."""
         atexit.unregister(self.close)
         self._calls.put(self._writer.close)
@@ -151,22 +152,22 @@ class MultiWriter:
     def __init__(self, writers):
         self._writers = tuple(writers)
 
-    def write(self, snapshot):
+    def write(self, snapshot: Snapshot) -> None:
         """Writes a `Snapshot` to each."""
         for writer in self._writers:
             writer.write(snapshot)
 
-    def write_scalars(self, step, scalars):
+    def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Writes numbers, a dictionary by tag, to each."""
         for writer in self._writers:
             writer.write_scalars(step, scalars)
 
-    def write_text(self, step, tag, markdown):
+    def write_text(self, step: int, tag: str, markdown: str) -> None:
         """Writes Markdown to each."""
         for writer in self._writers:
             writer.write_text(step, tag, markdown)
 
-    def close(self):
+    def close(self) -> None:
         """Closes each."""
         for writer in self._writers:
             writer.close()

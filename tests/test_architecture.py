@@ -23,10 +23,10 @@ IMPORTS = {
     "histograms": {"buckets"},
     "checks": set(),
     "summaries": {"names", "buckets", "history"},
-    "writers": {"summaries"},
-    "reader": {"summaries"},
+    "writers": {"history", "summaries"},
+    "reader": {"history", "summaries"},
     "capture": {"names", "buckets", "history", "statistics", "histograms"},
-    "switch": set(),
+    "switch": {"capture"},
     "loop": {"checks"},
     "callback": {"checks", "capture", "switch", "writers"},
 }

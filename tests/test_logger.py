@@ -358,3 +358,15 @@ def test_a_clipping_optimizer_has_its_norm_before_and_after(tmp_path):
 
     assert (history.scalars["gradient_norm/global"].values > 0.05).all()
     np.testing.assert_allclose(history.scalars["gradient_norm/global_clipped"].values, 0.05, rtol=1e-5)
+
+
+def test_a_run_over_an_earlier_one_is_warned_of_and_a_continued_one_is_not(tmp_path, recwarn):
+    model = networks.dense_network()
+    logger = gradlog.GradientLogger(tmp_path)
+    fit(model, [logger])
+    fit(model, [logger])
+    fit(model, [gradlog.GradientLogger(tmp_path)])  # goes on at step 24
+    assert [str(w.message) for w in recwarn if "earlier run" in str(w.message)] == []
+
+    with pytest.warns(UserWarning, match=r"holds an earlier run.*directory of its own"):
+        fit(networks.dense_network(), [gradlog.GradientLogger(tmp_path)])
