@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from gradlog import buckets, names, statistics
-from gradlog.histograms import histogram
+from gradlog.histograms import histograms
 from gradlog.history import Snapshot
 
 _NORM = {"norm": statistics.norm}
@@ -318,6 +318,9 @@ def _table(rows):
 
 def _counts(rows):
     """Returns the bucket counts [V, B] of the tensors; zeros where there is none."""
-    none = tf.zeros([buckets.NUM_BUCKETS], tf.int32)
-    counts = tf.stack([none if row is None else histogram(row) for row in rows])
-    return tf.cast(counts, tf.int64)  # a GPU keeps variables of int64, not of int32
+    present = [index for index, row in enumerate(rows) if row is not None]
+    counts = tf.cast(histograms([rows[index] for index in present]), tf.int64)  # a GPU keeps no variables of int32
+    if len(present) == len(rows):
+        return counts
+    empty = tf.zeros([len(rows), buckets.NUM_BUCKETS], tf.int64)
+    return tf.tensor_scatter_nd_update(empty, [[index] for index in present], counts)

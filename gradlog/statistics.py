@@ -15,17 +15,19 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from gradlog.grouping import by_size
+
 # Between these norms the squares of float32 neither overflow nor lose what matters to underflow.
 _SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
 
 
 class Elements(NamedTuple):
-    """The elements of one tensor, ready to be summed.
+    """The elements of G tensors of one size, ready to be summed.
 
     Attributes:
-        values: Float tensor [n]; 0 stands where an element is not finite.
-        finite: Boolean tensor [n], or `None` where all elements are finite.
-        count: Float scalar, the number of finite elements.
+        values: Float tensor [G, n]; 0 stands where an element is not finite.
+        finite: Boolean tensor [G, n], or `None` where all elements are finite.
+        count: Float tensor [G], the numbers of finite elements.
     """
 
     values: tf.Tensor
@@ -33,18 +35,25 @@ class Elements(NamedTuple):
     count: tf.Tensor
 
     def mean(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns the mean of `values` [n] over the finite elements; NaN where there are none."""
+        """Returns the means [G] of `values` [G, n] over the finite elements; NaN where there are none."""
         if self.finite is not None:
             values = tf.where(self.finite, values, 0)
-        return tf.reduce_sum(values) / self.count
+        return tf.reduce_sum(values, 1) / self.count
 
 
-def elements(tensor: tf.Tensor) -> Elements:
-    """Returns the `Elements` of any float tensor: in float64, and without what is not finite."""
-    values = _flat(tensor, tf.float64)
+def elements(rows: tf.Tensor) -> Elements:
+    """Returns the `Elements` of any float tensor [G, n]: in float64, and without what is not finite."""
+    values = tf.cast(rows, tf.float64)
     finite = tf.math.is_finite(values)
-    count = tf.reduce_sum(tf.cast(finite, tf.float64))
+    count = tf.reduce_sum(tf.cast(finite, tf.float64), 1)
     return Elements(tf.where(finite, values, 0), finite, count)
+
+
+def _finite_elements(rows):
+    """Returns the `Elements` of a tensor [G, n] that is taken to be finite and of ordinary size: in float32."""
+    values = tf.cast(rows, tf.float32)
+    shape = tf.shape(values)
+    return Elements(values, None, tf.fill(shape[:1], tf.cast(shape[1], tf.float32)))
 
 
 def mean_abs(x: Elements) -> tf.Tensor:
@@ -54,12 +63,12 @@ def mean_abs(x: Elements) -> tf.Tensor:
 
 def norm(x: Elements) -> tf.Tensor:
     """L2 norm, the square root of the sum of squares, in the tensor's unit, at least 0."""
-    return tf.sqrt(tf.reduce_sum(tf.square(x.values)))
+    return tf.sqrt(tf.reduce_sum(tf.square(x.values), 1))
 
 
 def max_abs(x: Elements) -> tf.Tensor:
     """Largest absolute value, in the tensor's unit, at least 0."""
-    return tf.maximum(tf.reduce_max(tf.abs(x.values)), 0)  # an empty tensor's maximum is -inf
+    return tf.maximum(tf.reduce_max(tf.abs(x.values), 1), 0)  # an empty tensor's maximum is -inf
 
 
 def mean(x: Elements) -> tf.Tensor:
@@ -69,7 +78,7 @@ def mean(x: Elements) -> tf.Tensor:
 
 def standard_deviation(x: Elements) -> tf.Tensor:
     """Standard deviation (the population's, divided by n), in the tensor's unit, at least 0."""
-    return tf.sqrt(x.mean(tf.square(x.values - mean(x))))
+    return tf.sqrt(x.mean(tf.square(x.values - mean(x)[:, None])))
 
 
 def zero_fraction(x: Elements) -> tf.Tensor:
@@ -82,7 +91,7 @@ def zero_fraction(x: Elements) -> tf.Tensor:
 
 def nonfinite(x: Elements) -> tf.Tensor:
     """Number of elements that are NaN or infinite."""
-    return tf.cast(tf.size(x.values), x.count.dtype) - x.count
+    return tf.cast(tf.shape(x.values)[1], x.count.dtype) - x.count
 
 
 STATISTICS = {
@@ -115,27 +124,23 @@ def table(tensors: Sequence[tf.Tensor], statistics: dict[str, Callable] = STATIS
     [[2.0, 1.0]]
     """
     functions = tuple(statistics.values())
-    rows, ordinary = zip(*[_quick_row(functions)(_flat(tensor, tf.float32)) for tensor in tensors], strict=True)
-    return tf.cond(tf.reduce_all(ordinary), lambda: tf.stack(rows), lambda: _careful_table(functions)(*tensors))
-
-
-def _flat(tensor, dtype):
-    return tf.cast(tf.reshape(tensor, [-1]), dtype)
+    rows, ordinary = by_size(_quick_rows(functions), tensors)
+    return tf.cond(tf.reduce_all(ordinary), lambda: rows, lambda: _careful_table(functions)(*tensors))
 
 
 @functools.cache
-def _quick_row(functions):
-    """Returns a function of a float32 tensor [n]: its statistics [S], and whether float32 was enough for them.
+def _quick_rows(functions):
+    """Returns a function of a tensor [G, n]: its statistics [G, S], and whether float32 was enough for them [G].
 
     One function serves tensors of every size: a model of many layers is traced as fast as one of few.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
-    def row(values):
-        x = Elements(values, None, tf.cast(tf.size(values), tf.float32))
-        return _row(functions, x), _is_ordinary(x)
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)], autograph=False)
+    def quick_rows(values):
+        x = _finite_elements(values)
+        return _columns(functions, x), _is_ordinary(x)
 
-    return row
+    return lambda rows: quick_rows(tf.cast(rows, tf.float32))
 
 
 @functools.cache
@@ -147,13 +152,13 @@ def _careful_table(functions):
 
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})
     def careful_table(*tensors):
-        return tf.stack([_row(functions, elements(tensor)) for tensor in tensors])
+        return by_size(lambda rows: _columns(functions, elements(rows)), tensors)
 
     return careful_table
 
 
-def _row(functions, x):
-    return tf.stack([tf.cast(function(x), tf.float32) for function in functions])
+def _columns(functions, x):
+    return tf.stack([tf.cast(function(x), tf.float32) for function in functions], 1)
 
 
 def _is_ordinary(x):
