@@ -99,11 +99,14 @@ class GradientLogger(keras.callbacks.Callback):
         self._iteration += self.model.steps_per_execution
         if not self._is_armed:
             return
-        self._setting = self._current_setting()
-        snapshots, self._iteration = self._capture.fetch()
+        if self._setting is None:  # not known before: the call may have built the model
+            self._setting = self._current_setting()
+        snapshots = self._capture.fetch()
         for snapshot in snapshots:
             self._writer.write(snapshot)
             self._next_due = (snapshot.step // self.every + 1) * self.every
+        if len(snapshots) < self._recordable_steps():  # a step may have been skipped, and was not counted
+            self._iteration = None
 
     def on_test_end(self, logs=None):
         """Writes the metrics of an evaluation: of `validation` during the training, else of `test`."""
@@ -164,7 +167,9 @@ class GradientLogger(keras.callbacks.Callback):
         return model, model.optimizer, model.train_function, self._recordable_steps(), variables
 
     def _prepare(self):
-        """Makes capture and switch, or keeps those of an earlier `fit` where nothing has changed since."""
+        """At the first recorded step of a training, makes capture and switch, or keeps those of an earlier one."""
+        if self._is_started:
+            return
         if self._setting is None or self._setting != self._current_setting():
             self._capture = Capture(
                 self.model,
@@ -174,8 +179,6 @@ class GradientLogger(keras.callbacks.Callback):
                 updates=self._updates,
                 select=self._select,
             )
-            self._switch = Switch(self._capture)
-            self._is_started = False
-        if not self._is_started:
-            self._capture.start(self._next_due)
-            self._is_started = True
+            self._switch, self._setting = Switch(self._capture), None
+        self._capture.start(self._next_due)
+        self._is_started = True

@@ -26,6 +26,7 @@ from gradlog.history import Snapshot
 _NORM = {"norm": statistics.norm}
 _NORM_COLUMN = list(statistics.STATISTICS).index("gradient_norm")
 _CLIPPED_NORM = names.tag("gradient_norm", f"{names.GLOBAL}_clipped")
+_STEP = 2  # float32s that the step's 64 bits take
 _SCALARS = ("train/loss", names.tag("gradient_norm", names.GLOBAL), _CLIPPED_NORM)
 
 
@@ -60,9 +61,10 @@ class Capture:
         # A step that only accumulates, or that loss scaling skips, applies no gradient.
         scales = self.optimizer is not model.optimizer
         self._may_skip = scales or bool(self.optimizer.gradient_accumulation_steps)
+        self._always_records = steps_per_call == 1 and not self._may_skip
         self._variables, self._names, self._metric_names = None, (), ()
         self._applied, self._before = [], []
-        self._buffers, self._num_fetched, self._reading = {}, 0, None
+        self._buffers, self._num_fetched = {}, 0
         self._next_due = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._num_filled = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._is_fresh = tf.Variable(False, trainable=False)
@@ -89,26 +91,15 @@ class Capture:
         """Sets the first step to record: the first from `next_due` on."""
         self._next_due.assign(next_due)
 
-    def fetch(self) -> tuple[list[Snapshot], int]:
-        """Returns the `Snapshot` of every step recorded since the last call, in order, and the iteration count."""
-        count, iterations, buffers = self._read()
-        first, self._num_fetched = self._num_fetched, int(count)
-        arrays = {name: buffer.numpy() for name, buffer in buffers.items()}
+    def fetch(self) -> list[Snapshot]:
+        """Returns the `Snapshot` of every step recorded since the last call, in order."""
+        first = self._num_fetched
+        self._num_fetched = first + 1 if self._always_records else int(self._num_filled)
         slots = [number % self._slots for number in range(first, self._num_fetched)]
-        snapshots = [self._snapshot({name: array[slot] for name, array in arrays.items()}) for slot in slots]
-        return snapshots, int(iterations)
-
-    def _read(self):
-        """Reads all in one call: each by itself would be one more round trip."""
-        if self._reading is None:
-
-            @tf.function(autograph=False)
-            def read():
-                buffers = {name: buffer.read_value() for name, buffer in self._buffers.items()}
-                return self._num_filled.read_value(), tf.identity(self.optimizer.iterations.value), buffers
-
-            self._reading = read
-        return self._reading()
+        if not slots:
+            return []
+        arrays = {name: buffer.numpy() for name, buffer in self._buffers.items()}
+        return [self._snapshot({name: array[slot] for name, array in arrays.items()}) for slot in slots]
 
     # In the step.
 
@@ -127,7 +118,8 @@ class Capture:
 
     def _scale_loss(self, original, loss):
         self._loss.assign(tf.cast(loss, tf.float32))
-        self._is_fresh.assign(False)
+        if self._may_skip:
+            self._is_fresh.assign(False)
         return original(loss)
 
     def _apply(self, original, grads, trainable_variables=None):
@@ -159,13 +151,14 @@ class Capture:
         norms = [_present(table[:, _NORM_COLUMN])] + ([_norms(gradients.values())] if gradients else [])
         norm = _joint_norm(tf.concat(norms, 0))
         clipped_norm = norm if clipped is grads else _joint_norm(_norms(map(_dense, clipped)))
-        self._store("step", self.optimizer.iterations.value)
-        self._store("scalars", tf.stack([self._loss, norm, clipped_norm]))
-        self._store("statistics", table)
+        step = tf.cast(self.optimizer.iterations.value, tf.int64)
+        step = tf.bitcast(step, tf.float32)  # its bits: a float32 counts no further than 2**24
+        scalars = tf.stack([self._loss, norm, clipped_norm])
+        self._store("numbers", tf.concat([step, scalars, tf.reshape(table, [-1])], 0))
         if self._histograms:
-            self._store("gradients", _counts(rows))
-            self._store("weights", _counts(self._before))
-        self._is_fresh.assign(True)
+            self._store("counts", tf.stack([_counts(rows), _counts(self._before)]))
+        if self._may_skip:
+            self._is_fresh.assign(True)
 
     def _finish(self):
         """Follows the update: how far did it move the weights?"""
@@ -174,10 +167,10 @@ class Capture:
             after = [variable.value for variable in self._recorded()]
             compared = [*compared, *[new - old for new, old in zip(after, self._before, strict=True)]]
         self._store("norms", tf.reshape(_norms(compared), [-1, len(self._before)]))
-        if self._steps_per_call > 1:
+        if not self._always_records:
             step = self.optimizer.iterations.value - 1
             self._next_due.assign((step // self._every + 1) * self._every)
-        self._num_filled.assign_add(1)
+            self._num_filled.assign_add(1)
 
     def _record_metrics(self, metrics, *batch):
         state = metrics.stateless_update_state(metrics.stateless_reset_state(), *batch)
@@ -215,13 +208,11 @@ class Capture:
     def _allocate(self):
         """Makes the buffers ahead of the trace, which would be traced twice if it had to make them."""
         num_variables, metrics = len(self._recorded()), self.model._compile_metrics
-        self._buffer("step", [], tf.int64)
-        self._buffer("scalars", [len(_SCALARS)], tf.float32)
-        self._buffer("statistics", [num_variables, len(statistics.STATISTICS)], tf.float32)
+        num_numbers = _STEP + len(_SCALARS) + num_variables * len(statistics.STATISTICS)
+        self._buffer("numbers", [num_numbers], tf.float32)
         self._buffer("norms", [2 if self._updates else 1, num_variables], tf.float32)
         if self._histograms:
-            self._buffer("gradients", [num_variables, buckets.NUM_BUCKETS], tf.int64)
-            self._buffer("weights", [num_variables, buckets.NUM_BUCKETS], tf.int64)
+            self._buffer("counts", [2, num_variables, buckets.NUM_BUCKETS], tf.int64)
         if metrics is not None and metrics.variables:
             self._buffer("metrics", [len(metrics.result())], tf.float32)
 
@@ -242,26 +233,28 @@ class Capture:
     # On the host.
 
     def _snapshot(self, arrays):
+        step, scalars, table = np.split(arrays["numbers"], [_STEP, _STEP + len(_SCALARS)])
         weights, *moved = arrays["norms"]
         columns = {"weight_norm": weights}
         if moved:
             ratio = np.divide(moved[0], weights, out=np.full_like(weights, math.nan), where=weights > 0)
             columns["update_ratio"] = ratio
+        gradients, weights = arrays.get("counts", (None, None))
         return Snapshot(
-            step=int(arrays["step"]),
+            step=int(step.view(np.int64)[0]),
             variables=self._names,
             columns=(*statistics.STATISTICS, *columns),
-            statistics=np.column_stack([arrays["statistics"], *columns.values()]),
-            gradients=arrays.get("gradients"),
-            weights=arrays.get("weights"),
-            scalars=self._scalars(arrays),
+            statistics=np.column_stack([table.reshape(len(self._names), -1), *columns.values()]),
+            gradients=gradients,
+            weights=weights,
+            scalars=self._scalars(scalars, arrays.get("metrics", ())),
         )
 
-    def _scalars(self, arrays):
-        scalars = dict(zip(_SCALARS, map(float, arrays["scalars"]), strict=True))
+    def _scalars(self, numbers, metrics):
+        scalars = dict(zip(_SCALARS, numbers.tolist(), strict=True))
         if not any((self.optimizer.clipnorm, self.optimizer.global_clipnorm, self.optimizer.clipvalue)):
             del scalars[_CLIPPED_NORM]
-        metrics = zip(self._metric_names, map(float, arrays.get("metrics", ())), strict=True)
+        metrics = zip(self._metric_names, map(float, metrics), strict=True)
         return scalars | {names.tag("train", name): value for name, value in metrics}
 
 
