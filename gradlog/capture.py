@@ -14,6 +14,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -145,18 +146,19 @@ class Capture:
         return result
 
     def _record(self, grads, clipped):
-        gradients = dict(zip(map(_key, self._applied), map(_dense, grads), strict=True))
+        gradients = dict(zip(map(_key, self._applied), map(_gradient, grads), strict=True))
         rows = [gradients.pop(_key(variable), None) for variable in self._recorded()]
         table = _table(rows)
         norms = [_present(table[:, _NORM_COLUMN])] + ([_norms(gradients.values())] if gradients else [])
         norm = _joint_norm(tf.concat(norms, 0))
-        clipped_norm = norm if clipped is grads else _joint_norm(_norms(map(_dense, clipped)))
+        clipped_norm = norm if clipped is grads else _joint_norm(_norms(map(_gradient, clipped)))
         step = tf.cast(self.optimizer.iterations.value, tf.int64)
         step = tf.bitcast(step, tf.float32)  # its bits: a float32 counts no further than 2**24
         scalars = tf.stack([self._loss, norm, clipped_norm])
         self._store("numbers", tf.concat([step, scalars, tf.reshape(table, [-1])], 0))
         if self._histograms:
-            self._store("counts", tf.stack([_counts(rows), _counts(self._before)]))
+            weights = [_Gradient(weight, 0) for weight in self._before]
+            self._store("counts", tf.stack([_counts(rows), _counts(weights)]))
         if self._may_skip:
             self._is_fresh.assign(True)
 
@@ -166,7 +168,8 @@ class Capture:
         if self._updates:
             after = [variable.value for variable in self._recorded()]
             compared = [*compared, *[new - old for new, old in zip(after, self._before, strict=True)]]
-        self._store("norms", tf.reshape(_norms(compared), [-1, len(self._before)]))
+        norms = _norms([_Gradient(tensor, 0) for tensor in compared])
+        self._store("norms", tf.reshape(norms, [-1, len(self._before)]))
         if not self._always_records:
             step = self.optimizer.iterations.value - 1
             self._next_due.assign((step // self._every + 1) * self._every)
@@ -281,8 +284,33 @@ def _is_built(model):
     return all(part is None or part.built for part in parts)
 
 
-def _norms(tensors):
-    return statistics.table(list(tensors), _NORM)[:, 0]
+class _Gradient(NamedTuple):
+    """A gradient as it is reduced: its elements, and how many zeros it has beside them."""
+
+    values: tf.Tensor
+    zeros: int | tf.Tensor
+
+
+def _gradient(gradient):
+    """Returns a dense gradient, or the rows that an embedding's gradient consists of.
+
+    A batch may touch a row several times. Such rows are summed, as the optimizer sums them, but the tensor is not
+    made dense: the sums stand in as many rows as were touched, of which those left over are zeros.
+    """
+    if not isinstance(gradient, tf.IndexedSlices):
+        return _Gradient(tf.convert_to_tensor(gradient), 0)
+    order = tf.argsort(gradient.indices)
+    indices = tf.gather(gradient.indices, order)
+    is_new = tf.concat([tf.ones_like(indices[:1]), tf.cast(indices[1:] != indices[:-1], indices.dtype)], 0)
+    segment = tf.cumsum(is_new) - 1
+    sums = tf.math.unsorted_segment_sum(tf.gather(gradient.values, order), segment, tf.shape(indices)[0])
+    num_elements = tf.reduce_prod(tf.cast(gradient.dense_shape, tf.int64))
+    return _Gradient(sums, num_elements - tf.size(sums, tf.int64))
+
+
+def _norms(gradients):
+    values, zeros = zip(*gradients, strict=True)
+    return statistics.table(values, _NORM, zeros)[:, 0]
 
 
 def _joint_norm(norms):
@@ -295,14 +323,10 @@ def _present(norms):
     return tf.where(tf.math.is_nan(norms), 0.0, norms)
 
 
-def _dense(gradient):
-    return tf.convert_to_tensor(gradient)  # of an embedding's `IndexedSlices`, rows that come twice are summed
-
-
 def _table(rows):
     """Returns the statistics [V, S] of the gradients; NaN where a variable has none."""
     present = [index for index, row in enumerate(rows) if row is not None]
-    table = statistics.table([rows[index] for index in present])
+    table = statistics.table([rows[i].values for i in present], zeros=[rows[i].zeros for i in present])
     if len(present) == len(rows):
         return table
     empty = tf.fill([len(rows), table.shape[1]], math.nan)
@@ -312,7 +336,8 @@ def _table(rows):
 def _counts(rows):
     """Returns the bucket counts [V, B] of the tensors; zeros where there is none."""
     present = [index for index, row in enumerate(rows) if row is not None]
-    counts = tf.cast(histograms([rows[index] for index in present]), tf.int64)  # a GPU keeps no variables of int32
+    counts = histograms([rows[i].values for i in present], [rows[i].zeros for i in present])
+    counts = tf.cast(counts, tf.int64)  # a GPU keeps no variables of int32
     if len(present) == len(rows):
         return counts
     empty = tf.zeros([len(rows), buckets.NUM_BUCKETS], tf.int64)

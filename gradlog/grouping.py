@@ -12,12 +12,13 @@ import tensorflow as tf
 _LARGEST_TO_STACK = 1 << 16  # elements
 
 
-def by_size(function: Callable[[tf.Tensor], tf.Tensor], tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+def by_size(function: Callable, tensors: Sequence[tf.Tensor], *more: Sequence) -> tf.Tensor:
     """Applies a function of rows to many tensors at once.
 
     Args:
         function: Takes a tensor [G, n], G flat tensors of n elements, to one or several [G, …].
         tensors: V tensors of any shapes, known when the graph is made.
+        *more: Lists of V scalars, which `function` is given as well, as tensors [G].
 
     Returns:
         What `function` returns, [V, …], in the order of `tensors`.
@@ -32,7 +33,10 @@ def by_size(function: Callable[[tf.Tensor], tf.Tensor], tensors: Sequence[tf.Ten
         size = tensor.shape.num_elements()
         is_large = size is None or size > _LARGEST_TO_STACK
         groups.setdefault((index,) if is_large else (tensor.dtype, size), []).append(index)
-    results = [function(_stacked([tensors[index] for index in group])) for group in groups.values()]
+    results = [
+        function(_stacked([tensors[i] for i in group]), *[tf.stack([scalars[i] for i in group]) for scalars in more])
+        for group in groups.values()
+    ]
     order = np.argsort(np.concatenate(list(groups.values())))
     return tf.nest.map_structure(lambda *parts: _in_order(parts, order), *results)
 

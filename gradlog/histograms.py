@@ -39,15 +39,22 @@ def histogram(tensor: tf.Tensor) -> tf.Tensor:
     return histograms([tensor])[0]
 
 
-def histograms(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Does what `histogram` does for V tensors at once: int32 [V, `buckets.NUM_BUCKETS`]."""
+def histograms(tensors: Sequence[tf.Tensor], zeros: Sequence[int] | None = None) -> tf.Tensor:
+    """Does what `histogram` does for V tensors at once: int32 [V, `buckets.NUM_BUCKETS`].
+
+    `zeros`, V numbers, are counted beside the elements given: rows of an embedding that a batch does not touch.
+    """
     for tensor in tensors:
         if not tensor.dtype.is_floating:
             raise TypeError(
                 "A histogram counts floating point numbers. Expected a tensor of dtype float16, bfloat16, float32 or "
                 f"float64. Received: dtype={tensor.dtype.name}"
             )
-    return by_size(_counts, tensors)
+    counts = by_size(_counts, tensors)
+    if zeros is None:
+        return counts
+    first = tf.stack([tf.cast(number, tf.int32) for number in zeros])[:, None]
+    return tf.concat([counts[:, :1] + first, counts[:, 1:]], 1)  # the first bucket holds zero
 
 
 def _counts(rows):

@@ -27,33 +27,38 @@ class Elements(NamedTuple):
     Attributes:
         values: Float tensor [G, n]; 0 stands where an element is not finite.
         finite: Boolean tensor [G, n], or `None` where all elements are finite.
-        count: Float tensor [G], the numbers of finite elements.
+        zeros: Float tensor [G], the number of zeros that the tensors have beside `values`: rows of an embedding
+            that a batch does not touch. (It is negative where `values` holds more zeros than the tensor.)
+        count: Float tensor [G], the number of finite elements.
     """
 
     values: tf.Tensor
     finite: tf.Tensor | None
+    zeros: tf.Tensor
     count: tf.Tensor
 
-    def mean(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns the means [G] of `values` [G, n] over the finite elements; NaN where there are none."""
+    def mean(self, values: tf.Tensor, of_zero: float | tf.Tensor = 0.0) -> tf.Tensor:
+        """Returns the means [G] of `values` [G, n] over the finite elements; NaN where there are none.
+
+        `of_zero`, a number or [G], stands for each of the zeros that `values` does not hold.
+        """
         if self.finite is not None:
             values = tf.where(self.finite, values, 0)
-        return tf.reduce_sum(values, 1) / self.count
+        return (tf.reduce_sum(values, 1) + self.zeros * of_zero) / self.count
 
 
-def elements(rows: tf.Tensor) -> Elements:
+def elements(rows: tf.Tensor, zeros: tf.Tensor) -> Elements:
     """Returns the `Elements` of any float tensor [G, n]: in float64, and without what is not finite."""
-    values = tf.cast(rows, tf.float64)
+    values, zeros = tf.cast(rows, tf.float64), tf.cast(zeros, tf.float64)
     finite = tf.math.is_finite(values)
-    count = tf.reduce_sum(tf.cast(finite, tf.float64), 1)
-    return Elements(tf.where(finite, values, 0), finite, count)
+    count = tf.reduce_sum(tf.cast(finite, tf.float64), 1) + zeros
+    return Elements(tf.where(finite, values, 0), finite, zeros, count)
 
 
-def _finite_elements(rows):
+def _finite_elements(rows, zeros):
     """Returns the `Elements` of a tensor [G, n] that is taken to be finite and of ordinary size: in float32."""
-    values = tf.cast(rows, tf.float32)
-    shape = tf.shape(values)
-    return Elements(values, None, tf.fill(shape[:1], tf.cast(shape[1], tf.float32)))
+    values, zeros = tf.cast(rows, tf.float32), tf.cast(zeros, tf.float32)
+    return Elements(values, None, zeros, tf.cast(tf.shape(values)[1], tf.float32) + zeros)
 
 
 def mean_abs(x: Elements) -> tf.Tensor:
@@ -78,7 +83,8 @@ def mean(x: Elements) -> tf.Tensor:
 
 def standard_deviation(x: Elements) -> tf.Tensor:
     """Standard deviation (the population's, divided by n), in the tensor's unit, at least 0."""
-    return tf.sqrt(x.mean(tf.square(x.values - mean(x)[:, None])))
+    center = mean(x)
+    return tf.sqrt(x.mean(tf.square(x.values - center[:, None]), of_zero=tf.square(center)))
 
 
 def zero_fraction(x: Elements) -> tf.Tensor:
@@ -86,12 +92,12 @@ def zero_fraction(x: Elements) -> tf.Tensor:
 
     TensorFlow's kernels take what is smaller than the smallest normal float32 (1.2e-38) for zero, so does this.
     """
-    return x.mean(tf.cast(tf.abs(x.values) < 2.0**-126, x.values.dtype))
+    return x.mean(tf.cast(tf.abs(x.values) < 2.0**-126, x.values.dtype), of_zero=1.0)
 
 
 def nonfinite(x: Elements) -> tf.Tensor:
     """Number of elements that are NaN or infinite."""
-    return tf.cast(tf.shape(x.values)[1], x.count.dtype) - x.count
+    return tf.cast(tf.shape(x.values)[1], x.count.dtype) + x.zeros - x.count
 
 
 STATISTICS = {
@@ -105,7 +111,9 @@ STATISTICS = {
 }
 
 
-def table(tensors: Sequence[tf.Tensor], statistics: dict[str, Callable] = STATISTICS) -> tf.Tensor:
+def table(
+    tensors: Sequence[tf.Tensor], statistics: dict[str, Callable] = STATISTICS, zeros: Sequence[int] | None = None
+) -> tf.Tensor:
     """Computes every statistic of every tensor.
 
     Sums are taken in float32, which is cheap; only where a tensor has something that is not finite, or is so
@@ -114,6 +122,7 @@ def table(tensors: Sequence[tf.Tensor], statistics: dict[str, Callable] = STATIS
     Args:
         tensors: List of V float tensors of any shapes and dtypes.
         statistics: Dictionary of S functions of `Elements`. Defaults to `STATISTICS`.
+        zeros: List of V numbers of zeros that each tensor has beside those given. Defaults to none.
 
     Returns:
         Float32 tensor [V, S], columns in the dictionary's order.
@@ -124,8 +133,9 @@ def table(tensors: Sequence[tf.Tensor], statistics: dict[str, Callable] = STATIS
     [[2.0, 1.0]]
     """
     functions = tuple(statistics.values())
-    rows, ordinary = by_size(_quick_rows(functions), tensors)
-    return tf.cond(tf.reduce_all(ordinary), lambda: rows, lambda: _careful_table(functions)(*tensors))
+    zeros = [tf.cast(number, tf.float64) for number in zeros or [0] * len(tensors)]
+    rows, ordinary = by_size(_quick_rows(functions), tensors, zeros)
+    return tf.cond(tf.reduce_all(ordinary), lambda: rows, lambda: _careful_table(functions)(tensors, zeros))
 
 
 @functools.cache
@@ -134,13 +144,14 @@ def _quick_rows(functions):
 
     One function serves tensors of every size: a model of many layers is traced as fast as one of few.
     """
+    signature = [tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float64)]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)], autograph=False)
-    def quick_rows(values):
-        x = _finite_elements(values)
+    @tf.function(input_signature=signature, autograph=False)
+    def quick_rows(values, zeros):
+        x = _finite_elements(values, zeros)
         return _columns(functions, x), _is_ordinary(x)
 
-    return lambda rows: quick_rows(tf.cast(rows, tf.float32))
+    return lambda rows, zeros: quick_rows(tf.cast(rows, tf.float32), zeros)
 
 
 @functools.cache
@@ -151,8 +162,8 @@ def _careful_table(functions):
     """
 
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})
-    def careful_table(*tensors):
-        return by_size(lambda rows: _columns(functions, elements(rows)), tensors)
+    def careful_table(tensors, zeros):
+        return by_size(lambda rows, zeros: _columns(functions, elements(rows, zeros)), tensors, zeros)
 
     return careful_table
 
