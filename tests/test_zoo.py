@@ -180,7 +180,7 @@ def float64():
     "name", [pytest.param(name, marks=[] if name in FAST else [pytest.mark.zoo]) for name in SIDES]
 )
 def test_applications(tmp_path, float64, name):
-    """Where batches of two are normalized, float32 rounds gradients by 1e-3 alone: then they are compared in float64."""
+    """Where batches of two are normalized, float32 alone rounds gradients by 1e-3: they are compared in float64."""
     x, y = images(SIDES[name])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     arguments = lambda: application(name), x, y, loss
