@@ -188,11 +188,8 @@ def main(argv=None):
         epilog="examples:\n  python -m experiments.overhead\n  python -m experiments.overhead --quick\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="fewer rounds, the smallest network alone and no peak memory, less than a minute; writes no results",
-    )
+    quick = "fewer rounds, the smallest network alone, no peak memory: less than a minute; writes no results"
+    parser.add_argument("--quick", action="store_true", help=quick)
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as log_dir:
         results = run(QUICK if options.quick else Config(), log_dir)

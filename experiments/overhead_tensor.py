@@ -6,6 +6,7 @@ prints by how many bytes the process grew, at most, while it reduced a tensor of
 """
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -100,8 +101,11 @@ def peak_bytes(name, size):
 
 
 def _largest_bytes():
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    """Returns the most memory that this process has held so far."""
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux, where `ru_maxrss` begins with what the parent process holds
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text()).group(1)) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _peak_bytes_elsewhere(name, size):
