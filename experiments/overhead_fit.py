@@ -2,8 +2,8 @@
 
 Each variant is a model of its own that goes on training. In every turn each runs a round, a `fit` of one epoch, in
 an order that chance decides, and its time a step is divided by that of the bare round of the same turn. The first
-rounds, which trace, are thrown away; later ones reuse the programs. What is timed of a round begins with its first
-step and ends when all that was logged is written.
+rounds, which trace, are thrown away; later ones reuse the programs. Of a round, the first steps and the last are not
+timed, since with them Keras begins and ends a `fit`; what callbacks do at its end, until all is written, is.
 
 The data are random: it is time that is measured, and nothing is learnt.
 """
@@ -21,6 +21,8 @@ from experiments import overhead_networks, runs
 from experiments.overhead_numbers import quartiles, shown
 
 WARM_UP_ROUNDS = 2
+FIRST_STEPS = 4  # of a round, not timed
+UNTIMED_STEPS = FIRST_STEPS + 1  # and the last
 EVERY = {"gradlog_200": 200, "gradlog_10": 10, "gradlog_1": 1, "gradlog_scalars_1": 1}
 DESCRIPTIONS = {
     "bare": "fit without callbacks",
@@ -58,14 +60,15 @@ def measure(network, seed, log_dir, progress, name=""):
     """
     variants = build_variants(network, seed, Path(log_dir))
     bare = variants["bare"].model
-    x, y = overhead_networks.random_data(bare.input_shape[1:], network.long_steps * network.batch_size, seed)
+    size = (network.long_steps + UNTIMED_STEPS) * network.batch_size
+    x, y = overhead_networks.random_data(bare.input_shape[1:], size, seed)
     order, times = np.random.default_rng(seed), {variant: [] for variant in variants}
     task = progress.add_task(name, total=network.turns, loss="")
     for turn in range(WARM_UP_ROUNDS + network.turns):
         for index in order.permutation(len(variants)):
             variant = list(variants)[index]
             steps = variants[variant].steps if turn >= WARM_UP_ROUNDS else network.slow_steps
-            end = steps * network.batch_size
+            end = (steps + UNTIMED_STEPS) * network.batch_size
             seconds = round_seconds(variants[variant], x[:end], y[:end], network.batch_size)
             times[variant].append(seconds / steps)
         progress.update(task, completed=turn + 1 - WARM_UP_ROUNDS)
@@ -90,33 +93,42 @@ def _summary(variants, times):
 
 
 def round_seconds(variant, x, y, batch_size):
-    """Runs a round, one epoch over the data, and returns how long its steps and what follows them took."""
-    times = []
-
-    def note(logs=None):
-        times.append(time.perf_counter())
-
-    def note_first(batch, logs=None):
-        if not times:
-            note()
-
-    # Nothing at the end of a batch: Keras goes another way where a callback listens to that.
-    begin, end = keras.callbacks.LambdaCallback(on_train_batch_begin=note_first), LastCallback(note)
-    callbacks = [begin, *variant.callbacks, end]
+    """Runs a round, one epoch over the data, and returns how long its timed steps and the callbacks' end took."""
+    first, last = FirstCallback(), LastCallback()
+    callbacks = [first, *variant.callbacks, last]
     variant.model.fit(x, y, batch_size=batch_size, epochs=1, verbose=0, callbacks=callbacks)
-    return times[-1] - times[0]
+    return first.steps[-1] - first.steps[FIRST_STEPS] + last.end - first.end
+
+
+class FirstCallback(keras.callbacks.Callback):
+    """Notes when each step, and the end of the epoch, begins; the first of the callbacks.
+
+    It does nothing at the end of a batch: where a callback does, Keras' `fit` goes another way.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.steps, self.end = [], None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Notes the time."""
+        self.steps.append(time.perf_counter())
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Notes the time."""
+        self.end = time.perf_counter()
 
 
 class LastCallback(keras.callbacks.Callback):
-    """Calls a function when a training has ended; the last of the callbacks."""
+    """Notes when the other callbacks have ended; the last of them."""
 
-    def __init__(self, function):
+    def __init__(self):
         super().__init__()
-        self._function = function
+        self.end = None
 
     def on_train_end(self, logs=None):
-        """Calls the function."""
-        self._function()
+        """Notes the time."""
+        self.end = time.perf_counter()
 
 
 def build_variants(network, seed, log_dir):

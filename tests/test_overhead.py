@@ -56,7 +56,8 @@ def test_it_times_every_variant_of_fit_beside_the_bare_one(results):
 
 
 def test_each_variant_logs_what_it_says(results, log_dir):
-    steps = (overhead_fit.WARM_UP_ROUNDS + CONFIG.turns) * CONFIG.steps
+    rounds = overhead_fit.WARM_UP_ROUNDS + CONFIG.turns
+    steps = rounds * (CONFIG.steps + overhead_fit.UNTIMED_STEPS)
     runs_by_name = gradlog.read(log_dir / "fit" / "article")
 
     logged = {name: runs_by_name[name].steps.tolist() for name in overhead_fit.EVERY}
