@@ -52,7 +52,7 @@ class Config:
     seed: int = 1
 
 
-QUICK = Config(rounds=5, networks=("article",), turns=3, tensor_turns=3, memory=False, disk_steps=50)
+QUICK = Config(rounds=3, networks=("article",), turns=2, tensor_turns=2, memory=False, disk_steps=50)
 
 
 def build_model(config):
