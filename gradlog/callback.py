@@ -8,8 +8,16 @@ from collections.abc import Callable, Sequence
 
 import keras
 
+from gradlog.attach import SLOTS, watched
 from gradlog.capture import Capture, batches_per_step, num_batches
-from gradlog.checks import checked_integer, checked_log_dir, checked_model, checked_selector, refuse_other_backends
+from gradlog.checks import (
+    checked_integer,
+    checked_log_dir,
+    checked_model,
+    checked_pair,
+    checked_selector,
+    refuse_other_backends,
+)
 from gradlog.switch import Switch
 from gradlog.writers import BackgroundWriter, EventWriter, MultiWriter
 
@@ -81,7 +89,7 @@ class GradientLogger(keras.callbacks.Callback):
         self._has_earlier_run = self._writer is None and bool(
             glob.glob(os.path.join(glob.escape(self.log_dir), _FILES))
         )
-        self._writer = self._open()
+        self._writer = self._open(self.model)
         self._is_training = True
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -90,7 +98,7 @@ class GradientLogger(keras.callbacks.Callback):
 
     def steps_of_next_call(self) -> int:
         """Returns how many steps may run in one call of a program that records its first step, or none."""
-        return self._steps_to_record() or self.every * batches_per_step(self.model)
+        return self._steps_to_record() or self.every * batches_per_step(self.model.optimizer)
 
     def on_train_batch_begin(self, batch, logs=None):
         """Has the coming call of the training program recorded where a step in it is due."""
@@ -120,8 +128,8 @@ class GradientLogger(keras.callbacks.Callback):
         """Writes the metrics of an evaluation: of `validation` during the training, else of `test`."""
         kind = "validation" if self._is_training else "test"
         scalars = {f"{kind}/{name}": float(value) for name, value in (logs or {}).items()}
-        writer = self._writer if self._is_training else self._open()
-        writer.write_scalars(num_batches(self.model) // batches_per_step(self.model), scalars)
+        writer = self._writer if self._is_training else self._open(self.model)
+        writer.write_scalars(num_batches(self.model.optimizer) // batches_per_step(self.model.optimizer), scalars)
         if not self._is_training:
             writer.close()
 
@@ -130,8 +138,36 @@ class GradientLogger(keras.callbacks.Callback):
         self._is_training = False
         self._writer.close()
 
-    def _open(self):
-        writers = [EventWriter(self.log_dir)] if _is_chief(self.model.distribute_strategy) else []
+    def attach(self, model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None):
+        """Logs the steps of a training loop of your own, as a context manager.
+
+        The loop's step may be compiled or not; a compiled one must be called for the first time inside of the
+        context, since it is then that it is traced. The loss is not known here; write it where you have it.
+
+        Args:
+            model: A Keras model.
+            optimizer: The Keras optimizer that the loop applies gradients with. Defaults to the model's own.
+
+        Returns:
+            A context manager.
+
+        Raises:
+            TypeError: `model` is no Keras model, or `optimizer` no Keras optimizer.
+            OSError: `log_dir` cannot be written.
+
+        Example:
+        ```python
+        with gradlog.GradientLogger("logs/relu").attach(model, optimizer):
+            for x, y in dataset:
+                my_step(x, y)
+        ```
+        """
+        model, optimizer = checked_pair(model, optimizer or getattr(model, "optimizer", None))
+        capture = self._new_capture(model, optimizer, SLOTS * self.every)
+        return watched(capture, lambda: self._open(model))
+
+    def _open(self, model):
+        writers = [EventWriter(self.log_dir)] if _is_chief(model.distribute_strategy) else []
         return BackgroundWriter(MultiWriter([*writers, *self._more_writers]), self._on_error)
 
     def _on_error(self, error):
@@ -152,9 +188,9 @@ class GradientLogger(keras.callbacks.Callback):
 
     def _steps_to_record(self):
         """Returns how many batches run before the one that is to be recorded; 0 where it is the coming one."""
-        stride = batches_per_step(self.model)
+        stride = batches_per_step(self.model.optimizer)
         if self._batch is None:
-            self._batch = num_batches(self.model)
+            self._batch = num_batches(self.model.optimizer)
         if self._next_due is None:
             self._next_due = -(-(self._batch // stride) // self.every) * self.every
             self._warn_of_an_earlier_run()
@@ -170,19 +206,23 @@ class GradientLogger(keras.callbacks.Callback):
         variables = tuple(id(variable) for variable in model.trainable_variables)
         return model, model.optimizer, model.train_function, self._recordable_steps(), variables
 
+    def _new_capture(self, model, optimizer, steps_per_call):
+        return Capture(
+            model,
+            optimizer,
+            every=self.every,
+            steps_per_call=steps_per_call,
+            histograms=self._histograms,
+            updates=self._updates,
+            select=self._select,
+        )
+
     def _prepare(self):
         """At the first recorded step of a training, makes capture and switch, or keeps those of an earlier one."""
         if self._is_started:
             return
         if self._setting is None or self._setting != self._current_setting():
-            self._capture = Capture(
-                self.model,
-                every=self.every,
-                steps_per_call=self._recordable_steps(),
-                histograms=self._histograms,
-                updates=self._updates,
-                select=self._select,
-            )
+            self._capture = self._new_capture(self.model, self.model.optimizer, self._recordable_steps())
             self._switch, self._setting = Switch(self._capture), None
         self._capture.start()
         self._is_started = True

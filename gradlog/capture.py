@@ -28,7 +28,6 @@ from gradlog.history import Snapshot
 _NORM = {"norm": statistics.norm}
 _NORM_COLUMN = list(statistics.STATISTICS).index("gradient_norm")
 _CLIPPED_NORM = names.tag("gradient_norm", f"{names.GLOBAL}_clipped")
-_STEP = 2  # float32s that the step's 64 bits take
 _SCALARS = ("train/loss", names.tag("gradient_norm", names.GLOBAL), _CLIPPED_NORM)
 
 
@@ -37,6 +36,7 @@ class Capture:
 
     Args:
         model: A Keras model.
+        optimizer: The Keras optimizer that trains it.
         every: Integer, a step is due where its number is a multiple of it.
         steps_per_call: Integer, how many batches one call of the training program runs.
         histograms: Boolean, whether to count gradients and weights into buckets.
@@ -48,6 +48,7 @@ class Capture:
     def __init__(
         self,
         model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
         *,
         every: int,
         steps_per_call: int,
@@ -55,24 +56,28 @@ class Capture:
         updates: bool,
         select: Callable[[keras.Variable, str], bool],
     ):
-        self.model = model
-        self.optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        self.model, self._outer_optimizer = model, optimizer
+        self.optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # inside of loss scaling
         self._every = every
         self._histograms, self._updates, self._select = histograms, updates, select
         self._slots = math.ceil(steps_per_call / every)  # as many steps of one call can be due
         # A step that only accumulates, or that loss scaling skips, applies no gradient.
-        scales = self.optimizer is not model.optimizer
+        scales = self.optimizer is not optimizer
         self._may_skip = scales or bool(self.optimizer.gradient_accumulation_steps)
         # A call of one step is made only where that step is due, if no step before it was skipped unseen.
         self._decides = steps_per_call > 1 or scales
         self.knows_loss = False
-        self._stride = batches_per_step(model)
+        self._stride = batches_per_step(optimizer)
+        self._is_attached = False  # to a loop that does not call programs of ours: then each step decides
         self._variables, self._names, self._metric_names = None, (), ()
         self._is_replicated = model.distribute_strategy.num_replicas_in_sync > 1
         self._step = threading.local()  # what one replica's step knows of itself while it is traced
         self._lock, self._depth, self._unwrap = threading.Lock(), 0, contextlib.ExitStack()
         self._buffers, self._last_step = {}, -1
+        num_slots = self._slots + self._is_replicated  # replicas write steps that are not due to the last
+        self._steps = _variable(tf.fill([num_slots], tf.constant(-1, tf.int64)))
         self._is_fresh = _variable(tf.constant(False))
+        self._is_on = _variable(tf.constant(False))
         self._loss = _variable(tf.constant(math.nan))
 
     def recorded(self, step: Callable) -> Callable:
@@ -85,30 +90,45 @@ class Capture:
         def record_if_due(*args):
             # An unbuilt model's first graph is a draft that makes the variables, and will not run. Replicas cannot
             # meet inside of a `tf.cond`: there every step is recorded, and those not due go where nobody looks.
-            if self._is_replicated or not _is_built(self.model):
+            if self._is_replicated or not self._is_built():
                 return record(*args)
             return tf.cond(self._is_due(), lambda: record(*args), lambda: step(*args))
 
-        if _is_built(self.model):
+        if self._is_built():
             self._allocate()
         return record_if_due if self._decides else record
+
+    @contextlib.contextmanager
+    def attached(self):
+        """Wraps the methods for a loop of the user's own, whose steps decide for themselves whether to record."""
+        self._is_attached = True
+        if self._is_built():
+            self._allocate()
+        self._is_on.assign(True)
+        try:
+            with self._wrappers():
+                yield
+        finally:
+            self._is_on.assign(False)  # a step that was traced meanwhile goes on without recording
+
+    def due_steps(self, batches: range) -> list[int]:
+        """Returns the steps that are due among those that a range of batches completes."""
+        steps = range(batches.start // self._stride, batches.stop // self._stride)
+        return [step for step in steps if step % self._every == 0]
 
     def start(self) -> None:
         """Forgets the steps of an earlier training."""
         self._last_step = -1
-        if "numbers" in self._buffers:
-            self._buffers["numbers"].assign(_blank(self._buffers["numbers"].shape))
+        self._steps.assign(tf.fill(self._steps.shape, tf.constant(-1, tf.int64)))
 
     def fetch(self) -> list[Snapshot]:
         """Returns the `Snapshot` of every step recorded since the last call, in order."""
-        numbers = self._buffers["numbers"].numpy()
-        steps = np.ascontiguousarray(numbers[: self._slots, :_STEP]).view(np.int64)[:, 0]
+        steps = self._steps.numpy()[: self._slots]
         fresh = [slot for slot in np.argsort(steps) if steps[slot] > self._last_step]
         if not fresh:
             return []
         self._last_step = int(steps.max())
-        arrays = {name: buffer.numpy() for name, buffer in self._buffers.items() if name != "numbers"}
-        arrays["numbers"] = numbers
+        arrays = {name: buffer.numpy() for name, buffer in self._buffers.items()}
         return [
             self._snapshot(int(steps[slot]), {name: array[slot] for name, array in arrays.items()}) for slot in fresh
         ]
@@ -132,7 +152,7 @@ class Capture:
 
     def _wrap(self):
         for owner, method, wrapper in (
-            (self.model.optimizer, "scale_loss", self._scale_loss),
+            (self._outer_optimizer, "scale_loss", self._scale_loss),
             (self.optimizer, "apply", self._apply),
             (self.optimizer, "_backend_apply_gradients", self._backend_apply_gradients),
             (self.optimizer, "_clip_gradients", self._clip_gradients),
@@ -148,6 +168,8 @@ class Capture:
         return original(loss)
 
     def _apply(self, original, grads, trainable_variables=None):
+        if self._is_attached:
+            self._is_fresh.assign(False)
         self._step.before = [tf.identity(variable.value) for variable in self._recorded()]
         result = original(grads, trainable_variables)
         self._if_fresh(self._finish)
@@ -160,7 +182,11 @@ class Capture:
     def _clip_gradients(self, original, grads):
         clipped = original(grads)
         reduced = self._reduced(grads, tf.distribute.ReduceOp.SUM)
-        self._record(reduced, reduced if clipped is grads else self._reduced(clipped, tf.distribute.ReduceOp.SUM))
+        after = reduced if clipped is grads else self._reduced(clipped, tf.distribute.ReduceOp.SUM)
+        if self._is_attached:
+            _if(tf.logical_and(self._is_on, self._is_due()), functools.partial(self._record, reduced, after))
+        else:
+            self._record(reduced, after)
         return clipped
 
     def _compute_metrics(self, original, x, y, y_pred, sample_weight=None):
@@ -178,13 +204,12 @@ class Capture:
         norm = _joint_norm(tf.concat(norms, 0))
         clipped_norm = norm if clipped is grads else _joint_norm(_norms(map(_gradient, clipped)))
         step = self._batches() // self._stride
-        bits = tf.bitcast(step, tf.float32)  # a float32 itself counts no further than 2**24
         scalars = tf.stack([self._loss, norm, clipped_norm])
-        self._store("numbers", tf.concat([bits, scalars, tf.reshape(table, [-1])], 0), step)
+        self._store("numbers", tf.concat([scalars, tf.reshape(table, [-1])], 0), step)
         if self._histograms:
             weights = [_Gradient(weight, 0) for weight in self._step.before]
             self._store("counts", tf.stack([_counts(rows), _counts(weights)]), step)
-        if self._may_skip:
+        if self._may_skip or self._is_attached:
             self._is_fresh.assign(True)
 
     def _finish(self):
@@ -194,7 +219,9 @@ class Capture:
             after = [variable.value for variable in self._recorded()]
             compared = [*before, *[new - old for new, old in zip(after, before, strict=True)]]
         norms = _norms([_Gradient(tensor, 0) for tensor in compared])
-        self._store("norms", tf.reshape(norms, [-1, len(before)]), (self._batches() - 1) // self._stride)
+        step = (self._batches() - 1) // self._stride
+        self._store("norms", tf.reshape(norms, [-1, len(before)]), step)
+        self._assign(self._steps, step, step)  # last: whoever sees the step finds the rest
 
     def _record_metrics(self, metrics, *batch):
         state = metrics.stateless_update_state(metrics.stateless_reset_state(), *batch)
@@ -235,15 +262,20 @@ class Capture:
         return tf.distribute.get_replica_context().all_reduce(reduction, values) if self._is_replicated else values
 
     def _if_fresh(self, record):
-        if self._may_skip:
-            tf.cond(self._is_fresh, lambda: (record(), 0)[1], lambda: 0)
+        """Records where the step that has just been applied was recorded."""
+        if self._may_skip or self._is_attached:
+            _if(self._is_fresh, record)
         else:
             record()
+
+    def _is_built(self):
+        parts = [self.model, self.optimizer, self.model._compile_metrics, self.model._compile_loss]
+        return all(part is None or part.built for part in parts)
 
     def _allocate(self):
         """Makes the buffers ahead of the trace, which would be traced twice if it had to make them."""
         num_variables, metrics = len(self._recorded()), self.model._compile_metrics
-        self._buffer("numbers", [_STEP + len(_SCALARS) + num_variables * len(statistics.STATISTICS)], tf.float32)
+        self._buffer("numbers", [len(_SCALARS) + num_variables * len(statistics.STATISTICS)], tf.float32)
         self._buffer("norms", [2 if self._updates else 1, num_variables], tf.float32)
         if self._histograms:
             self._buffer("counts", [2, num_variables, buckets.NUM_BUCKETS], tf.int64)
@@ -252,13 +284,14 @@ class Capture:
 
     def _buffer(self, name, shape, dtype):
         if name not in self._buffers:
-            shape = [self._slots + self._is_replicated, *shape]  # replicas write steps that are not due to the last
             with tf.init_scope():
-                self._buffers[name] = _variable(_blank(shape) if name == "numbers" else tf.zeros(shape, dtype))
+                self._buffers[name] = _variable(tf.zeros([*self._steps.shape, *shape], dtype))
         return self._buffers[name]
 
     def _store(self, name, value, step):
-        buffer = self._buffer(name, value.shape, value.dtype)
+        self._assign(self._buffer(name, value.shape, value.dtype), value, step)
+
+    def _assign(self, buffer, value, step):
         if buffer.shape[0] == 1:
             buffer.assign(value[None])
             return
@@ -270,7 +303,7 @@ class Capture:
     # On the host.
 
     def _snapshot(self, step, arrays):
-        _, scalars, table = np.split(arrays["numbers"], [_STEP, _STEP + len(_SCALARS)])
+        scalars, table = np.split(arrays["numbers"], [len(_SCALARS)])
         weights, *moved = arrays["norms"]
         columns = {"weight_norm": weights}
         if moved:
@@ -297,16 +330,18 @@ class Capture:
         return scalars | {names.tag("train", name): value for name, value in metrics}
 
 
-def num_batches(model: keras.Model) -> int:
-    """Returns how many batches the model's optimizer has seen; several make a step where it accumulates."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    return int(optimizer._iterations.numpy())
+def num_batches(optimizer: keras.optimizers.Optimizer) -> int:
+    """Returns how many batches an optimizer has seen; several make a step where it accumulates."""
+    return int(getattr(optimizer, "inner_optimizer", optimizer)._iterations.numpy())
 
 
-def batches_per_step(model: keras.Model) -> int:
-    """Returns over how many batches the model's optimizer accumulates the gradient of a step."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    return optimizer.gradient_accumulation_steps or 1
+def batches_per_step(optimizer: keras.optimizers.Optimizer) -> int:
+    """Returns over how many batches an optimizer accumulates the gradient of a step."""
+    return getattr(optimizer, "inner_optimizer", optimizer).gradient_accumulation_steps or 1
+
+
+def _if(condition, action):
+    tf.cond(condition, lambda: (action(), 0)[1], lambda: 0)
 
 
 @contextlib.contextmanager
@@ -333,18 +368,8 @@ def _variable(value):
     )
 
 
-def _blank(shape):
-    """Returns numbers whose step is -1."""
-    return tf.constant(np.full(shape, -1, np.int32).view(np.float32))
-
-
 def _key(variable):
     return id(getattr(variable, "value", variable))
-
-
-def _is_built(model):
-    parts = [model, model.optimizer, model._compile_metrics, model._compile_loss]
-    return all(part is None or part.built for part in parts)
 
 
 class _Gradient(NamedTuple):

@@ -70,6 +70,22 @@ def checked_selector(variables) -> Callable[[keras.Variable, str], bool]:
     return lambda variable, name: any(pattern.search(name) for pattern in compiled)
 
 
+def checked_pair(model, optimizer) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+    """Returns a model and the optimizer of a loop of the user's own; the model need not be compiled.
+
+    Raises:
+        TypeError: it is no Keras model, or no Keras optimizer.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"Expected a Keras model. Received: {model!r}")
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise TypeError(
+            "The gradients are taken where a Keras optimizer applies them. Expected the optimizer of the loop, as in "
+            f"`logger.attach(model, optimizer)`. Received: optimizer={optimizer!r}"
+        )
+    return model, optimizer
+
+
 def checked_model(model) -> keras.Model:
     """Returns a model that can be trained.
 

@@ -28,8 +28,9 @@ IMPORTS = {
     "reader": {"history", "summaries"},
     "capture": {"names", "buckets", "history", "statistics", "histograms"},
     "switch": {"capture"},
+    "attach": {"capture"},
     "loop": {"checks"},
-    "callback": {"checks", "capture", "switch", "writers"},
+    "callback": {"attach", "checks", "capture", "switch", "writers"},
 }
 WITHOUT_TENSORFLOW = ["gradlog", "gradlog.names", "gradlog.buckets", "gradlog.history", "gradlog.reader"]
 

@@ -1,0 +1,107 @@
+"""`attach`: a loop of the user's own, compiled or not, has its steps logged as `fit` has."""
+
+import keras
+import networks
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import gradlog
+
+NUM_STEPS = 12
+
+
+def own_loop(model, optimizer, step_of, num_steps=NUM_STEPS):
+    """A custom loop as people write it: a tape, a loss, `apply_gradients`."""
+    loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = loss_function(y, model(x, training=True))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    step = step_of(step)
+    for x, y in networks.dataset().take(num_steps):
+        step(x, y)
+    return step
+
+
+STEPS = {"eager": lambda f: f, "compiled": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_an_own_loop_logs_what_fit_logs_and_trains_as_without(tmp_path, kind):
+    model, plain = networks.dense_network(), networks.dense_network()
+    optimizers = [keras.optimizers.Adam(), keras.optimizers.Adam()]
+    own_loop(plain, optimizers[0], STEPS[kind])
+    attributes = set(optimizers[1].__dict__)
+    optimizers[1].build(model.trainable_variables)
+
+    with gradlog.GradientLogger(tmp_path / "own", every=5).attach(model, optimizers[1]):
+        own_loop(model, optimizers[1], STEPS[kind])
+
+    assert not {"apply", "_clip_gradients", "scale_loss"} & set(optimizers[1].__dict__) - attributes
+    for one, other in zip(plain.trainable_variables, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-6, atol=1e-8)
+    gradlog.train(
+        networks.dense_network(),
+        networks.dataset(),
+        steps=NUM_STEPS,
+        callbacks=[gradlog.GradientLogger(tmp_path / "loop", every=5)],
+    )
+    own, loop = gradlog.read(tmp_path / "own"), gradlog.read(tmp_path / "loop")
+    assert own.steps.tolist() == loop.steps.tolist() == [0, 5, 10]
+    assert own.variables == loop.variables
+    np.testing.assert_allclose(own.statistics, loop.statistics, rtol=1e-3, atol=1e-7)
+    assert own.histograms.keys() == loop.histograms.keys()
+    assert "train/loss" not in own.scalars
+
+
+def test_a_step_compiled_before_is_warned_of(tmp_path):
+    model, optimizer = networks.dense_network(), keras.optimizers.SGD()
+    step = own_loop(model, optimizer, tf.function, num_steps=1)
+    x, y = next(iter(networks.dataset()))
+
+    with (
+        pytest.warns(UserWarning, match=r"logged nothing.*first time inside"),
+        gradlog.GradientLogger(tmp_path, every=1).attach(model, optimizer),
+    ):
+        step(x, y)
+
+
+def test_a_step_traced_inside_goes_on_without_recording(tmp_path):
+    model, optimizer = networks.dense_network(), keras.optimizers.SGD()
+    optimizer.build(model.trainable_variables)
+    with gradlog.GradientLogger(tmp_path, every=1).attach(model, optimizer):
+        step = own_loop(model, optimizer, tf.function, num_steps=2)
+
+    for x, y in networks.dataset().take(3):
+        step(x, y)
+
+    assert gradlog.read(tmp_path).steps.tolist() == [0, 1]
+
+
+def test_an_error_in_the_loop_goes_through_and_loses_nothing(tmp_path):
+    model, optimizer = networks.dense_network(), keras.optimizers.SGD()
+
+    def fail():
+        with gradlog.GradientLogger(tmp_path, every=1).attach(model, optimizer):
+            own_loop(model, optimizer, lambda f: f, num_steps=3)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert gradlog.read(tmp_path).steps.tolist() == [0, 1, 2]
+    assert "apply" not in optimizer.__dict__
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer", "message"),
+    [("resnet", None, "Expected a Keras model"), (keras.Sequential(), "adam", r"attach\(model, optimizer\)")],
+)
+def test_errors(tmp_path, model, optimizer, message):
+    with pytest.raises(TypeError, match=message):
+        gradlog.GradientLogger(tmp_path).attach(model, optimizer)
