@@ -83,7 +83,7 @@ class GradientLogger(keras.callbacks.Callback):
         """Opens a new event file."""
         checked_model(self.model)
         self._batch = self._next_due = None
-        self._is_started = False
+        self._is_started = self._is_blind = False
         if self._writer is not None:  # of a training that ended in an error
             self._writer.close()
         self._has_earlier_run = self._writer is None and bool(
@@ -102,18 +102,22 @@ class GradientLogger(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Has the coming call of the training program recorded where a step in it is due."""
-        self._is_armed = self._steps_to_record() < self._recordable_steps()
+        self._is_armed = not self._is_blind and self._steps_to_record() < self._recordable_steps()
         if self._is_armed:
             self._prepare()
             self._switch.arm()
 
     def on_train_batch_end(self, batch, logs=None):
         """Writes what was recorded."""
+        if self._is_blind:
+            return
         self._batch += self.model.steps_per_execution
         if not self._is_armed:
             return
         if self._setting is None:  # not known before: the call may have built the model
             self._setting = self._current_setting()
+        if not self._capture.sees_gradients:
+            self._give_up()
         snapshots = self._capture.fetch()
         for snapshot in snapshots:
             if not self._capture.knows_loss:  # a `train_step` of the user's own: what it reports is what there is
@@ -175,6 +179,14 @@ class GradientLogger(keras.callbacks.Callback):
         self.error = error
         warnings.warn(
             f"gradlog writes nothing more to {self.log_dir!r}, the training goes on: {type(error).__name__}: {error}",
+            stacklevel=2,
+        )
+
+    def _give_up(self):
+        self._is_blind = True
+        warnings.warn(
+            "gradlog logs no gradients of this training: its step does not apply them with `model.optimizer`. Where "
+            "it has optimizers of its own, log each with `logger.attach(model, optimizer)`.",
             stacklevel=2,
         )
 

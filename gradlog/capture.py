@@ -66,7 +66,7 @@ class Capture:
         self._may_skip = scales or bool(self.optimizer.gradient_accumulation_steps)
         # A call of one step is made only where that step is due, if no step before it was skipped unseen.
         self._decides = steps_per_call > 1 or scales
-        self.knows_loss = False
+        self.knows_loss = self.sees_gradients = False
         self._stride = batches_per_step(optimizer)
         self._is_attached = False  # to a loop that does not call programs of ours: then each step decides
         self._variables, self._names, self._metric_names = None, (), ()
@@ -170,6 +170,7 @@ class Capture:
     def _apply(self, original, grads, trainable_variables=None):
         if self._is_attached:
             self._is_fresh.assign(False)
+        self.sees_gradients = True
         self._step.before = [tf.identity(variable.value) for variable in self._recorded()]
         result = original(grads, trainable_variables)
         self._if_fresh(self._finish)

@@ -370,3 +370,32 @@ def test_a_run_over_an_earlier_one_is_warned_of_and_a_continued_one_is_not(tmp_p
 
     with pytest.warns(UserWarning, match=r"holds an earlier run.*directory of its own"):
         fit(networks.dense_network(), [gradlog.GradientLogger(tmp_path)])
+
+
+def test_a_step_with_another_optimizer_is_warned_of_and_trains_on(tmp_path):
+    """As in a GAN, whose `train_step` has optimizers of its own and never touches the model's."""
+
+    class OfItsOwn(keras.Sequential):
+        def train_step(self, batch):
+            x, y = batch
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x, y, self(x, training=True))
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.own_optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            return {"loss": loss}
+
+    model = OfItsOwn([keras.Input((12,)), keras.layers.Dense(3, name="layer1")])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.own_optimizer = keras.optimizers.SGD(0.1)
+
+    with pytest.warns(
+        UserWarning, match=r"no gradients of this training.*logger\.attach\(model, optimizer\)"
+    ) as caught:
+        fit(model, [gradlog.GradientLogger(tmp_path, every=1)])
+
+    assert len([w for w in caught if "no gradients" in str(w.message)]) == 1
+    assert int(model.own_optimizer.iterations.numpy()) == 12
+    with gradlog.GradientLogger(tmp_path / "own", every=4).attach(model, model.own_optimizer):
+        model.train_function = None  # so that the step is traced inside
+        fit(model, [])
+    assert gradlog.read(tmp_path / "own").steps.tolist() == [12, 16, 20]

@@ -20,7 +20,8 @@ def test_python_blocks_run(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), namespace)
 
     assert gradlog.read(tmp_path / "logs" / "first").steps.tolist() == [0, 10, 20, 30]
-    assert sorted(gradlog.read(tmp_path / "logs")) == ["first", "second"]
+    assert gradlog.read(tmp_path / "logs" / "third").steps.tolist() == [0, 50, 100, 150]
+    assert sorted(gradlog.read(tmp_path / "logs")) == ["first", "second", "third"]
 
 
 def test_every_tag_that_is_written_is_in_the_table(tmp_path):
