@@ -1,12 +1,17 @@
-"""What does it cost? Speed of the `GradientTape` loop, measured beside what it is compared with, in one run.
+"""What does it cost? Each part is measured beside what it is compared with, in one run.
 
     python -m experiments.overhead
 
-The machine is shared and noisy, so both sides of a comparison run by turns, a few hundred steps each, and what is
-reported is the median of the ratios of neighbours, with the quartiles as spread.
+loop    `gradlog.train` against a loop that calls a compiled one-step function from Python
+fit     logging under `model.fit`, and other ways to log gradients, against the bare `fit`, on four networks
+tensor  all statistics and the histogram of one large tensor, against `tf.summary.histogram` and one mean
+disk    bytes of the event file
 
-Expect: `gradlog.train`, logging every 200 steps, runs 2.5 to 3 times as many steps per second as a loop that calls
-a compiled one-step function from Python.
+The machine is shared and noisy, so the sides of a comparison run by turns, some steps each, and what is reported is
+the median of the ratios within a turn, with the quartiles as spread.
+
+Expect: `gradlog.train`, logging every 200 steps, runs 2.5 to 3 times as many steps per second as the ordinary loop;
+under `fit`, logging every 200 steps is lost in the noise.
 """
 
 import argparse
@@ -24,7 +29,9 @@ import numpy as np
 import tensorflow as tf
 
 import gradlog
-from experiments import data, mnist_activations, runs
+from experiments import data, mnist_activations, overhead_fit, overhead_tensor, runs
+from experiments.overhead_networks import NETWORKS
+from experiments.overhead_numbers import quartiles, shown
 
 RESULTS_DIR = Path(__file__).parent / "results"
 
@@ -33,12 +40,19 @@ RESULTS_DIR = Path(__file__).parent / "results"
 class Config:
     """How much is measured."""
 
-    rounds: int = 30
-    every: int = 200  # steps between two logged ones, and steps of one side in a round
+    rounds: int = 30  # of the loop
+    every: int = 200  # steps between two logged ones, and steps of one side in a round of the loop
+    networks: tuple[str, ...] = tuple(NETWORKS)  # that `fit` trains
+    turns: int | None = None  # of `fit`; None is each network's own number
+    steps: int | None = None  # of every round of `fit`; None is each network's and variant's own number
+    tensor_size: int = 10_000_000
+    tensor_turns: int = 7
+    memory: bool = True  # whether to measure peak memory
+    disk_steps: int = 200
     seed: int = 1
 
 
-QUICK = Config(rounds=5)
+QUICK = Config(rounds=3, networks=("article",), turns=2, tensor_turns=2, memory=False, disk_steps=50)
 
 
 def build_model(config):
@@ -49,6 +63,21 @@ def build_model(config):
 
 def run(config, log_dir):
     """Measures, and returns a dictionary of results, seconds and ratios."""
+    log_dir = Path(log_dir)
+    return {
+        "experiment": "overhead",
+        "config": dataclasses.asdict(config),
+        "cpu_cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "loop": measure_loop(config, log_dir / "loop"),
+        "fit": measure_fit(config, log_dir / "fit"),
+        "tensor": overhead_tensor.measure(config.tensor_size, config.tensor_turns, config.seed, config.memory),
+        "disk": overhead_tensor.bytes_on_disk(NETWORKS["article"], config.disk_steps, config.seed),
+    }
+
+
+def measure_loop(config, log_dir):
+    """Times `gradlog.train` and the ordinary loop by turns."""
     digits = data.load_mnist("embedded")
     dataset = mnist_activations.batches(mnist_activations.Config(seed=config.seed), digits)
     ordinary = OrdinaryLoop(build_model(config), dataset)
@@ -59,17 +88,26 @@ def run(config, log_dir):
     gradlog.train(build_model(config), dataset, steps=(config.rounds + 2) * config.every, callbacks=callbacks)
     ours, theirs = np.array(turns.ours[2:]), np.array(turns.theirs[2:])  # the first rounds trace
     return {
-        "experiment": "overhead",
-        "config": dataclasses.asdict(config),
-        "cpu_cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "loop": {
-            "ours_ms_per_step": float(np.median(ours)) * 1e3 / config.every,
-            "ordinary_ms_per_step": float(np.median(theirs)) * 1e3 / config.every,
-            "times_as_fast": _quartiles(theirs / ours),
-            "first_round_seconds": turns.ours[0],
-        },
+        "ours_ms_per_step": float(np.median(ours)) * 1e3 / config.every,
+        "ordinary_ms_per_step": float(np.median(theirs)) * 1e3 / config.every,
+        "times_as_fast": quartiles(theirs / ours),
+        "first_round_seconds": turns.ours[0],
     }
+
+
+def measure_fit(config, log_dir):
+    """Times the variants of `fit` on each network."""
+    results = {}
+    with runs.progress_bar() as progress:
+        for name in config.networks:
+            network = NETWORKS[name]
+            if config.turns is not None:
+                network = dataclasses.replace(network, turns=config.turns)
+            if config.steps is not None:
+                steps = config.steps
+                network = dataclasses.replace(network, steps=steps, slow_steps=steps, long_steps=steps)
+            results[name] = overhead_fit.measure(network, config.seed, log_dir / name, progress, name)
+    return results
 
 
 class OrdinaryLoop:
@@ -122,20 +160,19 @@ class Turns:
             self.theirs.append(self._other.seconds(self._steps))
 
 
-def _quartiles(values):
-    low, median, high = np.percentile(values, [25, 50, 75])
-    return {"median": float(median), "quartiles": [float(low), float(high)]}
+def _tables(results):
+    fit = overhead_fit.tables(results["fit"])
+    return [_loop_table(results), *fit, *overhead_tensor.tables(results["tensor"], results["disk"])]
 
 
-def _table(results):
+def _loop_table(results):
     loop = results["loop"]
-    low, high = loop["times_as_fast"]["quartiles"]
     rows = [
         ["one-step tf.function called from Python", f"{loop['ordinary_ms_per_step']:.3f}", "1"],
         [
             f"gradlog.train, logging every {results['config']['every']} steps",
             f"{loop['ours_ms_per_step']:.3f}",
-            f"{loop['times_as_fast']['median']:.2f} ({low:.2f} to {high:.2f})",
+            shown(loop["times_as_fast"], 2),
         ],
     ]
     caption = f"Tracing took the first round {loop['first_round_seconds']:.1f} s, which is not in the other numbers."
@@ -151,11 +188,14 @@ def main(argv=None):
         epilog="examples:\n  python -m experiments.overhead\n  python -m experiments.overhead --quick\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, less than a minute; writes no results")
+    quick = "fewer rounds, the smallest network alone, no peak memory: less than a minute; writes no results"
+    parser.add_argument("--quick", action="store_true", help=quick)
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as log_dir:
         results = run(QUICK if options.quick else Config(), log_dir)
-    runs.console().print(_table(results))
+    screen = runs.console()
+    for table in _tables(results):
+        screen.print(table)
     if not options.quick:
         print(f"Numbers: {runs.write_results(RESULTS_DIR, results, 'overhead.json')}")
     return 0

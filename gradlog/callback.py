@@ -1,5 +1,6 @@
 """GradientLogger: the callback that logs gradients under `fit`, and under `gradlog.train`."""
 
+import dataclasses
 import glob
 import os
 import warnings
@@ -7,10 +8,12 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from gradlog.capture import Capture
+from gradlog.capture import Capture, batches_per_step, num_batches
 from gradlog.checks import checked_integer, checked_log_dir, checked_model, checked_selector, refuse_other_backends
 from gradlog.switch import Switch
 from gradlog.writers import BackgroundWriter, EventWriter, MultiWriter
+
+_FILES = "*.gradlog"
 
 
 class GradientLogger(keras.callbacks.Callback):
@@ -71,21 +74,23 @@ class GradientLogger(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Opens a new event file."""
         checked_model(self.model)
-        self._iteration = self._next_due = None
+        self._batch = self._next_due = None
         self._is_started = False
         if self._writer is not None:  # of a training that ended in an error
             self._writer.close()
-        self._warn_of_an_earlier_run()
+        self._has_earlier_run = self._writer is None and bool(
+            glob.glob(os.path.join(glob.escape(self.log_dir), _FILES))
+        )
         self._writer = self._open()
         self._is_training = True
 
     def on_epoch_begin(self, epoch, logs=None):
         """Counts the steps anew from the optimizer's own count."""
-        self._iteration = None
+        self._batch = None
 
     def steps_of_next_call(self) -> int:
         """Returns how many steps may run in one call of a program that records its first step, or none."""
-        return self._steps_to_record() or self.every
+        return self._steps_to_record() or self.every * batches_per_step(self.model)
 
     def on_train_batch_begin(self, batch, logs=None):
         """Has the coming call of the training program recorded where a step in it is due."""
@@ -96,21 +101,27 @@ class GradientLogger(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Writes what was recorded."""
-        self._iteration += self.model.steps_per_execution
+        self._batch += self.model.steps_per_execution
         if not self._is_armed:
             return
-        self._setting = self._current_setting()
-        snapshots, self._iteration = self._capture.fetch()
+        if self._setting is None:  # not known before: the call may have built the model
+            self._setting = self._current_setting()
+        snapshots = self._capture.fetch()
         for snapshot in snapshots:
+            if not self._capture.knows_loss:  # a `train_step` of the user's own: what it reports is what there is
+                reported = {f"train/{name}": float(value) for name, value in (logs or {}).items()}
+                snapshot = dataclasses.replace(snapshot, scalars={**snapshot.scalars, **reported})
             self._writer.write(snapshot)
             self._next_due = (snapshot.step // self.every + 1) * self.every
+        if len(snapshots) < self._recordable_steps():  # a step may have been skipped, and was not counted
+            self._batch = None
 
     def on_test_end(self, logs=None):
         """Writes the metrics of an evaluation: of `validation` during the training, else of `test`."""
         kind = "validation" if self._is_training else "test"
         scalars = {f"{kind}/{name}": float(value) for name, value in (logs or {}).items()}
         writer = self._writer if self._is_training else self._open()
-        writer.write_scalars(self._optimizer_iterations(), scalars)
+        writer.write_scalars(num_batches(self.model) // batches_per_step(self.model), scalars)
         if not self._is_training:
             writer.close()
 
@@ -120,10 +131,8 @@ class GradientLogger(keras.callbacks.Callback):
         self._writer.close()
 
     def _open(self):
-        writer = EventWriter(self.log_dir)
-        if self._more_writers:
-            writer = MultiWriter([writer, *self._more_writers])
-        return BackgroundWriter(writer, self._on_error)
+        writers = [EventWriter(self.log_dir)] if _is_chief(self.model.distribute_strategy) else []
+        return BackgroundWriter(MultiWriter([*writers, *self._more_writers]), self._on_error)
 
     def _on_error(self, error):
         """Says once that nothing more is written; the training goes on."""
@@ -134,24 +143,22 @@ class GradientLogger(keras.callbacks.Callback):
         )
 
     def _warn_of_an_earlier_run(self):
-        earlier = glob.glob(os.path.join(glob.escape(self.log_dir), "*.gradlog"))
-        if earlier and self._writer is None and self._optimizer_iterations() == 0:
+        if self._has_earlier_run and self._batch == 0:
             warnings.warn(
                 f"{self.log_dir!r} holds an earlier run, and this one starts at step 0 again: TensorBoard will draw "
                 "both as one. Give each run a directory of its own.",
                 stacklevel=2,
             )
 
-    def _optimizer_iterations(self):
-        return int(self.model.optimizer.iterations.value)
-
     def _steps_to_record(self):
-        """Returns the number of steps before the next one that is due; 0 where it is the coming one."""
-        if self._iteration is None:
-            self._iteration = self._optimizer_iterations()
+        """Returns how many batches run before the one that is to be recorded; 0 where it is the coming one."""
+        stride = batches_per_step(self.model)
+        if self._batch is None:
+            self._batch = num_batches(self.model)
         if self._next_due is None:
-            self._next_due = -(-self._iteration // self.every) * self.every
-        return max(self._next_due - self._iteration, 0)
+            self._next_due = -(-(self._batch // stride) // self.every) * self.every
+            self._warn_of_an_earlier_run()
+        return max(self._next_due * stride + stride - 1 - self._batch, 0)
 
     def _recordable_steps(self):
         """Returns how many steps of a call can be recorded: the first under `gradlog.train`, all under `fit`."""
@@ -164,7 +171,9 @@ class GradientLogger(keras.callbacks.Callback):
         return model, model.optimizer, model.train_function, self._recordable_steps(), variables
 
     def _prepare(self):
-        """Makes capture and switch, or keeps those of an earlier `fit` where nothing has changed since."""
+        """At the first recorded step of a training, makes capture and switch, or keeps those of an earlier one."""
+        if self._is_started:
+            return
         if self._setting is None or self._setting != self._current_setting():
             self._capture = Capture(
                 self.model,
@@ -174,8 +183,15 @@ class GradientLogger(keras.callbacks.Callback):
                 updates=self._updates,
                 select=self._select,
             )
-            self._switch = Switch(self._capture)
-            self._is_started = False
-        if not self._is_started:
-            self._capture.start(self._next_due)
-            self._is_started = True
+            self._switch, self._setting = Switch(self._capture), None
+        self._capture.start()
+        self._is_started = True
+
+
+def _is_chief(strategy):
+    """Whether this process writes: of the several that train one model together, only the first does."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)

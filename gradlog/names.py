@@ -46,8 +46,9 @@ def variable_names(paths: list[str], model_name: str) -> list[str]:
     ['dense/kernel', 'dense_2/kernel']
     """
     prefix = f"{model_name}/"
-    if all(path.startswith(prefix) for path in paths):
-        paths = [path[len(prefix) :] for path in paths]
+    is_everywhere = all(path.startswith(prefix) for path in paths)
+    # A nested model that was built before has its own name alone; and a layer may be called what the model is.
+    paths = [path.removeprefix(prefix) if is_everywhere or path.count("/") > 1 else path for path in paths]
     taken, seen, names = set(paths), Counter(), []
     for path in paths:
         seen[path] += 1

@@ -15,36 +15,50 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from gradlog.grouping import by_size
+
 # Between these norms the squares of float32 neither overflow nor lose what matters to underflow.
 _SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
 
 
 class Elements(NamedTuple):
-    """The elements of one tensor, ready to be summed.
+    """The elements of G tensors of one size, ready to be summed.
 
     Attributes:
-        values: Float tensor [n]; 0 stands where an element is not finite.
-        finite: Boolean tensor [n], or `None` where all elements are finite.
-        count: Float scalar, the number of finite elements.
+        values: Float tensor [G, n]; 0 stands where an element is not finite.
+        finite: Boolean tensor [G, n], or `None` where all elements are finite.
+        zeros: Float tensor [G], the number of zeros that the tensors have beside `values`: rows of an embedding
+            that a batch does not touch. (It is negative where `values` holds more zeros than the tensor.)
+        count: Float tensor [G], the number of finite elements.
     """
 
     values: tf.Tensor
     finite: tf.Tensor | None
+    zeros: tf.Tensor
     count: tf.Tensor
 
-    def mean(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns the mean of `values` [n] over the finite elements; NaN where there are none."""
+    def mean(self, values: tf.Tensor, of_zero: float | tf.Tensor = 0.0) -> tf.Tensor:
+        """Returns the means [G] of `values` [G, n] over the finite elements; NaN where there are none.
+
+        `of_zero`, a number or [G], stands for each of the zeros that `values` does not hold.
+        """
         if self.finite is not None:
             values = tf.where(self.finite, values, 0)
-        return tf.reduce_sum(values) / self.count
+        return (tf.reduce_sum(values, 1) + self.zeros * of_zero) / self.count
 
 
-def elements(tensor: tf.Tensor) -> Elements:
-    """Returns the `Elements` of any float tensor: in float64, and without what is not finite."""
-    values = _flat(tensor, tf.float64)
+def elements(rows: tf.Tensor, zeros: tf.Tensor) -> Elements:
+    """Returns the `Elements` of any float tensor [G, n]: in float64, and without what is not finite."""
+    values, zeros = tf.cast(rows, tf.float64), tf.cast(zeros, tf.float64)
     finite = tf.math.is_finite(values)
-    count = tf.reduce_sum(tf.cast(finite, tf.float64))
-    return Elements(tf.where(finite, values, 0), finite, count)
+    count = tf.reduce_sum(tf.cast(finite, tf.float64), 1) + zeros
+    return Elements(tf.where(finite, values, 0), finite, zeros, count)
+
+
+def _finite_elements(rows, zeros):
+    """Returns the `Elements` of a tensor [G, n] that is taken to be finite and of ordinary size: in float32."""
+    values, zeros = tf.cast(rows, tf.float32), tf.cast(zeros, tf.float32)
+    return Elements(values, None, zeros, tf.cast(tf.shape(values)[1], tf.float32) + zeros)
 
 
 def mean_abs(x: Elements) -> tf.Tensor:
@@ -54,12 +68,12 @@ def mean_abs(x: Elements) -> tf.Tensor:
 
 def norm(x: Elements) -> tf.Tensor:
     """L2 norm, the square root of the sum of squares, in the tensor's unit, at least 0."""
-    return tf.sqrt(tf.reduce_sum(tf.square(x.values)))
+    return tf.sqrt(tf.reduce_sum(tf.square(x.values), 1))
 
 
 def max_abs(x: Elements) -> tf.Tensor:
     """Largest absolute value, in the tensor's unit, at least 0."""
-    return tf.maximum(tf.reduce_max(tf.abs(x.values)), 0)  # an empty tensor's maximum is -inf
+    return tf.maximum(tf.reduce_max(tf.abs(x.values), 1), 0)  # an empty tensor's maximum is -inf
 
 
 def mean(x: Elements) -> tf.Tensor:
@@ -69,7 +83,8 @@ def mean(x: Elements) -> tf.Tensor:
 
 def standard_deviation(x: Elements) -> tf.Tensor:
     """Standard deviation (the population's, divided by n), in the tensor's unit, at least 0."""
-    return tf.sqrt(x.mean(tf.square(x.values - mean(x))))
+    center = mean(x)
+    return tf.sqrt(x.mean(tf.square(x.values - center[:, None]), of_zero=tf.square(center)))
 
 
 def zero_fraction(x: Elements) -> tf.Tensor:
@@ -77,12 +92,12 @@ def zero_fraction(x: Elements) -> tf.Tensor:
 
     TensorFlow's kernels take what is smaller than the smallest normal float32 (1.2e-38) for zero, so does this.
     """
-    return x.mean(tf.cast(tf.abs(x.values) < 2.0**-126, x.values.dtype))
+    return x.mean(tf.cast(tf.abs(x.values) < 2.0**-126, x.values.dtype), of_zero=1.0)
 
 
 def nonfinite(x: Elements) -> tf.Tensor:
     """Number of elements that are NaN or infinite."""
-    return tf.cast(tf.size(x.values), x.count.dtype) - x.count
+    return tf.cast(tf.shape(x.values)[1], x.count.dtype) + x.zeros - x.count
 
 
 STATISTICS = {
@@ -96,7 +111,9 @@ STATISTICS = {
 }
 
 
-def table(tensors: Sequence[tf.Tensor], statistics: dict[str, Callable] = STATISTICS) -> tf.Tensor:
+def table(
+    tensors: Sequence[tf.Tensor], statistics: dict[str, Callable] = STATISTICS, zeros: Sequence[int] | None = None
+) -> tf.Tensor:
     """Computes every statistic of every tensor.
 
     Sums are taken in float32, which is cheap; only where a tensor has something that is not finite, or is so
@@ -105,6 +122,7 @@ def table(tensors: Sequence[tf.Tensor], statistics: dict[str, Callable] = STATIS
     Args:
         tensors: List of V float tensors of any shapes and dtypes.
         statistics: Dictionary of S functions of `Elements`. Defaults to `STATISTICS`.
+        zeros: List of V numbers of zeros that each tensor has beside those given. Defaults to none.
 
     Returns:
         Float32 tensor [V, S], columns in the dictionary's order.
@@ -115,27 +133,25 @@ def table(tensors: Sequence[tf.Tensor], statistics: dict[str, Callable] = STATIS
     [[2.0, 1.0]]
     """
     functions = tuple(statistics.values())
-    rows, ordinary = zip(*[_quick_row(functions)(_flat(tensor, tf.float32)) for tensor in tensors], strict=True)
-    return tf.cond(tf.reduce_all(ordinary), lambda: tf.stack(rows), lambda: _careful_table(functions)(*tensors))
-
-
-def _flat(tensor, dtype):
-    return tf.cast(tf.reshape(tensor, [-1]), dtype)
+    zeros = [tf.cast(number, tf.float64) for number in zeros or [0] * len(tensors)]
+    rows, ordinary = by_size(_quick_rows(functions), tensors, zeros)
+    return tf.cond(tf.reduce_all(ordinary), lambda: rows, lambda: _careful_table(functions)(tensors, zeros))
 
 
 @functools.cache
-def _quick_row(functions):
-    """Returns a function of a float32 tensor [n]: its statistics [S], and whether float32 was enough for them.
+def _quick_rows(functions):
+    """Returns a function of a tensor [G, n]: its statistics [G, S], and whether float32 was enough for them [G].
 
     One function serves tensors of every size: a model of many layers is traced as fast as one of few.
     """
+    signature = [tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.float64)]
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
-    def row(values):
-        x = Elements(values, None, tf.cast(tf.size(values), tf.float32))
-        return _row(functions, x), _is_ordinary(x)
+    @tf.function(input_signature=signature, autograph=False)
+    def quick_rows(values, zeros):
+        x = _finite_elements(values, zeros)
+        return _columns(functions, x), _is_ordinary(x)
 
-    return row
+    return lambda rows, zeros: quick_rows(tf.cast(rows, tf.float32), zeros)
 
 
 @functools.cache
@@ -146,14 +162,14 @@ def _careful_table(functions):
     """
 
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})
-    def careful_table(*tensors):
-        return tf.stack([_row(functions, elements(tensor)) for tensor in tensors])
+    def careful_table(tensors, zeros):
+        return by_size(lambda rows, zeros: _columns(functions, elements(rows, zeros)), tensors, zeros)
 
     return careful_table
 
 
-def _row(functions, x):
-    return tf.stack([tf.cast(function(x), tf.float32) for function in functions])
+def _columns(functions, x):
+    return tf.stack([tf.cast(function(x), tf.float32) for function in functions], 1)
 
 
 def _is_ordinary(x):

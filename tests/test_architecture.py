@@ -19,8 +19,9 @@ IMPORTS = {
     "names": set(),
     "buckets": set(),
     "history": set(),
-    "statistics": set(),
-    "histograms": {"buckets"},
+    "grouping": set(),
+    "statistics": {"grouping"},
+    "histograms": {"buckets", "grouping"},
     "checks": set(),
     "summaries": {"names", "buckets", "history"},
     "writers": {"history", "summaries"},
@@ -76,7 +77,7 @@ def test_public_names():
         _ = gradlog.nothing
 
 
-@pytest.mark.parametrize("module", ["names", "buckets", "history", "statistics", "histograms"])
+@pytest.mark.parametrize("module", ["names", "buckets", "history", "grouping", "statistics", "histograms"])
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
 

@@ -1,13 +1,109 @@
 """The overhead experiment measures what it says; how fast it is is not for a test."""
 
-from experiments import overhead
+import json
+
+import pytest
+
+import gradlog
+from experiments import overhead, overhead_fit, overhead_networks, overhead_tensor, runs
+
+CONFIG = overhead.Config(
+    rounds=2,
+    every=4,
+    networks=("article",),
+    turns=2,
+    steps=3,
+    tensor_size=5_000,
+    tensor_turns=2,
+    memory=False,
+    disk_steps=5,
+)
 
 
-def test_it_times_both_sides_by_turns(tmp_path):
-    results = overhead.run(overhead.Config(rounds=2, every=4), tmp_path)
+@pytest.fixture(scope="module")
+def log_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("overhead")
 
+
+@pytest.fixture(scope="module")
+def results(log_dir):
+    return overhead.run(CONFIG, log_dir)
+
+
+def _assert_quartiles(numbers):
+    low, high = numbers["quartiles"]
+    assert 0 < low <= numbers["median"] <= high
+
+
+def test_it_times_both_sides_of_the_loop_by_turns(results):
     loop = results["loop"]
     assert loop["ours_ms_per_step"] > 0
     assert loop["ordinary_ms_per_step"] > 0
-    low, high = loop["times_as_fast"]["quartiles"]
-    assert low <= loop["times_as_fast"]["median"] <= high
+    _assert_quartiles(loop["times_as_fast"])
+
+
+def test_it_times_every_variant_of_fit_beside_the_bare_one(results):
+    network = results["fit"]["article"]
+    assert (network["batch_size"], network["weights"], network["variables"]) == (30, 8400, 12)
+    assert list(network["variants"]) == list(overhead_fit.DESCRIPTIONS)
+    for numbers in network["variants"].values():
+        assert numbers["steps"] == 3
+        assert numbers["ms_per_step"] > 0
+        _assert_quartiles(numbers["ratio"])
+    bare, expected = network["variants"]["bare"], network["variants"]["gradlog_200"]["from_gradlog_1"]
+    assert bare["ratio"] == {"median": 1, "quartiles": [1, 1]}
+    assert expected == pytest.approx(1 + (network["variants"]["gradlog_1"]["ratio"]["median"] - 1) / 200)
+
+
+def test_each_variant_logs_what_it_says(results, log_dir):
+    rounds = overhead_fit.WARM_UP_ROUNDS + CONFIG.turns
+    steps = rounds * (CONFIG.steps + overhead_fit.UNTIMED_STEPS)
+    runs_by_name = gradlog.read(log_dir / "fit" / "article")
+
+    logged = {name: runs_by_name[name].steps.tolist() for name in overhead_fit.EVERY}
+    assert logged == {name: list(range(0, steps, every)) for name, every in overhead_fit.EVERY.items()}
+    assert len(runs_by_name["gradlog_1"].histograms) == 24
+    assert not runs_by_name["gradlog_scalars_1"].histograms
+    in_step, second_tape = runs_by_name["tf_summary_in_step"], runs_by_name["second_tape"]
+    assert [len(series.steps) for series in in_step.histograms.values()] == [steps] * 24
+    assert [len(series.steps) for series in second_tape.histograms.values()] == [steps] * 12
+    assert [len(series.steps) for series in second_tape.scalars.values()] == [steps] * 12
+    weights = runs_by_name["keras_tensorboard/train"].histograms
+    assert len(weights) == 12
+
+
+@pytest.mark.parametrize("name", overhead_networks.NETWORKS)
+def test_each_network_has_the_size_that_it_should(name):
+    network = overhead_networks.NETWORKS[name]
+    inputs, outputs = network.build()
+    assert outputs.shape == (None, overhead_networks.CLASSES)
+    assert network.long_steps >= 200 >= network.steps >= network.slow_steps
+    assert network.steps % 10 == 0  # each round holds as many logged steps of `gradlog_10`
+    expected = {"mlp_8x1024": (1024,), "residual": (32, 32, 3)}.get(name, (784,))
+    assert inputs.shape[1:] == expected
+
+
+def test_it_measures_one_tensor_and_the_file(results):
+    tensor, disk = results["tensor"], results["disk"]
+    assert list(tensor["functions"]) == list(overhead_tensor.DESCRIPTIONS)
+    for numbers in tensor["functions"].values():
+        assert numbers["ms"] > 0
+        assert numbers["peak_bytes"] is None
+        _assert_quartiles(numbers["times_mean_abs"])
+    _assert_quartiles(tensor["tf_summary_over_ours"])
+    assert 0 < disk["scalars_only"] < disk["with_histograms"] < 100_000
+
+
+@pytest.mark.parametrize("name", overhead_tensor.DESCRIPTIONS)
+def test_it_measures_memory(name):
+    assert overhead_tensor.peak_bytes(name, 5_000) >= 0
+
+
+def test_results_become_json_and_tables(results):
+    assert json.loads(json.dumps(results))["experiment"] == "overhead"
+    screen = runs.console()
+    with screen.capture() as capture:
+        for table in overhead._tables(results):
+            screen.print(table)
+    for title in ("Loop", "Fit · article, 8,400 weights", "Tensor · 5,000 float32", "Disk"):
+        assert title in capture.get()

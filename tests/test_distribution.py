@@ -1,0 +1,121 @@
+"""Several replicas: what is written is the reduced gradient, that of one process on the same global batch."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import gradlog
+
+TRAINING = """
+import json, os, sys
+kind, log_dir, arguments = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+import tensorflow as tf
+if kind == "mirrored":
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+elif kind == "workers":
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+else:
+    strategy = tf.distribute.get_strategy()
+import keras
+import numpy as np
+import gradlog
+
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(64, 6)).astype(np.float32), rng.normal(size=(64, 2)).astype(np.float32)
+with strategy.scope():
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(5, "tanh", name="layer1"), keras.layers.Dense(2, name="layer2")]
+    model = keras.Sequential([keras.Input((6,)), *layers])
+    model.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"], **arguments)
+dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
+options = tf.data.Options()
+options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+logger = gradlog.GradientLogger(log_dir, every=3)
+callbacks = [logger] if log_dir != "none" else []
+model.fit(dataset.with_options(options), epochs=2, verbose=0, callbacks=callbacks)
+print("weights", json.dumps([v.numpy().tolist() for v in model.trainable_variables]))
+"""
+
+
+def train(kind, log_dir, environment=None, **arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAINING, kind, str(log_dir), json.dumps(arguments)],
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def weights_of(process):
+    out, error = process.communicate(timeout=240)
+    if process.returncode and "PerReplica" in error and "gradlog/" not in error:
+        pytest.skip("this Keras fails to train with MultiWorkerMirroredStrategy, with or without a logger")
+    assert process.returncode == 0, error[-3000:]
+    line = next(line for line in out.splitlines() if line.startswith("weights "))
+    return [np.array(values) for values in json.loads(line.removeprefix("weights "))]
+
+
+def check_equal(log_dir, expected_dir):
+    actual, expected = gradlog.read(log_dir), gradlog.read(expected_dir)
+    assert actual.steps.tolist() == expected.steps.tolist() == [0, 3, 6]
+    assert actual.variables == expected.variables
+    np.testing.assert_allclose(actual.statistics, expected.statistics, rtol=2e-5, atol=1e-7)
+    for tag in ("train/loss", "train/mae", "gradient_norm/global"):
+        np.testing.assert_allclose(actual.scalars[tag].values, expected.scalars[tag].values, rtol=2e-5)
+    for tag, series in expected.histograms.items():
+        for one, other in zip(series.values, actual.histograms[tag].values, strict=True):
+            assert one[:, 2].sum() == other[:, 2].sum()
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory):
+    log_dir = tmp_path_factory.mktemp("one")
+    weights_of(train("one", log_dir))
+    return log_dir
+
+
+def test_two_replicas_log_the_reduced_gradient_and_train_as_without(tmp_path, one_process):
+    logged, plain = train("mirrored", tmp_path), train("mirrored", "none")
+
+    for one, other in zip(weights_of(logged), weights_of(plain), strict=True):
+        np.testing.assert_array_equal(one, other)
+    check_equal(tmp_path, one_process)
+
+
+def free_ports(number):
+    sockets = [socket.socket() for _ in range(number)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def test_two_workers_log_the_reduced_gradient_and_only_the_first_writes(tmp_path, one_process):
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    processes = []
+    for index in range(2):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        processes.append(train("workers", tmp_path / str(index), {"TF_CONFIG": json.dumps(config)}))
+
+    try:
+        first, second = (weights_of(process) for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+    check_equal(tmp_path / "0", one_process)
+    assert not (tmp_path / "1").exists()
