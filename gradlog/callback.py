@@ -18,10 +18,11 @@ from gradlog.checks import (
     checked_selector,
     refuse_other_backends,
 )
+from gradlog.names import STATISTICS_TAG
 from gradlog.switch import Switch
 from gradlog.writers import BackgroundWriter, EventWriter, MultiWriter
 
-_FILES = "*.gradlog"
+_BYTES_OF_A_START = 1 << 16  # of an event file: its first logged step begins there
 
 
 class GradientLogger(keras.callbacks.Callback):
@@ -86,9 +87,7 @@ class GradientLogger(keras.callbacks.Callback):
         self._is_started = self._is_blind = False
         if self._writer is not None:  # of a training that ended in an error
             self._writer.close()
-        self._has_earlier_run = self._writer is None and bool(
-            glob.glob(os.path.join(glob.escape(self.log_dir), _FILES))
-        )
+        self._has_earlier_run = self._writer is None and _holds_a_run(self.log_dir)
         self._writer = self._open(self.model)
         self._is_training = True
 
@@ -238,6 +237,15 @@ class GradientLogger(keras.callbacks.Callback):
             self._switch, self._setting = Switch(self._capture), None
         self._capture.start()
         self._is_started = True
+
+
+def _holds_a_run(log_dir):
+    """Whether steps were logged to a directory; what else may have been written there, such as a text, is no run."""
+    for path in glob.glob(os.path.join(glob.escape(log_dir), "*.gradlog")):
+        with open(path, "rb") as file:
+            if STATISTICS_TAG.encode() in file.read(_BYTES_OF_A_START):
+                return True
+    return False
 
 
 def _is_chief(strategy):

@@ -30,7 +30,7 @@ IMPORTS = {
     "switch": {"capture"},
     "attach": {"capture"},
     "loop": {"checks"},
-    "callback": {"attach", "checks", "capture", "switch", "writers"},
+    "callback": {"attach", "checks", "capture", "names", "switch", "writers"},
 }
 WITHOUT_TENSORFLOW = ["gradlog", "gradlog.names", "gradlog.buckets", "gradlog.history", "gradlog.reader"]
 

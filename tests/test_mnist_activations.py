@@ -93,10 +93,11 @@ def command(tmp_path, *arguments):
     )
 
 
-def test_the_command_prints_the_table_and_leaves_the_files(tmp_path, capsys):
+def test_the_command_prints_the_table_and_leaves_the_files(tmp_path, capsys, recwarn):
     assert command(tmp_path, "--scenarios", "tanh", "--layers", "4", "--units", "7") == 0
 
     printed = capsys.readouterr().out
+    assert [str(warning.message) for warning in recwarn if "earlier run" in str(warning.message)] == []
     assert "tanh" in printed
     assert "not the whole of MNIST" in printed
     assert f"tensorboard --logdir {tmp_path / 'logs'}" in printed.replace("\n", "")
