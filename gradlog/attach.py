@@ -4,23 +4,23 @@ import contextlib
 import threading
 import warnings
 
-from gradlog.capture import Capture, num_batches
+from gradlog.capture import Capture
+from gradlog.optimizers import num_batches
 
-SLOTS = 16  # recorded steps that can wait to be fetched
 _SECONDS_BETWEEN_LOOKS = 0.01
 
 
 @contextlib.contextmanager
-def watched(capture: Capture, open_writer):
+def watched(capture: Capture, writer):
     """Has a capture record the steps of whatever runs inside of the context, and writes them as they come.
 
     A compiled step tells nobody that it ran, and under XLA cannot; so a thread looks every 10 ms.
 
     Args:
         capture: A `Capture` with a ring of slots.
-        open_writer: Function that returns the writer.
+        writer: The writer.
     """
-    writer, lock, is_over = open_writer(), threading.Lock(), threading.Event()
+    lock, is_over = threading.Lock(), threading.Event()
     before, recorded = num_batches(capture.optimizer), []
 
     def fetch():
@@ -44,7 +44,8 @@ def watched(capture: Capture, open_writer):
             thread.join()
         fetch()
         writer.close()
-    _warn_of_gaps(capture, range(before, num_batches(capture.optimizer)), recorded)
+    if capture.error is None:
+        _warn_of_gaps(capture, range(before, num_batches(capture.optimizer)), recorded)
 
 
 def _warn_of_gaps(capture, batches, recorded):

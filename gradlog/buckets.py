@@ -72,10 +72,30 @@ def rows(counts: np.ndarray) -> np.ndarray:
     return tables(counts[None])[0]
 
 
+def num_zeros(counts: np.ndarray) -> np.ndarray:
+    """Returns how many elements are zero, or too small for a normal float32, from counts [V, `NUM_BUCKETS`]."""
+    subnormal = 1 << MANTISSA_BITS
+    return counts[:, :subnormal].sum(1) + counts[:, PER_SIGN : PER_SIGN + subnormal].sum(1)
+
+
+def num_nonfinite(counts: np.ndarray) -> np.ndarray:
+    """Returns how many elements are not finite, from counts [V, `NUM_BUCKETS`]."""
+    return counts[:, NUM_FINITE:PER_SIGN].sum(1) + counts[:, PER_SIGN + NUM_FINITE :].sum(1)
+
+
 def tables(counts: np.ndarray) -> list[np.ndarray]:
     """Does what `rows` does for several tensors at once: [V, `NUM_BUCKETS`] to a list of V arrays [k, 3]."""
-    ordered = counts[:, _ORDER]
-    ordered[:, _ZERO] += counts[:, 0]
-    tensor, bucket = np.nonzero(ordered)
-    table = np.column_stack([_EDGES[bucket], ordered[tensor, bucket]])
-    return np.split(table, np.searchsorted(tensor, np.arange(1, len(counts))))
+    is_filled = np.empty((len(counts), len(_ORDER)), bool)
+    np.not_equal(counts[:, PER_SIGN + NUM_FINITE - 1 : PER_SIGN : -1], 0, out=is_filled[:, :_ZERO])
+    np.not_equal(counts[:, :NUM_FINITE], 0, out=is_filled[:, _ZERO:])
+    is_filled[:, _ZERO] |= counts[:, PER_SIGN] != 0
+    filled = np.flatnonzero(is_filled)
+    tensor = filled // len(_ORDER)
+    place = filled - tensor * len(_ORDER)
+    table = np.empty((len(place), 3))
+    table[:, :2] = _EDGES[place]
+    table[:, 2] = counts[tensor, _ORDER[place]]
+    is_zero = place == _ZERO
+    table[is_zero, 2] += counts[tensor[is_zero], 0]
+    ends = np.searchsorted(tensor, np.arange(1, len(counts) + 1)).tolist()
+    return [table[start:end] for start, end in zip([0, *ends], ends, strict=False)]

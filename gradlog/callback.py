@@ -1,5 +1,6 @@
 """GradientLogger: the callback that logs gradients under `fit`, and under `gradlog.train`."""
 
+import contextlib
 import dataclasses
 import glob
 import os
@@ -8,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from gradlog.attach import SLOTS, watched
-from gradlog.capture import Capture, batches_per_step, num_batches
+from gradlog import attach, names
+from gradlog.capture import Capture, Options
 from gradlog.checks import (
     checked_integer,
     checked_log_dir,
@@ -18,7 +19,8 @@ from gradlog.checks import (
     checked_selector,
     refuse_other_backends,
 )
-from gradlog.names import STATISTICS_TAG
+from gradlog.optimizers import batches_per_step, num_batches, optimizers
+from gradlog.schedule import SELF_DECIDING, schedule_of
 from gradlog.switch import Switch
 from gradlog.writers import BackgroundWriter, EventWriter, MultiWriter
 
@@ -35,17 +37,23 @@ class GradientLogger(keras.callbacks.Callback):
 
     `model.evaluate(..., callbacks=[logger])` after the training writes `test/<metric>`.
 
+    What fails in logging, such as a full disk, never ends or changes the training: one warning says it, and the
+    attribute `error` holds the exception, until the next training; it is `None` where all is well.
+
     Args:
         log_dir: String or path, the directory of this run. TensorBoard names the run after it.
         every: Integer, the number of optimizer steps from one logged step to the next; those are logged whose
-            number, counted by the optimizer from 0, is a multiple of it. Defaults to `200`.
+            number, counted by the optimizer from 0, is a multiple of it. Where a `train_step` has several
+            optimizers, that one counts which moves least often. Defaults to `200`.
         variables: Which trainable variables to log: `None` for all, a regular expression that is searched for in
             the name (as in `layer1/kernel`), a list of them, or a function of the Keras variable that returns
             whether to log it. Defaults to `None`.
-        histograms: Boolean, whether to write histograms of gradients and weights. They take 33 kB of memory a
-            variable and most of the space on disk. Defaults to `True`.
-        updates: Boolean, whether to write the update ratio. It keeps a second copy of the logged weights while a
-            logged step runs. Defaults to `True`.
+        histograms: Boolean, whether to write histograms of gradients and weights. They take 16 kB of memory a
+            variable (33 kB for each step that is due in one call, with `steps_per_execution`), and most of the space
+            on disk. Defaults to `True`.
+        updates: Boolean, whether to write the update ratio. It keeps a second copy of the logged weights, 4 bytes a
+            weight, while a logged step runs. Defaults to `True`. Beside these, a logged step computes in blocks of
+            8 MB, and keeps a gradient until it has been read.
         writers: List of further writers, such as `gradlog.writers.MemoryWriter`, that get everything as well.
             Defaults to none.
 
@@ -74,17 +82,22 @@ class GradientLogger(keras.callbacks.Callback):
         super().__init__()
         refuse_other_backends()
         self.log_dir, self.every = checked_log_dir(log_dir), checked_integer("every", every, least=1)
-        self._select = checked_selector(variables)
-        self._histograms, self._updates, self._more_writers = histograms, updates, tuple(writers)
+        self._options = Options(self.every, histograms, updates, checked_selector(variables))
+        self._more_writers = tuple(writers)
         self.error = None
-        self._writer = self._switch = self._capture = self._setting = None
+        self._writer = self._switch = self._setting = None
+        self._captures = ()
         self._is_training = self._is_armed = False
 
     def on_train_begin(self, logs=None):
         """Opens a new event file."""
         checked_model(self.model)
-        self._batch = self._next_due = None
+        self._optimizers, is_first_recorded = optimizers(self.model), self.params.get("records_first_step", False)
+        self._schedule = schedule_of(self.model, self._optimizers, self.every, is_first_recorded)
         self._is_started = self._is_blind = False
+        if self.error is not None:
+            self.error = self._setting = None
+            self._captures = ()
         if self._writer is not None:  # of a training that ended in an error
             self._writer.close()
         self._has_earlier_run = self._writer is None and _holds_a_run(self.log_dir)
@@ -93,15 +106,15 @@ class GradientLogger(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Counts the steps anew from the optimizer's own count."""
-        self._batch = None
+        self._schedule.restart()
 
     def steps_of_next_call(self) -> int:
         """Returns how many steps may run in one call of a program that records its first step, or none."""
-        return self._steps_to_record() or self.every * batches_per_step(self.model.optimizer)
+        return self._schedule.steps_of_next_call()
 
     def on_train_batch_begin(self, batch, logs=None):
         """Has the coming call of the training program recorded where a step in it is due."""
-        self._is_armed = not self._is_blind and self._steps_to_record() < self._recordable_steps()
+        self._is_armed = not self._is_blind and self._schedule.is_call_due()
         if self._is_armed:
             self._prepare()
             self._switch.arm()
@@ -110,22 +123,12 @@ class GradientLogger(keras.callbacks.Callback):
         """Writes what was recorded."""
         if self._is_blind:
             return
-        self._batch += self.model.steps_per_execution
-        if not self._is_armed:
-            return
-        if self._setting is None:  # not known before: the call may have built the model
-            self._setting = self._current_setting()
-        if not self._capture.sees_gradients:
-            self._give_up()
-        snapshots = self._capture.fetch()
-        for snapshot in snapshots:
-            if not self._capture.knows_loss:  # a `train_step` of the user's own: what it reports is what there is
-                reported = {f"train/{name}": float(value) for name, value in (logs or {}).items()}
-                snapshot = dataclasses.replace(snapshot, scalars={**snapshot.scalars, **reported})
-            self._writer.write(snapshot)
-            self._next_due = (snapshot.step // self.every + 1) * self.every
-        if len(snapshots) < self._recordable_steps():  # a step may have been skipped, and was not counted
-            self._batch = None
+        self._schedule.advance()
+        if self._is_armed:
+            if self._setting is None:  # not known before: the call may have built the model
+                self._setting = self._current_setting()
+            self._write_recorded(logs or {})
+        self._look_for_errors()
 
     def on_test_end(self, logs=None):
         """Writes the metrics of an evaluation: of `validation` during the training, else of `test`."""
@@ -140,6 +143,7 @@ class GradientLogger(keras.callbacks.Callback):
         """Closes the event file."""
         self._is_training = False
         self._writer.close()
+        self._look_for_errors()
 
     def attach(self, model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None):
         """Logs the steps of a training loop of your own, as a context manager.
@@ -166,84 +170,85 @@ class GradientLogger(keras.callbacks.Callback):
         ```
         """
         model, optimizer = checked_pair(model, optimizer or getattr(model, "optimizer", None))
-        capture = self._new_capture(model, optimizer, SLOTS * self.every)
-        return watched(capture, lambda: self._open(model))
+        return self._attached(model, Capture(model, optimizer, self._options, SELF_DECIDING))
+
+    @contextlib.contextmanager
+    def _attached(self, model, capture):
+        self._writer, self._captures = self._open(model), (capture,)
+        try:
+            with attach.watched(capture, self._writer):
+                yield
+        finally:
+            self._look_for_errors()
 
     def _open(self, model):
         writers = [EventWriter(self.log_dir)] if _is_chief(model.distribute_strategy) else []
-        return BackgroundWriter(MultiWriter([*writers, *self._more_writers]), self._on_error)
+        return BackgroundWriter(MultiWriter([*writers, *self._more_writers]))
 
-    def _on_error(self, error):
-        """Says once that nothing more is written; the training goes on."""
-        self.error = error
-        warnings.warn(
-            f"gradlog writes nothing more to {self.log_dir!r}, the training goes on: {type(error).__name__}: {error}",
-            stacklevel=2,
-        )
+    def _look_for_errors(self):
+        """Says once that nothing more is written, and why; the training goes on."""
+        errors = [part.error for part in (self._writer, *self._captures) if part.error is not None]
+        if errors and self.error is None:
+            self.error = errors[0]
+            self._is_blind = True
+            warnings.warn(
+                f"gradlog writes nothing more to {self.log_dir!r}, the training goes on: "
+                f"{type(self.error).__name__}: {self.error}",
+                stacklevel=2,
+            )
 
     def _give_up(self):
         self._is_blind = True
         warnings.warn(
-            "gradlog logs no gradients of this training: its step does not apply them with `model.optimizer`. Where "
-            "it has optimizers of its own, log each with `logger.attach(model, optimizer)`.",
+            "gradlog logs no gradients of this training: its step does not apply them with `model.optimizer`, nor "
+            "with another optimizer that the model has as an attribute. Log each with `logger.attach(model, "
+            "optimizer)`.",
             stacklevel=2,
         )
 
     def _warn_of_an_earlier_run(self):
-        if self._has_earlier_run and self._batch == 0:
+        if self._has_earlier_run and not any(map(num_batches, self._optimizers)):
             warnings.warn(
                 f"{self.log_dir!r} holds an earlier run, and this one starts at step 0 again: TensorBoard will draw "
                 "both as one. Give each run a directory of its own.",
                 stacklevel=2,
             )
 
-    def _steps_to_record(self):
-        """Returns how many batches run before the one that is to be recorded; 0 where it is the coming one."""
-        stride = batches_per_step(self.model.optimizer)
-        if self._batch is None:
-            self._batch = num_batches(self.model.optimizer)
-        if self._next_due is None:
-            self._next_due = -(-(self._batch // stride) // self.every) * self.every
-            self._warn_of_an_earlier_run()
-        return max(self._next_due * stride + stride - 1 - self._batch, 0)
-
-    def _recordable_steps(self):
-        """Returns how many steps of a call can be recorded: the first under `gradlog.train`, all under `fit`."""
-        return 1 if self.params.get("records_first_step") else self.model.steps_per_execution
+    def _prepare(self):
+        """At the first recorded step of a training, makes captures and switch, or keeps those of an earlier one."""
+        if self._is_started:
+            return
+        self._warn_of_an_earlier_run()
+        if self._setting is None or self._setting != self._current_setting():
+            mode = self._schedule.mode()
+            self._captures = tuple(Capture(self.model, one, self._options, mode) for one in self._optimizers)
+            self._switch, self._setting = Switch(self.model, self._captures), None
+        for capture in self._captures:
+            capture.start()
+        self._is_started = True
 
     def _current_setting(self):
         """Returns what a recording program depends on; a change of it, and only that, needs a new one."""
-        model = self.model
+        model, schedule = self.model, self._schedule
         variables = tuple(id(variable) for variable in model.trainable_variables)
-        return model, model.optimizer, model.train_function, self._recordable_steps(), variables
+        return model, *self._optimizers, model.train_function, schedule.recordable_steps(), schedule.mode(), variables
 
-    def _new_capture(self, model, optimizer, steps_per_call):
-        return Capture(
-            model,
-            optimizer,
-            every=self.every,
-            steps_per_call=steps_per_call,
-            histograms=self._histograms,
-            updates=self._updates,
-            select=self._select,
-        )
-
-    def _prepare(self):
-        """At the first recorded step of a training, makes capture and switch, or keeps those of an earlier one."""
-        if self._is_started:
-            return
-        if self._setting is None or self._setting != self._current_setting():
-            self._capture = self._new_capture(self.model, self.model.optimizer, self._recordable_steps())
-            self._switch, self._setting = Switch(self._capture), None
-        self._capture.start()
-        self._is_started = True
+    def _write_recorded(self, logs):
+        used = [capture for capture in self._captures if capture.sees_gradients]
+        if not used and all(capture.error is None for capture in self._captures):
+            self._give_up()
+        scalars = {}
+        if not any(capture.knows_loss for capture in used):  # a `train_step` of the user's own
+            scalars = {names.tag("train", name): float(value) for name, value in logs.items()}
+        for snapshot in self._schedule.fetched(self._captures):
+            self._writer.write(dataclasses.replace(snapshot, scalars=snapshot.scalars | scalars))
 
 
 def _holds_a_run(log_dir):
     """Whether steps were logged to a directory; what else may have been written there, such as a text, is no run."""
     for path in glob.glob(os.path.join(glob.escape(log_dir), "*.gradlog")):
         with open(path, "rb") as file:
-            if STATISTICS_TAG.encode() in file.read(_BYTES_OF_A_START):
+            if names.STATISTICS_TAG.encode() in file.read(_BYTES_OF_A_START):
                 return True
     return False
 

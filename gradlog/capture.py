@@ -1,13 +1,15 @@
 """Capture: takes the numbers out of the training step itself. The only module that reaches into Keras' insides.
 
 While a recorded step runs, or is traced, five methods of the optimizer and the model are wrapped. What the step
-hands them is reduced where it is and assigned to variables, which the host reads afterwards:
+hands them is reduced where it is and put into a `Ring`, which the host reads afterwards:
 
     optimizer.scale_loss                the loss, before it is scaled
     optimizer.apply                     how far the update moves the weights
     optimizer._backend_apply_gradients  which variables the gradients belong to
     optimizer._clip_gradients           the gradients: unscaled, accumulated, not yet clipped
     model.compute_metrics               targets and predictions, for the metrics of this batch alone
+
+What goes wrong in a wrapper never reaches the step: it is kept in `error`, and nothing more is recorded.
 """
 
 import contextlib
@@ -21,14 +23,50 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gradlog import buckets, names, statistics
+from gradlog import buckets, names
+from gradlog.embeddings import touched_rows
 from gradlog.histograms import histograms
 from gradlog.history import Snapshot
+from gradlog.optimizers import batches_per_step, clips, inner_optimizer
+from gradlog.ring import Ring, variable
+from gradlog.snapshots import Form, snapshot
+from gradlog.totals import square_distances, totals
+from gradlog.wrappers import Wrappers
 
-_NORM = {"norm": statistics.norm}
-_NORM_COLUMN = list(statistics.STATISTICS).index("gradient_norm")
-_CLIPPED_NORM = names.tag("gradient_norm", f"{names.GLOBAL}_clipped")
-_SCALARS = ("train/loss", names.tag("gradient_norm", names.GLOBAL), _CLIPPED_NORM)
+
+class Options(NamedTuple):
+    """What a `Capture` records.
+
+    Attributes:
+        every: Integer, a step is due where its number is a multiple of it.
+        histograms: Boolean, whether to keep the bucket counts of gradients and weights.
+        updates: Boolean, whether to compare the weights before and after the update. This keeps one more copy of
+            them while a recorded step runs.
+        select: Function of a variable and its name that says whether it is recorded.
+    """
+
+    every: int
+    histograms: bool
+    updates: bool
+    select: Callable[[keras.Variable, str], bool]
+
+
+class Mode(NamedTuple):
+    """How the steps of a `Capture` come to be recorded.
+
+    Attributes:
+        slots: Integer, how many recorded steps can wait for the host.
+        decides: `"call"` where whoever calls the program knows that its step is due, `"step"` where the program asks
+            at every step, `"update"` where the optimizer asks at every update.
+        returns: Boolean, whether the step returns what it recorded.
+        is_alone: Boolean, whether the optimizer is taken to update all of the model's variables, and the loss to be
+            the one that it minimizes; else only its own variables are recorded.
+    """
+
+    slots: int
+    decides: str
+    returns: bool
+    is_alone: bool = True
 
 
 class Capture:
@@ -36,56 +74,41 @@ class Capture:
 
     Args:
         model: A Keras model.
-        optimizer: The Keras optimizer that trains it.
-        every: Integer, a step is due where its number is a multiple of it.
-        steps_per_call: Integer, how many batches one call of the training program runs.
-        histograms: Boolean, whether to count gradients and weights into buckets.
-        updates: Boolean, whether to compare the weights before and after the update. This keeps one more copy of
-            them while a recorded step runs.
-        select: Function of a variable and its name that says whether it is recorded.
+        optimizer: The Keras optimizer whose gradients are recorded.
+        options: `Options`.
+        mode: `Mode`.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
-        *,
-        every: int,
-        steps_per_call: int,
-        histograms: bool,
-        updates: bool,
-        select: Callable[[keras.Variable, str], bool],
-    ):
-        self.model, self._outer_optimizer = model, optimizer
-        self.optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # inside of loss scaling
-        self._every = every
-        self._histograms, self._updates, self._select = histograms, updates, select
-        self._slots = math.ceil(steps_per_call / every)  # as many steps of one call can be due
+    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer, options: Options, mode: Mode):
+        self.model, self.optimizer = model, inner_optimizer(optimizer)
+        self._options, self._mode = options, mode
         # A step that only accumulates, or that loss scaling skips, applies no gradient.
-        scales = self.optimizer is not optimizer
-        self._may_skip = scales or bool(self.optimizer.gradient_accumulation_steps)
-        # A call of one step is made only where that step is due, if no step before it was skipped unseen.
-        self._decides = steps_per_call > 1 or scales
-        self.knows_loss = self.sees_gradients = False
+        skips = self.optimizer is not optimizer or bool(self.optimizer.gradient_accumulation_steps)
+        self._may_skip = skips or mode.decides == "update"
+        self.sees_gradients = False
+        self.error = None  # what went wrong in recording, if anything did
         self._stride = batches_per_step(optimizer)
-        self._is_attached = False  # to a loop that does not call programs of ours: then each step decides
-        self._variables, self._names, self._metric_names = None, (), ()
+        self._variables, self._owned, self._form = None, (), Form()
         self._is_replicated = model.distribute_strategy.num_replicas_in_sync > 1
         self._step = threading.local()  # what one replica's step knows of itself while it is traced
-        self._lock, self._depth, self._unwrap = threading.Lock(), 0, contextlib.ExitStack()
-        self._buffers, self._last_step = {}, -1
-        num_slots = self._slots + self._is_replicated  # replicas write steps that are not due to the last
-        self._steps = _variable(tf.fill([num_slots], tf.constant(-1, tf.int64)))
-        self._is_fresh = _variable(tf.constant(False))
-        self._is_on = _variable(tf.constant(False))
-        self._loss = _variable(tf.constant(math.nan))
+        self._wrappers = Wrappers(
+            (optimizer, "scale_loss", self._scale_loss),
+            (self.optimizer, "apply", self._apply),
+            (self.optimizer, "_backend_apply_gradients", self._backend_apply_gradients),
+            (self.optimizer, "_clip_gradients", self._clip_gradients),
+            (model, "compute_metrics", self._compute_metrics),
+        )
+        self._ring = Ring(options.every, mode.slots, returns=mode.returns, is_replicated=self._is_replicated)
+        self._is_fresh, self._is_on = variable(tf.constant(False)), variable(tf.constant(False))
 
     def recorded(self, step: Callable) -> Callable:
         """Returns a training step that does what `step` does, and records it where it is due."""
 
         def record(*args):
-            with self._wrappers():
-                return step(*args)
+            self._ring.begin()
+            with self._wrappers:
+                logs = step(*args)
+            return {**logs, self._key: self._ring.outputs()} if self._mode.returns else logs
 
         def record_if_due(*args):
             # An unbuilt model's first graph is a draft that makes the variables, and will not run. Replicas cannot
@@ -94,86 +117,64 @@ class Capture:
                 return record(*args)
             return tf.cond(self._is_due(), lambda: record(*args), lambda: step(*args))
 
-        if self._is_built():
-            self._allocate()
-        return record_if_due if self._decides else record
+        self._allocate()
+        self._is_on.assign(True)
+        return record_if_due if self._mode.decides == "step" else record
 
     @contextlib.contextmanager
     def attached(self):
-        """Wraps the methods for a loop of the user's own, whose steps decide for themselves whether to record."""
-        self._is_attached = True
-        if self._is_built():
-            self._allocate()
+        """Wraps the methods for a loop of the user's own, whose updates decide for themselves whether to record."""
+        self._allocate()
         self._is_on.assign(True)
         try:
-            with self._wrappers():
+            with self._wrappers:
                 yield
         finally:
             self._is_on.assign(False)  # a step that was traced meanwhile goes on without recording
 
+    @property
+    def knows_loss(self) -> bool:
+        """Whether the step tells its loss; a `train_step` of the user's own may not."""
+        return self._form.has_loss
+
     def due_steps(self, batches: range) -> list[int]:
         """Returns the steps that are due among those that a range of batches completes."""
         steps = range(batches.start // self._stride, batches.stop // self._stride)
-        return [step for step in steps if step % self._every == 0]
+        return [step for step in steps if step % self._options.every == 0]
 
     def start(self) -> None:
         """Forgets the steps of an earlier training."""
-        self._last_step = -1
-        self._steps.assign(tf.fill(self._steps.shape, tf.constant(-1, tf.int64)))
+        self._ring.clear()
+
+    def take(self, logs: dict) -> dict:
+        """Takes what a step returned for gradlog out of what it returned, and returns the rest."""
+        if self._mode.returns:
+            self._ring.take(logs[self._key])
+            logs = {name: value for name, value in logs.items() if name != self._key}
+        return logs
 
     def fetch(self) -> list[Snapshot]:
         """Returns the `Snapshot` of every step recorded since the last call, in order."""
-        steps = self._steps.numpy()[: self._slots]
-        fresh = [slot for slot in np.argsort(steps) if steps[slot] > self._last_step]
-        if not fresh:
-            return []
-        self._last_step = int(steps.max())
-        arrays = {name: buffer.numpy() for name, buffer in self._buffers.items()}
-        return [
-            self._snapshot(int(steps[slot]), {name: array[slot] for name, array in arrays.items()}) for slot in fresh
-        ]
+        fetched = []
+        self._harmless(lambda: fetched.extend(snapshot(self._form, *recorded) for recorded in self._ring.fetch()))
+        return fetched
 
     # In the step.
 
-    @contextlib.contextmanager
-    def _wrappers(self):
-        """Wraps the five methods; of several replicas, whose steps are traced by turns, for as long as one is."""
-        with self._lock:
-            self._depth += 1
-            if self._depth == 1:
-                self._wrap()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._depth -= 1
-                if self._depth == 0:
-                    self._unwrap.close()
-
-    def _wrap(self):
-        for owner, method, wrapper in (
-            (self._outer_optimizer, "scale_loss", self._scale_loss),
-            (self.optimizer, "apply", self._apply),
-            (self.optimizer, "_backend_apply_gradients", self._backend_apply_gradients),
-            (self.optimizer, "_clip_gradients", self._clip_gradients),
-            (self.model, "compute_metrics", self._compute_metrics),
-        ):
-            self._unwrap.enter_context(_wrapped(owner, method, wrapper))
+    @property
+    def _key(self):
+        return f"gradlog/{id(self)}"
 
     def _scale_loss(self, original, loss):
-        self.knows_loss = True
-        self._loss.assign(self._reduced(tf.cast(loss, tf.float32), tf.distribute.ReduceOp.SUM))
-        if self._may_skip:
-            self._is_fresh.assign(False)
+        self._harmless(self._record_loss, loss)
         return original(loss)
 
     def _apply(self, original, grads, trainable_variables=None):
-        if self._is_attached:
-            self._is_fresh.assign(False)
-        self.sees_gradients = True
-        self._step.before = [tf.identity(variable.value) for variable in self._recorded()]
+        self._owned = trainable_variables or self.optimizer._trainable_variables
+        self._recorded()  # what is wrong with the argument `variables` is the user's to know
+        self._harmless(self._begin)
         result = original(grads, trainable_variables)
-        self._if_fresh(self._finish)
+        self._harmless(self._if_fresh, self._finish)
         return result
 
     def _backend_apply_gradients(self, original, grads, trainable_variables):
@@ -182,81 +183,111 @@ class Capture:
 
     def _clip_gradients(self, original, grads):
         clipped = original(grads)
-        reduced = self._reduced(grads, tf.distribute.ReduceOp.SUM)
-        after = reduced if clipped is grads else self._reduced(clipped, tf.distribute.ReduceOp.SUM)
-        if self._is_attached:
-            _if(tf.logical_and(self._is_on, self._is_due()), functools.partial(self._record, reduced, after))
-        else:
-            self._record(reduced, after)
+        self._harmless(self._record_if_due, grads, clipped)
         return clipped
 
     def _compute_metrics(self, original, x, y, y_pred, sample_weight=None):
         result = original(x, y, y_pred, sample_weight)
         metrics = self.model._compile_metrics
         if metrics is not None and metrics.built:
-            self._if_fresh(functools.partial(self._record_metrics, metrics, y, y_pred, sample_weight))
+            self._harmless(self._if_fresh, functools.partial(self._record_metrics, metrics, y, y_pred, sample_weight))
         return result
 
+    def _harmless(self, record, *args):
+        """Records; an error in that is kept, and ends the recording, not the training."""
+        if self.error is None:
+            try:
+                record(*args)
+            except Exception as error:
+                self.error = error
+
+    # What is recorded.
+
+    def _record_loss(self, loss):
+        if self._mode.is_alone:
+            self._form.has_loss = True
+            self._store("loss", self._reduced(tf.cast(loss, tf.float32), tf.distribute.ReduceOp.SUM))
+
+    def _begin(self):
+        self.sees_gradients = True
+        if self._may_skip:
+            self._is_fresh.assign(False)
+        self._step.before = [tf.identity(variable.value) for variable in self._recorded()]
+
+    def _record_if_due(self, grads, clipped):
+        if not self._recorded():  # of several optimizers, one whose variables nobody asked for
+            return
+        reduced = self._reduced(grads, tf.distribute.ReduceOp.SUM)
+        after = reduced if clipped is grads else self._reduced(clipped, tf.distribute.ReduceOp.SUM)
+        if self._mode.decides == "update":
+            _if(tf.logical_and(self._is_on, self._is_due()), functools.partial(self._record, reduced, after))
+        else:
+            self._record(reduced, after)
+
     def _record(self, grads, clipped):
-        gradients = dict(zip(map(_key, self._step.applied), map(_gradient, grads), strict=True))
-        rows = [gradients.pop(_key(variable), None) for variable in self._recorded()]
-        table = _table(rows)
-        norms = [_present(table[:, _NORM_COLUMN])] + ([_norms(gradients.values())] if gradients else [])
-        norm = _joint_norm(tf.concat(norms, 0))
-        clipped_norm = norm if clipped is grads else _joint_norm(_norms(map(_gradient, clipped)))
-        step = self._batches() // self._stride
-        scalars = tf.stack([self._loss, norm, clipped_norm])
-        self._store("numbers", tf.concat([scalars, tf.reshape(table, [-1])], 0), step)
-        if self._histograms:
-            weights = [_Gradient(weight, 0) for weight in self._step.before]
-            self._store("counts", tf.stack([_counts(rows), _counts(weights)]), step)
-        if self._may_skip or self._is_attached:
+        by_variable = dict(zip(map(_key, self._step.applied), map(_dense_or_rows, grads), strict=True))
+        own = [by_variable.pop(_key(variable), None) for variable in self._recorded()]
+        self._form.has_gradient = np.array([gradient is not None for gradient in own])
+        self._form.has_rows = any(isinstance(gradient, tf.IndexedSlices) for gradient in grads)
+        own = [tf.zeros([0]) if gradient is None else gradient for gradient in own]
+        self._store("totals", totals(own))
+        self._store("weights", totals(self._step.before, ["squares"]))
+        self._store("counts", histograms([*own, *self._step.before] if self._options.histograms else own))
+        if by_variable:  # of variables that are not recorded
+            self._store("others", tf.reduce_sum(totals(list(by_variable.values()), ["squares"])))
+        if clipped is not grads:
+            self._store("clipped", tf.reduce_sum(totals(list(map(_dense_or_rows, clipped)), ["squares"])))
+        if self._may_skip:
             self._is_fresh.assign(True)
 
     def _finish(self):
         """Follows the update: how far did it move the weights?"""
-        before = compared = self._step.before
-        if self._updates:
+        if not self._recorded():
+            return
+        if self._options.updates:
             after = [variable.value for variable in self._recorded()]
-            compared = [*before, *[new - old for new, old in zip(after, before, strict=True)]]
-        norms = _norms([_Gradient(tensor, 0) for tensor in compared])
-        step = (self._batches() - 1) // self._stride
-        self._store("norms", tf.reshape(norms, [-1, len(before)]), step)
-        self._assign(self._steps, step, step)  # last: whoever sees the step finds the rest
+            self._store("moved", square_distances(after, self._step.before), batches_ago=1)
+        self._ring.finish(functools.partial(self._number, 1))
 
     def _record_metrics(self, metrics, *batch):
         state = metrics.stateless_update_state(metrics.stateless_reset_state(), *batch)
         values = metrics.stateless_result(state)
-        self._metric_names = tuple(values)
+        self._form.metrics = tuple(values)
         if values:
             numbers = tf.stack([tf.cast(value, tf.float32) for value in values.values()])
-            step = (self._batches() - 1) // self._stride
-            self._store("metrics", self._reduced(numbers, tf.distribute.ReduceOp.MEAN), step)
+            self._store("metrics", self._reduced(numbers, tf.distribute.ReduceOp.MEAN), batches_ago=1)
 
     # What the step is made of.
 
     def _recorded(self):
         """Returns the variables to record; known only once a lazily built model has been built."""
         if self._variables is None:
-            variables = self.model.trainable_variables
-            tags = names.variable_names([v.path for v in variables], self.model.name)
-            chosen = {t: v for t, v in zip(tags, variables, strict=True) if self._select(v, t)}
+            named = named_variables(self.model)
+            chosen = {name: variable for name, variable in named if self._options.select(variable, name)}
             if not chosen:
                 raise ValueError(
                     "`variables` chooses none of the model's variables. Expected it to match some of these names: "
-                    f"{', '.join(tags)}"
+                    f"{', '.join(name for name, _ in named)}"
                 )
-            self._names, self._variables = tuple(chosen), tuple(chosen.values())
+            if not self._mode.is_alone:
+                owned = set(map(_key, self._owned))
+                chosen = {tag: variable for tag, variable in chosen.items() if _key(variable) in owned}
+            self._variables = tuple(chosen.values())
+            self._form.variables = tuple(chosen)
+            self._form.sizes = np.array([math.prod(variable.shape) for variable in self._variables])
         return self._variables
 
     def _batches(self):
         return tf.cast(self.optimizer._iterations.value, tf.int64)
 
+    def _number(self, batches_ago=0):
+        return (self._batches() - batches_ago) // self._stride
+
     def _is_due(self):
         """Whether the coming batch completes a step, and that one is due."""
         batches = self._batches()
         completes = tf.equal(batches % self._stride, self._stride - 1)
-        return tf.logical_and(completes, tf.equal(batches // self._stride % self._every, 0))
+        return tf.logical_and(completes, tf.equal(batches // self._stride % self._options.every, 0))
 
     def _reduced(self, values, reduction):
         """Returns what all replicas' values come to together, in each of them."""
@@ -264,7 +295,7 @@ class Capture:
 
     def _if_fresh(self, record):
         """Records where the step that has just been applied was recorded."""
-        if self._may_skip or self._is_attached:
+        if self._may_skip:
             _if(self._is_fresh, record)
         else:
             record()
@@ -273,161 +304,43 @@ class Capture:
         parts = [self.model, self.optimizer, self.model._compile_metrics, self.model._compile_loss]
         return all(part is None or part.built for part in parts)
 
+    def _store(self, name, value, batches_ago=0):
+        self._ring.store(name, value, functools.partial(self._number, batches_ago))
+
     def _allocate(self):
-        """Makes the buffers ahead of the trace, which would be traced twice if it had to make them."""
-        num_variables, metrics = len(self._recorded()), self.model._compile_metrics
-        self._buffer("numbers", [len(_SCALARS) + num_variables * len(statistics.STATISTICS)], tf.float32)
-        self._buffer("norms", [2 if self._updates else 1, num_variables], tf.float32)
-        if self._histograms:
-            self._buffer("counts", [2, num_variables, buckets.NUM_BUCKETS], tf.int64)
-        if metrics is not None and metrics.variables:
-            self._buffer("metrics", [len(metrics.result())], tf.float32)
-
-    def _buffer(self, name, shape, dtype):
-        if name not in self._buffers:
-            with tf.init_scope():
-                self._buffers[name] = _variable(tf.zeros([*self._steps.shape, *shape], dtype))
-        return self._buffers[name]
-
-    def _store(self, name, value, step):
-        self._assign(self._buffer(name, value.shape, value.dtype), value, step)
-
-    def _assign(self, buffer, value, step):
-        if buffer.shape[0] == 1:
-            buffer.assign(value[None])
+        """Makes the buffers whose form is known ahead of the trace, which would be traced twice if it made them."""
+        if not self._is_built() or (self._mode.returns and not self._may_skip):
             return
-        slot = step // self._every % self._slots
-        if self._is_replicated:
-            slot = tf.where(tf.equal(step % self._every, 0), slot, self._slots)
-        buffer.scatter_update(tf.IndexedSlices(value[None], slot[None]))
-
-    # On the host.
-
-    def _snapshot(self, step, arrays):
-        scalars, table = np.split(arrays["numbers"], [len(_SCALARS)])
-        weights, *moved = arrays["norms"]
-        columns = {"weight_norm": weights}
-        if moved:
-            ratio = np.divide(moved[0], weights, out=np.full_like(weights, math.nan), where=weights > 0)
-            columns["update_ratio"] = ratio
-        gradients, weights = arrays.get("counts", (None, None))
-        return Snapshot(
-            step=step,
-            variables=self._names,
-            columns=(*statistics.STATISTICS, *columns),
-            statistics=np.column_stack([table.reshape(len(self._names), -1), *columns.values()]),
-            gradients=gradients,
-            weights=weights,
-            scalars=self._scalars(scalars, arrays.get("metrics", ())),
-        )
-
-    def _scalars(self, numbers, metrics):
-        scalars = dict(zip(_SCALARS, numbers.tolist(), strict=True))
-        if not self.knows_loss:
-            del scalars["train/loss"]
-        if not any((self.optimizer.clipnorm, self.optimizer.global_clipnorm, self.optimizer.clipvalue)):
-            del scalars[_CLIPPED_NORM]
-        metrics = zip(self._metric_names, map(float, metrics), strict=True)
-        return scalars | {names.tag("train", name): value for name, value in metrics}
+        self._owned = self.optimizer._trainable_variables
+        number, metrics = len(self._recorded()), self.model._compile_metrics
+        self._ring.allocate("loss", [], tf.float32)
+        if self._options.updates:
+            self._ring.allocate("moved", [number], tf.float64)
+        if metrics is not None and metrics.variables:
+            self._ring.allocate("metrics", [len(metrics.result())], tf.float32)
+        if number < len(self.model.trainable_variables):
+            self._ring.allocate("others", [], tf.float64)
+        if clips(self.optimizer):
+            self._ring.allocate("clipped", [], tf.float64)
+        self._ring.allocate("totals", [number, 2], tf.float64)
+        self._ring.allocate("weights", [number, 1], tf.float64)
+        self._ring.allocate("counts", [number * (1 + self._options.histograms), buckets.NUM_BUCKETS], tf.int64)
 
 
-def num_batches(optimizer: keras.optimizers.Optimizer) -> int:
-    """Returns how many batches an optimizer has seen; several make a step where it accumulates."""
-    return int(getattr(optimizer, "inner_optimizer", optimizer)._iterations.numpy())
+def _dense_or_rows(gradient):
+    return touched_rows(gradient) if isinstance(gradient, tf.IndexedSlices) else tf.convert_to_tensor(gradient)
 
 
-def batches_per_step(optimizer: keras.optimizers.Optimizer) -> int:
-    """Returns over how many batches an optimizer accumulates the gradient of a step."""
-    return getattr(optimizer, "inner_optimizer", optimizer).gradient_accumulation_steps or 1
+def named_variables(model: keras.Model) -> list[tuple[str, keras.Variable]]:
+    """Returns a model's trainable variables, in its order, each with the name that tags use."""
+    variables = model.trainable_variables
+    tags = names.variable_names([variable.path for variable in variables], model.name)
+    return list(zip(tags, variables, strict=True))
 
 
 def _if(condition, action):
     tf.cond(condition, lambda: (action(), 0)[1], lambda: 0)
 
 
-@contextlib.contextmanager
-def _wrapped(owner, method, wrapper):
-    """Puts a wrapper in front of a method of one object; afterwards the object is as it was."""
-    earlier = owner.__dict__.get(method)
-    owner.__dict__[method] = functools.partial(wrapper, getattr(owner, method))
-    try:
-        yield
-    finally:
-        if earlier is None:
-            del owner.__dict__[method]
-        else:
-            owner.__dict__[method] = earlier
-
-
-def _variable(value):
-    """Returns a variable of gradlog's own; under a distribution strategy, every replica may write to it."""
-    return tf.Variable(
-        value,
-        trainable=False,
-        synchronization=tf.VariableSynchronization.ON_READ,
-        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-    )
-
-
 def _key(variable):
     return id(getattr(variable, "value", variable))
-
-
-class _Gradient(NamedTuple):
-    """A gradient as it is reduced: its elements, and how many zeros it has beside them."""
-
-    values: tf.Tensor
-    zeros: int | tf.Tensor
-
-
-def _gradient(gradient):
-    """Returns a dense gradient, or the rows that an embedding's gradient consists of.
-
-    A batch may touch a row several times. Such rows are summed, as the optimizer sums them, but the tensor is not
-    made dense: the sums stand in as many rows as were touched, of which those left over are zeros.
-    """
-    if not isinstance(gradient, tf.IndexedSlices):
-        return _Gradient(tf.convert_to_tensor(gradient), 0)
-    order = tf.argsort(gradient.indices)
-    indices = tf.gather(gradient.indices, order)
-    is_new = tf.concat([tf.ones_like(indices[:1]), tf.cast(indices[1:] != indices[:-1], indices.dtype)], 0)
-    segment = tf.cumsum(is_new) - 1
-    sums = tf.math.unsorted_segment_sum(tf.gather(gradient.values, order), segment, tf.shape(indices)[0])
-    num_elements = tf.reduce_prod(tf.cast(gradient.dense_shape, tf.int64))
-    return _Gradient(sums, num_elements - tf.size(sums, tf.int64))
-
-
-def _norms(gradients):
-    values, zeros = zip(*gradients, strict=True)
-    return statistics.table(values, _NORM, zeros)[:, 0]
-
-
-def _joint_norm(norms):
-    """Returns the L2 norm of several vectors as one, from the norm of each."""
-    return tf.cast(tf.norm(tf.cast(norms, tf.float64)), tf.float32)
-
-
-def _present(norms):
-    """Returns the norms [V] with 0 where a variable has no gradient, whose whole row is NaN."""
-    return tf.where(tf.math.is_nan(norms), 0.0, norms)
-
-
-def _table(rows):
-    """Returns the statistics [V, S] of the gradients; NaN where a variable has none."""
-    present = [index for index, row in enumerate(rows) if row is not None]
-    table = statistics.table([rows[i].values for i in present], zeros=[rows[i].zeros for i in present])
-    if len(present) == len(rows):
-        return table
-    empty = tf.fill([len(rows), table.shape[1]], math.nan)
-    return tf.tensor_scatter_nd_update(empty, [[index] for index in present], table)
-
-
-def _counts(rows):
-    """Returns the bucket counts [V, B] of the tensors; zeros where there is none."""
-    present = [index for index, row in enumerate(rows) if row is not None]
-    counts = histograms([rows[i].values for i in present], [rows[i].zeros for i in present])
-    counts = tf.cast(counts, tf.int64)  # a GPU keeps no variables of int32
-    if len(present) == len(rows):
-        return counts
-    empty = tf.zeros([len(rows), buckets.NUM_BUCKETS], tf.int64)
-    return tf.tensor_scatter_nd_update(empty, [[index] for index in present], counts)

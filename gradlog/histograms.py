@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from gradlog import buckets
-from gradlog.grouping import by_size
+from gradlog.grouping import grouped, in_blocks, split
 
 # Of a float64: how far its exponent is ahead of a float32's, in buckets; and where its own bits are cut.
 _FLOAT64_OFFSET = (1023 - 127) << buckets.MANTISSA_BITS
@@ -39,29 +39,27 @@ def histogram(tensor: tf.Tensor) -> tf.Tensor:
     return histograms([tensor])[0]
 
 
-def histograms(tensors: Sequence[tf.Tensor], zeros: Sequence[int] | None = None) -> tf.Tensor:
-    """Does what `histogram` does for V tensors at once: int32 [V, `buckets.NUM_BUCKETS`].
-
-    `zeros`, V numbers, are counted beside the elements given: rows of an embedding that a batch does not touch.
-    """
+def histograms(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Does what `histogram` does for V tensors at once: int32 [V, `buckets.NUM_BUCKETS`]."""
     for tensor in tensors:
         if not tensor.dtype.is_floating:
             raise TypeError(
                 "A histogram counts floating point numbers. Expected a tensor of dtype float16, bfloat16, float32 or "
                 f"float64. Received: dtype={tensor.dtype.name}"
             )
-    counts = by_size(_counts, tensors)
-    if zeros is None:
-        return counts
-    first = tf.stack([tf.cast(number, tf.int32) for number in zeros])[:, None]
-    return tf.concat([counts[:, :1] + first, counts[:, 1:]], 1)  # the first bucket holds zero
+    return grouped(_counts_of_rows, _counts_one_by_one, tensors)
 
 
-def _counts(rows):
-    index = _float64_index(rows) if rows.dtype == tf.float64 else _float32_index(tf.cast(rows, tf.float32))
-    if rows.shape[0] == 1:  # of one row, the bins can be shared out among threads
-        return _bincount(index[0])[None]
-    return _bincount(index)
+def _counts_of_rows(rows, flat):
+    return tf.concat([_bincount(index) for index in split(_float32_index(flat), rows)], 0)
+
+
+def _counts_one_by_one(tensors):
+    return tf.stack([in_blocks(_counts, tensor) for tensor in tensors])
+
+
+def _counts(flat):
+    return _bincount(_float64_index(flat) if flat.dtype == tf.float64 else _float32_index(tf.cast(flat, tf.float32)))
 
 
 def _bincount(index):
@@ -71,9 +69,9 @@ def _bincount(index):
 
 
 def _float32_index(values):
-    """Returns the buckets of float32 numbers; the halves fit into a float32, exactly."""
-    bits = tf.bitcast(values, tf.int32)
-    return tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, buckets.SHIFT), buckets.NUM_BUCKETS - 1)
+    """Returns the buckets of float32 numbers, their upper bits; the halves fit into a float32, exactly."""
+    bits = tf.bitwise.right_shift(tf.bitcast(values, tf.uint32), tf.constant(buckets.SHIFT, tf.uint32))
+    return tf.bitcast(bits, tf.int32)
 
 
 def _float64_index(values):

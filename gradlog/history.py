@@ -1,5 +1,7 @@
 """The data type that writing and reading meet in: a `Snapshot` of one step, and the `History` of a run."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +28,38 @@ class Snapshot:
     gradients: np.ndarray | None = None
     weights: np.ndarray | None = None
     scalars: dict[str, float] = field(default_factory=dict)
+
+
+def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
+    """Joins what was recorded at one step of several optimizers.
+
+    Args:
+        snapshots: One `Snapshot` or several, of different variables and the same columns.
+        variables: The names of all variables, in the order in which they are to stand.
+    """
+    first, *others = snapshots
+    if not others:
+        return first
+    names = [name for snapshot in snapshots for name in snapshot.variables]
+    order = sorted(range(len(names)), key=lambda index: variables.index(names[index]))
+
+    def joined(arrays):
+        return None if arrays[0] is None else np.concatenate(arrays)[order]
+
+    scalars = {}
+    for snapshot in snapshots:
+        for tag, number in snapshot.scalars.items():
+            is_norm = tag in scalars and tag.startswith("gradient_norm/")
+            scalars[tag] = math.hypot(scalars[tag], number) if is_norm else number
+    return Snapshot(
+        step=first.step,
+        variables=tuple(names[index] for index in order),
+        columns=first.columns,
+        statistics=joined([snapshot.statistics for snapshot in snapshots]),
+        gradients=joined([snapshot.gradients for snapshot in snapshots]),
+        weights=joined([snapshot.weights for snapshot in snapshots]),
+        scalars=scalars,
+    )
 
 
 @dataclass

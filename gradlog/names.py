@@ -6,13 +6,14 @@ FORMAT_VERSION = 1
 PLUGIN_NAME = "gradlog"
 STATISTICS_TAG = "gradlog/statistics"
 
+NONFINITE = "gradient_nonfinite"
 # The columns of `gradlog/statistics` that are also written as scalars of their own, and their tags' prefixes.
 SCALAR_TAGS = {
     "gradient_mean_abs": "gradient_mean_abs",
     "gradient_norm": "gradient_norm",
     "weight_norm": "weight_norm",
     "update_ratio": "update_ratio",
-    "gradient_nonfinite": "nonfinite",
+    NONFINITE: "nonfinite",
 }
 GRADIENT_HISTOGRAM = "gradient"
 WEIGHT_HISTOGRAM = "weight"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tensorboard.compat.proto import event_pb2
 
+from gradlog.collector import Collector
 from gradlog.history import History
-from gradlog.summaries import Collector
 
 _HEADER = struct.Struct("<QI")  # length of the record, checksum of the length
 _CHECKSUM_BYTES = 4

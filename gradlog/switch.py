@@ -5,6 +5,8 @@ callback puts a `Switch` there; it runs a recording program once and puts back w
 steps run the very program that they would have run anyway.
 """
 
+from collections.abc import Sequence
+
 import keras
 
 from gradlog.capture import Capture
@@ -14,28 +16,31 @@ class Switch:
     """Stands in for a model's `train_function` for one call.
 
     Args:
-        capture: The `Capture` that records.
+        model: The model.
+        captures: The `Capture`s of one logger, one for each optimizer.
     """
 
-    def __init__(self, capture: Capture):
-        self._capture, self._programs, self._original = capture, {}, None
+    def __init__(self, model: keras.Model, captures: Sequence[Capture]):
+        self._model, self._captures, self._programs, self._original = model, tuple(captures), {}, None
 
     def arm(self) -> None:
         """Makes the model's next call of its training function a recorded one."""
-        self._original = self._capture.model.train_function
-        self._capture.model.train_function = self
+        self._original = self._model.train_function
+        vars(self._model)["train_function"] = self  # past Keras' own `__setattr__`, which takes its time
 
     def __call__(self, *args):
         """Puts back the plain program and runs the one that records for all loggers whose step is due."""
-        captures, function = [], self
+        captures, function = (), self
         while isinstance(function, Switch):
-            captures.append(function._capture)
+            captures += function._captures
             function = function._original
-        self._capture.model.train_function = function
-        captures = tuple(captures)
+        vars(self._model)["train_function"] = function
         if captures not in self._programs:
-            self._programs[captures] = _recording_program(self._capture.model, captures)
-        return self._programs[captures](*args)
+            self._programs[captures] = _recording_program(self._model, captures)
+        result = self._programs[captures](*args)
+        for capture in captures:
+            result = capture.take(result)
+        return result
 
 
 def _recording_program(model: keras.Model, captures: tuple[Capture, ...]):

@@ -11,10 +11,14 @@ import time
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2, summary_pb2
 
+from gradlog.collector import Collector
+from gradlog.encoder import Encoder, event
 from gradlog.history import History, Snapshot
-from gradlog.summaries import Collector, Encoder
 
 _NUMBERS = itertools.count()
+# A killed process loses what is not written yet. Where steps are logged seldom, to wait for it costs nothing.
+_PATIENCE = 0.01  # of the time between two logged steps
+_SECONDS_OF_A_WRITE, _LONGEST_WAIT = 0.0005, 0.05
 
 
 class EventWriter:
@@ -34,11 +38,12 @@ class EventWriter:
         self.log_dir = os.fspath(log_dir)
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
         self.path = os.path.join(self.log_dir, f"{name}.{os.getpid()}.{next(_NUMBERS):04d}.gradlog")
-        self._encoder = Encoder()
+        self._encoder, self._is_local = Encoder(), "://" not in self.log_dir
         try:
             tf.io.gfile.makedirs(self.log_dir)
             self._file = tf.io.TFRecordWriter(self.path)
-            self._write(event_pb2.Event(file_version="brain.Event:2"))
+            version = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
+            self._write(version.SerializeToString())
         except (tf.errors.OpError, OSError) as error:
             raise OSError(
                 "The log directory cannot be written. Expected a directory, or a place where one can be made, with "
@@ -47,26 +52,27 @@ class EventWriter:
 
     def write(self, snapshot: Snapshot) -> None:
         """Writes a `Snapshot` as one event."""
-        self._write_values(snapshot.step, self._encoder.snapshot(snapshot))
+        self._write_summary(snapshot.step, self._encoder.snapshot(snapshot))
 
     def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Writes numbers, a dictionary by tag, at a step."""
-        self._write_values(step, [self._encoder.scalar(tag, number) for tag, number in scalars.items()])
+        self._write_summary(step, self._encoder.scalars(scalars))
 
     def write_text(self, step: int, tag: str, markdown: str) -> None:
         """Writes Markdown for the Text tab at a step."""
-        self._write_values(step, [self._encoder.text(tag, markdown)])
+        self._write_summary(step, self._encoder.text(tag, markdown))
 
     def close(self) -> None:
         """Closes the file; nothing can be written afterwards."""
         self._file.close()
 
-    def _write_values(self, step, values):
-        self._write(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=values)))
+    def _write_summary(self, step, summary):
+        self._write(event(step, time.time(), summary))
 
-    def _write(self, event):
-        event.wall_time = time.time()
-        self._file.write(event.SerializeToString())
+    def _write(self, record):
+        if self._is_local and not os.path.exists(self.path):  # an open file takes what nobody will ever see
+            raise FileNotFoundError(f"the event file is no longer there: {self.path}")
+        self._file.write(record)
         self._file.flush()
 
 
@@ -78,17 +84,15 @@ class MemoryWriter:
 
     def write(self, snapshot: Snapshot) -> None:
         """Keeps a `Snapshot`."""
-        for value in self._encoder.snapshot(snapshot):
-            self._collector.add(snapshot.step, value)
+        self._keep(snapshot.step, self._encoder.snapshot(snapshot))
 
     def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Keeps numbers, a dictionary by tag, at a step."""
-        for tag, number in scalars.items():
-            self._collector.add(step, self._encoder.scalar(tag, number))
+        self._keep(step, self._encoder.scalars(scalars))
 
     def write_text(self, step: int, tag: str, markdown: str) -> None:
         """Keeps Markdown at a step."""
-        self._collector.add(step, self._encoder.text(tag, markdown))
+        self._keep(step, self._encoder.text(tag, markdown))
 
     def history(self) -> History:
         """Returns a `History` of what was written so far."""
@@ -97,29 +101,43 @@ class MemoryWriter:
     def close(self) -> None:
         """Does nothing: what is kept can still be read."""
 
+    def _keep(self, step, summary):
+        for value in summary_pb2.Summary.FromString(summary).value:
+            self._collector.add(step, value)
+
 
 class BackgroundWriter:
-    """Hands everything on to another writer in a thread of its own, so that the training does not wait.
+    """Hands everything on to another writer in a thread of its own, so that the training does not wait for the disk.
 
-    What that writer raises does not reach the training: it is kept, `on_error` is told once, and what comes
-    after it is dropped.
+    What that writer raises does not reach the training: it is kept in `error`, and what comes after it is dropped.
 
     Args:
         writer: The writer that does the work.
-        on_error: Function of an exception, called in the thread.
     """
 
-    def __init__(self, writer, on_error):
+    def __init__(self, writer):
         self.error = None
-        self._writer, self._on_error = writer, on_error
+        self._writer, self._last_write = writer, time.perf_counter()
         self._calls = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="gradlog-writer", daemon=True)
         self._thread.start()
         atexit.register(self.close)  # what waits is written even where an error ends the program
 
     def write(self, snapshot: Snapshot) -> None:
-        """Has a `Snapshot` written."""
-        self._calls.put(lambda: self._writer.write(snapshot))
+        """Has a `Snapshot` written, and waits for it for a small part of the time since the last."""
+        is_written = threading.Event()
+
+        def write():
+            try:
+                self._writer.write(snapshot)
+            finally:
+                is_written.set()
+
+        self._calls.put(write)
+        now = time.perf_counter()
+        patience, self._last_write = _PATIENCE * (now - self._last_write), now
+        if patience > _SECONDS_OF_A_WRITE:
+            is_written.wait(min(patience, _LONGEST_WAIT))
 
     def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Has numbers, a dictionary by tag, written at a step."""
@@ -143,7 +161,6 @@ class BackgroundWriter:
                     call()
                 except Exception as error:  # whatever it is, the training goes on
                     self.error = error
-                    self._on_error(error)
 
 
 class MultiWriter:

@@ -19,9 +19,6 @@ def statistics(values):
     return {
         "gradient_mean_abs": _average(np.abs(kept)),
         "gradient_norm": float(np.sqrt(np.sum(kept * kept))),
-        "gradient_max_abs": float(np.max(np.abs(kept), initial=0)),
-        "gradient_mean": _average(kept),
-        "gradient_std": float(np.std(kept)) if kept.size else float("nan"),
         "gradient_zero_fraction": _average((np.abs(kept) < subnormal).astype(float)),
         "gradient_nonfinite": float(np.size(values) - kept.size),
     }

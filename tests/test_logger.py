@@ -74,9 +74,8 @@ def test_every_number_equals_an_independent_tape(tmp_path, mode):
 
 def check_variable(history, time, name, weight, gradient, after):
     for statistic, expected in reference.statistics(gradient).items():
-        atol = np.abs(gradient).max() * 1e-6 if statistic in ("gradient_mean", "gradient_std") else 0
         actual = history.statistic(statistic, name)[time]
-        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=atol, err_msg=f"{statistic} of {name}")
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, err_msg=f"{statistic} of {name}")
     norm, moved = np.linalg.norm(weight.astype(float)), np.linalg.norm(after.astype(float) - weight)
     assert history.statistic("weight_norm", name)[time] == pytest.approx(norm, rel=1e-5)
     ratio = history.statistic("update_ratio", name)[time]
@@ -372,30 +371,22 @@ def test_a_run_over_an_earlier_one_is_warned_of_and_a_continued_one_is_not(tmp_p
         fit(networks.dense_network(), [gradlog.GradientLogger(tmp_path)])
 
 
-def test_a_step_with_another_optimizer_is_warned_of_and_trains_on(tmp_path):
-    """As in a GAN, whose `train_step` has optimizers of its own and never touches the model's."""
-
-    class OfItsOwn(keras.Sequential):
+def test_a_step_without_a_keras_optimizer_is_warned_of_and_trains_on(tmp_path):
+    class Plain(keras.Sequential):
         def train_step(self, batch):
             x, y = batch
             with tf.GradientTape() as tape:
                 loss = self.compute_loss(x, y, self(x, training=True))
-            gradients = tape.gradient(loss, self.trainable_variables)
-            self.own_optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            for variable, gradient in zip(self.weights, tape.gradient(loss, self.trainable_variables), strict=True):
+                variable.assign_sub(0.1 * gradient)
             return {"loss": loss}
 
-    model = OfItsOwn([keras.Input((12,)), keras.layers.Dense(3, name="layer1")])
+    model = Plain([keras.Input((12,)), keras.layers.Dense(3, name="layer1")])
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.own_optimizer = keras.optimizers.SGD(0.1)
+    before = networks.state(model)
 
-    with pytest.warns(
-        UserWarning, match=r"no gradients of this training.*logger\.attach\(model, optimizer\)"
-    ) as caught:
+    with pytest.warns(UserWarning, match=r"no gradients of this training.*logger\.attach\(") as caught:
         fit(model, [gradlog.GradientLogger(tmp_path, every=1)])
 
     assert len([w for w in caught if "no gradients" in str(w.message)]) == 1
-    assert int(model.own_optimizer.iterations.numpy()) == 12
-    with gradlog.GradientLogger(tmp_path / "own", every=4).attach(model, model.own_optimizer):
-        model.train_function = None  # so that the step is traced inside
-        fit(model, [])
-    assert gradlog.read(tmp_path / "own").steps.tolist() == [12, 16, 20]
+    assert not np.array_equal(before[0], networks.state(model)[0])

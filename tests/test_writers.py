@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 from unittest import mock
 
 import numpy as np
@@ -155,7 +156,7 @@ FAILING = """
 import sys, numpy as np
 from gradlog.history import Snapshot
 from gradlog.writers import BackgroundWriter, EventWriter
-writer = BackgroundWriter(EventWriter(sys.argv[1]), print)
+writer = BackgroundWriter(EventWriter(sys.argv[1]))
 for step in range(300):
     writer.write(Snapshot(step, ("a",), ("gradient_norm",), np.ones((1, 1), np.float32)))
 raise RuntimeError
@@ -168,15 +169,39 @@ def test_a_program_that_ends_in_an_error_loses_nothing_that_was_logged(tmp_path)
     assert gradlog.read(tmp_path).steps.tolist() == list(range(300))
 
 
-def test_a_failing_writer_is_reported_once_and_then_left_alone():
-    broken, errors = mock.create_autospec(EventWriter, instance=True), []
-    broken.write.side_effect = [None, OSError("No space left on device"), None]
-    writer = BackgroundWriter(broken, errors.append)
+def test_a_failing_writer_is_left_alone_and_its_error_kept():
+    broken, error = mock.create_autospec(EventWriter, instance=True), OSError("No space left on device")
+    broken.write.side_effect = [None, error, None]
+    writer = BackgroundWriter(broken)
 
     for step in range(5):
         writer.write(snapshot(step))
     writer.close()
 
-    assert [str(error) for error in errors] == ["No space left on device"]
-    assert writer.error is errors[0]
+    assert writer.error is error
     assert broken.write.call_count == 2
+
+
+def test_a_disk_that_does_not_answer_does_not_hold_up_the_training():
+    slow, answers = mock.create_autospec(EventWriter, instance=True), threading.Event()
+    slow.write.side_effect = lambda snapshot: answers.wait()
+    writer = BackgroundWriter(slow)
+
+    for step in range(4):
+        writer.write(snapshot(step))
+    assert slow.write.call_count <= 1  # the training has gone on, and the first is not written yet
+    answers.set()
+    writer.close()
+
+    assert slow.write.call_count == 4
+
+
+def test_a_step_logged_after_a_long_time_is_on_disk_when_the_training_goes_on(tmp_path):
+    writer = BackgroundWriter(EventWriter(tmp_path))
+    writer.write(snapshot(0))
+    writer._last_write -= 100  # as if the last logged step were 100 s ago
+
+    writer.write(snapshot(1))
+
+    assert gradlog.read(tmp_path).steps.tolist() == [0, 1]
+    writer.close()

@@ -1,0 +1,142 @@
+"""A failure of the logger's own never ends or changes the training, and is said once."""
+
+import shutil
+import subprocess
+import sys
+import warnings
+
+import networks
+import numpy as np
+import pytest
+
+import gradlog
+from gradlog.capture import Capture
+from gradlog.ring import Ring
+
+MESSAGE = r"gradlog writes nothing more to .*, the training goes on: "
+
+
+def trained(callbacks, **arguments):
+    model = networks.dense_network(**arguments)
+    model.fit(networks.dataset().take(12), verbose=0, callbacks=callbacks)
+    return networks.state(model)
+
+
+def check_is_said_once_and_trained_on(logger, message, plain=None, **arguments):
+    plain = plain or trained([], **arguments)
+    with pytest.warns(UserWarning, match=MESSAGE + message) as caught:
+        observed = trained([logger], **arguments)
+    assert len([warning for warning in caught if "writes nothing more" in str(warning.message)]) == 1
+    assert logger.error is not None
+    for one, other in zip(plain, observed, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+class Remove:
+    """Removes the run's directory in the middle of the training."""
+
+    def __init__(self, log_dir, at):
+        import keras
+
+        def on_train_batch_begin(batch, logs=None):
+            if batch == at:
+                shutil.rmtree(log_dir)
+
+        self.callback = keras.callbacks.LambdaCallback(on_train_batch_begin=on_train_batch_begin)
+
+
+def test_a_directory_that_is_removed(tmp_path):
+    log_dir = tmp_path / "run"
+    logger = gradlog.GradientLogger(log_dir, every=2)
+    remove = Remove(log_dir, at=5).callback
+    plain = trained([])
+
+    with pytest.warns(UserWarning, match=MESSAGE + r"FileNotFoundError: the event file is no longer there: .*run"):
+        observed = trained([logger, remove])
+
+    assert isinstance(logger.error, FileNotFoundError)
+    assert not log_dir.exists()
+    for one, other in zip(plain, observed, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+FULL = """
+import resource, sys, warnings
+sys.path.insert(0, sys.argv[2])
+import networks, numpy as np, gradlog
+plain, model = networks.dense_network(), networks.dense_network()
+plain.fit(networks.dataset().take(12), verbose=0)
+logger = gradlog.GradientLogger(sys.argv[1], every=1)
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, most))  # no file may be larger: a write fails, as on a full disk
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    model.fit(networks.dataset().take(12), verbose=0, callbacks=[logger])
+for one, other in zip(networks.state(plain), networks.state(model), strict=True):
+    np.testing.assert_array_equal(one, other)
+assert logger.error is not None
+print([str(warning.message) for warning in caught if "writes nothing more" in str(warning.message)])
+"""
+
+
+def test_a_disk_that_is_full(tmp_path):
+    command = [sys.executable, "-c", FULL, str(tmp_path), str(__file__).rpartition("/")[0]]
+    result = subprocess.run(command, capture_output=True, text=True)
+
+    assert result.returncode == 0, result.stderr
+    said = result.stdout.strip().splitlines()[-1]
+    assert said.count("writes nothing more") == 1
+    assert "File too large" in said
+    steps = gradlog.read(tmp_path).steps.tolist()
+    assert 1 <= len(steps) < 12
+    assert steps == list(range(len(steps)))
+
+
+@pytest.mark.parametrize("where", ["_record", "_finish", "_begin", "_record_loss", "_record_metrics"])
+@pytest.mark.parametrize("arguments", [{}, {"run_eagerly": True}, {"steps_per_execution": 4}])
+def test_an_error_while_a_step_is_recorded(tmp_path, monkeypatch, where, arguments):
+    def fail(*args, **kwargs):
+        raise ZeroDivisionError("of gradlog's own")
+
+    monkeypatch.setattr(Capture, where, fail)
+    logger = gradlog.GradientLogger(tmp_path, every=2)
+
+    check_is_said_once_and_trained_on(logger, "ZeroDivisionError: of gradlog's own", **arguments)
+
+
+def test_an_error_while_numbers_are_fetched(tmp_path, monkeypatch):
+    def fail(self):
+        raise ZeroDivisionError("of gradlog's own")
+
+    monkeypatch.setattr(Ring, "fetch", fail)
+
+    check_is_said_once_and_trained_on(gradlog.GradientLogger(tmp_path, every=2), "ZeroDivisionError")
+
+
+def test_a_writer_that_fails(tmp_path):
+    class Broken:
+        def write(self, snapshot):
+            raise OSError("no more")
+
+        def write_scalars(self, step, scalars):
+            pass
+
+        def close(self):
+            pass
+
+    logger = gradlog.GradientLogger(tmp_path, every=2, writers=[Broken()])
+
+    check_is_said_once_and_trained_on(logger, "OSError: no more")
+
+
+def test_the_next_training_is_logged_again(tmp_path):
+    log_dir = tmp_path / "run"
+    logger = gradlog.GradientLogger(log_dir, every=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trained([logger, Remove(log_dir, at=5).callback])
+
+    trained([logger])
+
+    assert logger.error is None
+    assert gradlog.read(log_dir).steps.tolist() == [0, 2, 4, 6, 8, 10]

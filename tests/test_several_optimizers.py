@@ -1,0 +1,165 @@
+"""A `train_step` with several optimizers, as a GAN has: one callback logs all, and tells their variables apart."""
+
+import keras
+import networks
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+
+import gradlog
+
+VARIABLES = ["generator/kernel", "generator/bias", "critic/kernel", "critic/bias"]
+
+
+class Adversarial(keras.Model):
+    """A generator and a critic of one layer each, without anything random.
+
+    The critic is updated `critic_steps` times a batch, then the generator once.
+    """
+
+    def __init__(self, critic_steps=1):
+        super().__init__()
+        self.generator = keras.layers.Dense(networks.NUM_FEATURES, "tanh", name="generator")
+        self.critic = keras.layers.Dense(1, name="critic")
+        self.critic_steps = critic_steps
+        self.generator.build((None, networks.NUM_FEATURES))
+        self.critic.build((None, networks.NUM_FEATURES))
+
+    def compile(self, **arguments):
+        super().compile(**arguments)
+        self.critic_optimizer = keras.optimizers.Adam(0.01)
+        self.generator_optimizer = keras.optimizers.SGD(0.05, clipnorm=0.5)
+
+    def critic_loss(self, x):
+        return tf.reduce_mean(self.critic(self.generator(x)) - self.critic(x))
+
+    def generator_loss(self, x):
+        return -tf.reduce_mean(self.critic(self.generator(x)))
+
+    def train_step(self, data):
+        x, _ = data
+        parts = [(self.critic_loss, self.critic, self.critic_optimizer)] * self.critic_steps
+        parts += [(self.generator_loss, self.generator, self.generator_optimizer)]
+        for loss_of, layer, optimizer in parts:
+            with tf.GradientTape() as tape:
+                loss = loss_of(x)
+            gradients = tape.gradient(loss, layer.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, layer.trainable_variables, strict=True))
+        return {"critic_loss": self.critic_loss(x), "generator_loss": loss}
+
+
+def make(critic_steps=1, **arguments):
+    keras.utils.set_random_seed(3)
+    model = Adversarial(critic_steps)
+    model.compile(**arguments)
+    return model
+
+
+def fit(model, callbacks, num_steps=8):
+    model.fit(networks.dataset().take(num_steps), verbose=0, callbacks=callbacks)
+    optimizers = [model.critic_optimizer, model.generator_optimizer]
+    return [np.array(v) for v in (*model.variables, *(v for one in optimizers for v in one.variables))]
+
+
+def critic_update(model, x):
+    """Updates the critic once, and returns the gradients."""
+    with tf.GradientTape() as tape:
+        loss = model.critic_loss(x)
+    gradients = tape.gradient(loss, model.critic.trainable_variables)
+    model.critic_optimizer.apply_gradients(zip(gradients, model.critic.trainable_variables, strict=True))
+    return gradients
+
+
+def gradients_by_step(num_steps):
+    """The gradients of every step, of an eager training that knows nothing of gradlog."""
+    model, steps = make(run_eagerly=True), []
+    for x, _ in networks.dataset().take(num_steps):
+        of_critic = critic_update(model, x)
+        with tf.GradientTape() as tape:
+            loss = model.generator_loss(x)
+        of_generator = tape.gradient(loss, model.generator.trainable_variables)
+        model.generator_optimizer.apply_gradients(zip(of_generator, model.generator.trainable_variables, strict=True))
+        steps.append([gradient.numpy() for gradient in (*of_generator, *of_critic)])
+    return steps
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"jit_compile": True}, {"run_eagerly": True}, {"steps_per_execution": 4}], ids=str
+)
+@pytest.mark.parametrize("every", [1, 3])
+def test_one_callback_logs_the_variables_of_both(tmp_path, every, arguments):
+    plain = fit(make(**arguments), [])
+
+    observed = fit(make(**arguments), [gradlog.GradientLogger(tmp_path, every=every)])
+
+    for one, other in zip(plain, observed, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
+    history = gradlog.read(tmp_path)
+    assert history.variables == tuple(VARIABLES)
+    assert history.steps.tolist() == list(range(0, 8, every))
+    for time, step in enumerate(history.steps):
+        expected = gradients_by_step(8)[step]
+        for name, gradient in zip(VARIABLES, expected, strict=True):
+            for statistic, value in reference.statistics(gradient).items():
+                actual = history.statistic(statistic, name)[time]
+                np.testing.assert_allclose(actual, value, rtol=1e-5, atol=1e-7, err_msg=f"{statistic} of {name}")
+        norm = np.sqrt(sum(np.sum(gradient.astype(float) ** 2) for gradient in expected))
+        assert history.scalars["gradient_norm/global"].values[time] == pytest.approx(norm, rel=1e-5)
+    assert (history.statistic("update_ratio", "critic/kernel") > 0).all()
+    assert len(history.scalars["train/critic_loss"].values) >= 1
+
+
+@pytest.mark.parametrize("arguments", [{}, {"jit_compile": True}], ids=str)
+def test_a_critic_that_moves_more_often_is_logged_at_the_steps_of_the_generator(tmp_path, arguments):
+    """Three updates of the critic a batch: the last of them stands beside the generator's one."""
+    plain = fit(make(critic_steps=3, **arguments), [])
+
+    observed = fit(make(critic_steps=3, **arguments), [gradlog.GradientLogger(tmp_path, every=4)])
+
+    for one, other in zip(plain, observed, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
+    history = gradlog.read(tmp_path)
+    assert history.steps.tolist() == [0, 4]
+    assert history.variables == tuple(VARIABLES)
+    assert not np.isnan(history.statistic("gradient_norm")).any()
+    reference_model = make(critic_steps=2)
+    batch = next(iter(networks.dataset()))
+    for _ in range(2):
+        critic_update(reference_model, batch[0])
+    last = critic_update(reference_model, batch[0])
+    assert history.statistic("gradient_norm", "critic/kernel")[0] == pytest.approx(np.linalg.norm(last[0]), rel=1e-5)
+
+
+def test_variables_of_one_of_them_can_be_chosen(tmp_path):
+    fit(make(), [gradlog.GradientLogger(tmp_path, every=2, variables="generator")])
+
+    history = gradlog.read(tmp_path)
+    assert history.variables == ("generator/kernel", "generator/bias")
+    assert history.steps.tolist() == [0, 2, 4, 6]
+
+
+def test_several_fits_go_on_counting(tmp_path):
+    model, logger = make(), gradlog.GradientLogger(tmp_path, every=5)
+
+    for _ in range(3):
+        fit(model, [logger], num_steps=4)
+
+    assert gradlog.read(tmp_path).steps.tolist() == [0, 5, 10]
+
+
+def test_each_can_be_attached_to_a_loop_of_ones_own(tmp_path):
+    model = make(run_eagerly=True)
+    loggers = {name: gradlog.GradientLogger(tmp_path / name, every=2) for name in ("critic", "generator")}
+
+    with (
+        loggers["critic"].attach(model, model.critic_optimizer),
+        loggers["generator"].attach(model, model.generator_optimizer),
+    ):
+        for batch in networks.dataset().take(5):
+            model.train_step(batch)
+
+    for name in loggers:
+        history = gradlog.read(tmp_path / name)
+        assert history.variables == (f"{name}/kernel", f"{name}/bias")
+        assert history.steps.tolist() == [0, 2, 4]
