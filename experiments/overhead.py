@@ -16,6 +16,7 @@ under `fit`, logging every 200 steps is lost in the noise.
 
 import argparse
 import dataclasses
+import json
 import os
 import platform
 import sys
@@ -29,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 
 import gradlog
-from experiments import data, mnist_activations, overhead_fit, overhead_tensor, runs
+from experiments import data, mnist_activations, overhead_fit, overhead_report, overhead_tensor, runs
 from experiments.overhead_networks import NETWORKS
 from experiments.overhead_numbers import quartiles, shown
 
@@ -105,7 +106,8 @@ def measure_fit(config, log_dir):
                 network = dataclasses.replace(network, turns=config.turns)
             if config.steps is not None:
                 steps = config.steps
-                network = dataclasses.replace(network, steps=steps, slow_steps=steps, long_steps=steps)
+                fields = ("steps", "slow_steps", "long_steps", "eager_steps")
+                network = dataclasses.replace(network, **dict.fromkeys(fields, steps))
             results[name] = overhead_fit.measure(network, config.seed, log_dir / name, progress, name)
     return results
 
@@ -185,12 +187,17 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="python -m experiments.overhead",
         description=__doc__,
-        epilog="examples:\n  python -m experiments.overhead\n  python -m experiments.overhead --quick\n",
+        epilog="examples:\n  python -m experiments.overhead\n  python -m experiments.overhead --quick\n"
+        "  python -m experiments.overhead --markdown\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     quick = "fewer rounds, the smallest network alone, no peak memory: less than a minute; writes no results"
     parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--markdown", action="store_true", help="print the README's tables, of the committed results")
     options = parser.parse_args(argv)
+    if options.markdown:
+        print(overhead_report.markdown(json.loads((RESULTS_DIR / "overhead.json").read_text())))
+        return 0
     with tempfile.TemporaryDirectory() as log_dir:
         results = run(QUICK if options.quick else Config(), log_dir)
     screen = runs.console()

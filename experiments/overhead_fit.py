@@ -32,7 +32,8 @@ DESCRIPTIONS = {
     "gradlog_scalars_1": "GradientLogger(every=1, histograms=False)",
     "keras_tensorboard": "keras.callbacks.TensorBoard, weights once a round",
     "tf_summary_in_step": "tf.summary.histogram in train_step, every step",
-    "second_tape": "a second GradientTape in a callback, every step",
+    "second_tape": "a second GradientTape in a callback, compiled, every step",
+    "second_tape_eager": "the same as it is usually written, not compiled",
 }
 
 
@@ -56,7 +57,8 @@ def measure(network, seed, log_dir, progress, name=""):
 
     Returns:
         A dictionary: the network's size, and under `variants` steps of a round, milliseconds a step, and the ratio
-        to the bare `fit`; with `from_gradlog_1`, the ratio that `gradlog_1` would let expect.
+        to the bare `fit`; with `from_gradlog_1`, the ratio that `gradlog_1` would let expect, and with
+        `added_over_gradlog_1`, how many times the time that `gradlog_1` adds to a step the variant adds.
     """
     variants = build_variants(network, seed, Path(log_dir))
     bare = variants["bare"].model
@@ -67,7 +69,9 @@ def measure(network, seed, log_dir, progress, name=""):
     for turn in range(WARM_UP_ROUNDS + network.turns):
         for index in order.permutation(len(variants)):
             variant = list(variants)[index]
-            steps = variants[variant].steps if turn >= WARM_UP_ROUNDS else network.slow_steps
+            steps = variants[variant].steps
+            if turn < WARM_UP_ROUNDS:
+                steps = min(steps, network.slow_steps)
             end = (steps + UNTIMED_STEPS) * network.batch_size
             seconds = round_seconds(variants[variant], x[:end], y[:end], network.batch_size)
             times[variant].append(seconds / steps)
@@ -87,6 +91,9 @@ def _summary(variants, times):
         ratio = quartiles(seconds / times["bare"])
         milliseconds = float(np.median(seconds)) * 1e3
         result[name] = {"steps": variants[name].steps, "ms_per_step": milliseconds, "ratio": ratio}
+    ours = times["gradlog_1"] - times["bare"]
+    for name in {"tf_summary_in_step", "second_tape", "second_tape_eager"} & times.keys():
+        result[name]["added_over_gradlog_1"] = quartiles((times[name] - times["bare"]) / ours)
     for name in ("gradlog_200", "gradlog_10"):
         result[name]["from_gradlog_1"] = 1 + (result["gradlog_1"]["ratio"]["median"] - 1) / EVERY[name]
     return result
@@ -147,8 +154,8 @@ def build_variants(network, seed, log_dir):
     data = overhead_networks.random_data(tape_model.input_shape[1:], network.batch_size, seed)
     second_tape = SecondTape(data, log_dir / "second_tape")
     slow = network.slow_steps
-    return {
-        "bare": Variant(model(), [], network.steps),
+    variants = {
+        "bare": Variant(model(), [], network.long_steps),
         "gradlog_200": Variant(model(), [logger("gradlog_200")], network.long_steps),
         "gradlog_10": Variant(model(), [logger("gradlog_10")], network.steps),
         "gradlog_1": Variant(model(), [logger("gradlog_1")], slow),
@@ -157,6 +164,10 @@ def build_variants(network, seed, log_dir):
         "tf_summary_in_step": Variant(summary_model, [flush], slow),
         "second_tape": Variant(tape_model, [second_tape], slow),
     }
+    if network.eager_steps:
+        eager = SecondTape(data, log_dir / "second_tape_eager", is_compiled=False)
+        variants["second_tape_eager"] = Variant(model(), [eager], network.eager_steps)
+    return variants
 
 
 class SummaryModel(keras.Model):
@@ -184,17 +195,20 @@ class SecondTape(keras.callbacks.Callback):
     Args:
         data: Arrays x and y of the batch.
         log_dir: Path of the event file.
+        is_compiled: Boolean, whether to compile it. Defaults to `True`.
     """
 
-    def __init__(self, data, log_dir):
+    def __init__(self, data, log_dir, is_compiled=True):
         super().__init__()
+        self._is_compiled = is_compiled
         self._x, self._y = map(tf.constant, data)
         self._writer, self._write = tf.summary.create_file_writer(str(log_dir)), None
 
     def on_train_batch_end(self, batch, logs=None):
         """Writes a histogram and a scalar of each gradient."""
         if self._write is None:
-            self._write = tf.function(self._write_gradients, autograph=False)
+            write = self._write_gradients
+            self._write = tf.function(write, autograph=False) if self._is_compiled else write
         self._write()
 
     def on_train_end(self, logs=None):

@@ -21,7 +21,8 @@ class Network:
         steps: Integer, the steps of an ordinary round.
         slow_steps: Integer, the steps of a round of a variant that does something at every step.
         turns: Integer, how many rounds of each variant are measured.
-        long_steps: Integer, the steps of a round of a variant that does something every 200 steps.
+        long_steps: Integer, the steps of a round of a variant that does something every 200 steps, and of the bare one.
+        eager_steps: Integer, the steps of a round of the variant that is not compiled; 0 leaves it out.
     """
 
     build: Callable
@@ -30,6 +31,7 @@ class Network:
     slow_steps: int
     turns: int
     long_steps: int = 200
+    eager_steps: int = 0
 
 
 def _article():
@@ -76,7 +78,7 @@ def _residual(filters=16, blocks=2):
 
 NETWORKS = {
     "article": Network(_article, batch_size=30, steps=200, slow_steps=50, turns=10),
-    "mlp_7x128": Network(_mlp(784, 7, 128), batch_size=128, steps=200, slow_steps=50, turns=6),
+    "mlp_7x128": Network(_mlp(784, 7, 128), batch_size=128, steps=200, slow_steps=50, turns=6, eager_steps=10),
     "mlp_8x1024": Network(_mlp(1024, 8, 1024), batch_size=64, steps=30, slow_steps=5, turns=3),
     "residual": Network(_residual(), batch_size=32, steps=40, slow_steps=10, turns=3),
 }

@@ -20,7 +20,7 @@ import tensorflow as tf
 import gradlog
 from experiments import overhead_networks, runs
 from experiments.overhead_numbers import quartiles, shown
-from gradlog import histograms, statistics
+from gradlog import histograms, totals
 
 DESCRIPTIONS = {
     "statistics_and_histogram": "gradlog: all statistics and the histogram",
@@ -29,12 +29,17 @@ DESCRIPTIONS = {
 }
 
 
-def functions(log_dir):
-    """Returns a dictionary of compiled functions of a float32 vector: gradlog's and what it is compared with."""
+def functions(log_dir, size):
+    """Returns a dictionary of compiled functions of a float32 vector: gradlog's and what it is compared with.
+
+    Args:
+        log_dir: String or path, where `tf.summary` writes.
+        size: Integer, elements of the vector.
+    """
     writer = tf.summary.create_file_writer(str(log_dir))
 
     def statistics_and_histogram(x):
-        return statistics.table([x]), histograms.histogram(x)
+        return totals.totals([x]), histograms.histogram(x)
 
     def tf_summary_histogram(x):
         with writer.as_default(step=0):
@@ -43,7 +48,7 @@ def functions(log_dir):
     def mean_abs(x):
         return tf.reduce_mean(tf.abs(x))
 
-    signature = [tf.TensorSpec([None], tf.float32)]
+    signature = [tf.TensorSpec([size], tf.float32)]
     return {
         function.__name__: tf.function(function, input_signature=signature, autograph=False)
         for function in (statistics_and_histogram, tf_summary_histogram, mean_abs)
@@ -65,7 +70,7 @@ def measure(size, turns, seed, memory):
     x = tf.constant(np.random.default_rng(seed).standard_normal(size, np.float32))
     times = {name: [] for name in DESCRIPTIONS}
     with tempfile.TemporaryDirectory() as log_dir:
-        compared = functions(log_dir)
+        compared = functions(log_dir, size)
         for turn in range(turns + 1):
             for name, function in compared.items():
                 start = time.perf_counter()
@@ -92,8 +97,9 @@ def measure(size, turns, seed, memory):
 def peak_bytes(name, size):
     """Returns by how many bytes this process grows, at most, while a function reduces a tensor of some size."""
     with tempfile.TemporaryDirectory() as log_dir:
-        function = functions(log_dir)[name]
-        function(tf.random.normal([1000]))  # what comes with the first call is not counted
+        functions(log_dir, 1000)[name](tf.zeros([1000]))  # what comes with the first call is not counted
+        compared = functions(log_dir, size)
+        function = compared[name].get_concrete_function()
         x = tf.raw_ops.RandomStandardNormal(shape=[size], dtype=tf.float32)
         before = _largest_bytes()
         function(x)

@@ -64,10 +64,11 @@ def test_each_variant_logs_what_it_says(results, log_dir):
     assert logged == {name: list(range(0, steps, every)) for name, every in overhead_fit.EVERY.items()}
     assert len(runs_by_name["gradlog_1"].histograms) == 24
     assert not runs_by_name["gradlog_scalars_1"].histograms
-    in_step, second_tape = runs_by_name["tf_summary_in_step"], runs_by_name["second_tape"]
+    in_step = runs_by_name["tf_summary_in_step"]
     assert [len(series.steps) for series in in_step.histograms.values()] == [steps] * 24
-    assert [len(series.steps) for series in second_tape.histograms.values()] == [steps] * 12
-    assert [len(series.steps) for series in second_tape.scalars.values()] == [steps] * 12
+    for name in ("second_tape", "second_tape_eager"):
+        assert [len(series.steps) for series in runs_by_name[name].histograms.values()] == [steps] * 12
+        assert [len(series.steps) for series in runs_by_name[name].scalars.values()] == [steps] * 12
     weights = runs_by_name["keras_tensorboard/train"].histograms
     assert len(weights) == 12
 

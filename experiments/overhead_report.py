@@ -1,0 +1,71 @@
+"""The README's section on cost, from the results of `experiments.overhead`."""
+
+COLUMNS = {
+    "gradlog_200": "every 200",
+    "gradlog_10": "every 10",
+    "gradlog_1": "every step",
+    "gradlog_scalars_1": "scalars, every step",
+    "keras_tensorboard": "Keras `TensorBoard`",
+    "tf_summary_in_step": "`tf.summary`, every step",
+    "second_tape": "second tape, compiled, every step",
+}
+NETWORKS = {
+    "article": "784-10×6, batch 30",
+    "mlp_7x128": "7×128, batch 128",
+    "mlp_8x1024": "8×1024, batch 64",
+    "residual": "residual, 32×32, batch 32",
+}
+
+
+def markdown(results):
+    """Returns the section as Markdown, of a dictionary that `experiments.overhead.run` returned."""
+    return "\n".join([*_loop(results), "", *_fit(results["fit"]), "", *_rest(results)])
+
+
+def _loop(results):
+    loop = results["loop"]
+    low, high = loop["times_as_fast"]["quartiles"]
+    fast = f"{loop['times_as_fast']['median']:.1f} × (quartiles {low:.1f} to {high:.1f})"
+    return [
+        "| loop | ms a step | steps per second |",
+        "| --- | --- | --- |",
+        f"| a compiled one-step function, called from Python | {loop['ordinary_ms_per_step']:.2f} | 1 × |",
+        f"| `gradlog.train`, logging every 200 steps | {loop['ours_ms_per_step']:.2f} | {fast} |",
+        "",
+        f"Compiling the two programs took {loop['first_round_seconds']:.1f} s at the start, which is not in these "
+        "numbers.",
+    ]
+
+
+def _fit(fit):
+    header = ["network", "bare, ms", *COLUMNS.values()]
+    lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
+    for name, label in NETWORKS.items():
+        variants = fit[name]["variants"]
+        ratios = [variants[column]["ratio"] for column in COLUMNS]
+        cells = [f"{ratio['median']:.2f} ({_range(ratio)})" for ratio in ratios]
+        lines.append(f"| {label} | {variants['bare']['ms_per_step']:.2f} | {' | '.join(cells)} |")
+    return lines
+
+
+def _range(ratio):
+    return " to ".join(f"{number:.2f}" for number in ratio["quartiles"])
+
+
+def _rest(results):
+    tensor, disk = results["tensor"]["functions"], results["disk"]
+    ours, theirs = tensor["statistics_and_histogram"], tensor["tf_summary_histogram"]
+    summary = results["fit"]["mlp_8x1024"]["variants"]["tf_summary_in_step"]["added_over_gradlog_1"]
+    variants = results["fit"]["mlp_7x128"]["variants"]
+    tape, eager = (variants[name]["added_over_gradlog_1"]["median"] for name in ("second_tape", "second_tape_eager"))
+    return [
+        f"- At every step, `tf.summary.histogram` adds {summary['median']:.0f} times as much time as gradlog (8×1024), "
+        f"a second tape in a callback {eager:.0f} times as it is usually written, {tape:.0f} times where it is "
+        "compiled (7×128).",
+        f"- One tensor of 10 million float32: gradlog's statistics and histogram take {ours['ms']:.0f} ms and "
+        f"{ours['peak_bytes'] / 1e6:.0f} MB, `tf.summary.histogram` {theirs['ms']:.0f} ms and "
+        f"{theirs['peak_bytes'] / 1e6:,.0f} MB; `reduce_mean(abs(x))`, which reads it once, "
+        f"{tensor['mean_abs']['ms']:.1f} ms.",
+        f"- On disk, a logged step takes {disk['with_histograms']:,.0f} bytes a variable, "
+        f"{disk['scalars_only']:,.0f} without histograms; empty buckets are not written.",
+    ]
