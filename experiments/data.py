@@ -10,18 +10,17 @@ from pathlib import Path
 import numpy as np
 
 SOURCES = ("auto", "tfds", "embedded")
+_REMEDY = (
+    "Connect to the internet, or name a directory that has it prepared with --data-dir, or use the digits that are "
+    "installed already with --data embedded"
+)
 _HOST = "https://storage.googleapis.com/cvdf-datasets/mnist/train-labels-idx1-ubyte.gz"
 _SECONDS_TO_ANSWER = 3
 _EMBEDDED_TEST_PER_CLASS = 100  # of 500
 
 
 class DataError(Exception):
-    """The data that was asked for cannot be had; the message says why."""
-
-    REMEDY = (
-        "Connect to the internet, or name a directory that has it prepared with --data-dir, or use the digits that "
-        "are installed already with --data embedded"
-    )
+    """The data that was asked for cannot be had, or is not what it should be; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def load_mnist(source="auto", data_dir=None):
         return _from_tfds(data_dir)
     except DataError as error:
         if source == "tfds":
-            raise DataError(f"{error}. {DataError.REMEDY}.") from error
+            raise DataError(f"{error}. {_REMEDY}.") from error
         return _embedded(str(error))
 
 
@@ -74,7 +73,7 @@ def _from_tfds(data_dir):
     if prepared:
         builder = _guarded(lambda: tfds.builder_from_directory(prepared[-1]), f"{prepared[-1]} cannot be read")
     else:
-        _expect_answer()
+        expect_answer(_HOST, "MNIST is not prepared for TensorFlow Datasets")
         builder = _guarded(lambda: _downloaded(tfds, root), "the download failed")
     splits = _guarded(lambda: [_split(tfds, builder, name) for name in ("train", "test")], f"{root} cannot be read")
     return Digits(*splits[0], *splits[1], source=f"MNIST, {len(splits[0][0]):,} + {len(splits[1][0]):,} digits")
@@ -98,13 +97,21 @@ def _guarded(action, what):
         raise DataError(f"MNIST of TensorFlow Datasets: {what} ({type(error).__name__}: {error})") from error
 
 
-def _expect_answer():
-    """Raises where the host of MNIST does not answer soon: TFDS itself would go on trying for minutes."""
+def expect_answer(url, why):
+    """Raises where a host does not answer soon; who downloads would go on trying for minutes.
+
+    Args:
+        url: String, an address at the host.
+        why: String that says why it is asked, as in "MNIST is not prepared".
+
+    Raises:
+        DataError: it does not answer within 3 seconds.
+    """
     answers = queue.SimpleQueue()
 
     def ask():
         try:
-            urllib.request.urlopen(urllib.request.Request(_HOST, method="HEAD"), timeout=_SECONDS_TO_ANSWER).close()
+            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_SECONDS_TO_ANSWER).close()
             answers.put(None)
         except Exception as error:  # an answer like any other
             answers.put(error)
@@ -116,10 +123,7 @@ def _expect_answer():
     except queue.Empty:
         error = TimeoutError()
     if error is not None:
-        raise DataError(
-            "MNIST is not prepared for TensorFlow Datasets, and the host to download it from does not answer "
-            f"({type(error).__name__})",
-        )
+        raise DataError(f"{why}, and the host to download it from does not answer ({type(error).__name__})")
 
 
 def _embedded(reason):

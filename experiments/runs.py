@@ -1,5 +1,6 @@
 """What every experiment does around its networks: a fresh directory, a progress bar, a table, `results.json`."""
 
+import argparse
 import contextlib
 import json
 import platform
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import gradlog
+from gradlog.writers import EventWriter
 
 _WIDTH_OF_A_FILE = 132  # where no terminal says how wide it is
 
@@ -47,16 +49,27 @@ class ProgressBar(keras.callbacks.Callback):
         super().__init__()
         self._progress, self._task = progress, progress.add_task(description, total=steps, loss="")
 
+        self._before, self._steps = 0, 0  # in earlier epochs, and in this one
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Counts on from the epochs before."""
+        self._before, self._steps = self._before + self._steps, 0
+
     def on_train_batch_end(self, batch, logs=None):
         """Shows the steps done, and the loss."""
-        self._progress.update(self._task, completed=batch + 1, loss=f"loss {logs['loss']:.3f}")
+        self._steps = batch + 1
+        self._progress.update(self._task, completed=self._before + self._steps, loss=f"loss {logs['loss']:.3f}")
+
+    def on_train_end(self, logs=None):
+        """Ends the bar where a training stopped early."""
+        self._progress.update(self._task, total=self._before + self._steps)
 
 
 @contextlib.contextmanager
 def progress_bar():
     """Shows the bars of an experiment's trainings for as long as the context lasts."""
     columns = (
-        TextColumn("{task.description:>12}"),
+        TextColumn("{task.description:>15}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[loss]}"),
@@ -70,10 +83,59 @@ def table(title, headers, rows, caption=None):
     """Returns a table for the screen: the first column names, the others hold numbers."""
     result = Table(title=title, caption=caption, caption_justify="left", title_justify="left")
     for index, header in enumerate(headers):
-        result.add_column(header, justify="left" if index == 0 else "right")
+        result.add_column(header, justify="left" if index == 0 else "right", no_wrap=index == 0 and len(headers) > 6)
     for row in rows:
         result.add_row(*row)
     return result
+
+
+def ratio(last, first):
+    """Returns a last layer's number over a first layer's; `None` where the first gets no gradient at all."""
+    return float(last / first) if first else None
+
+
+def plain(number):
+    """Returns a ratio as a person would write it."""
+    if number is None:
+        return "-"
+    return f"{number:.1e}" if number >= 1e5 else f"{number:,.0f}" if number >= 100 else f"{number:.2g}"
+
+
+def at_least(least):
+    """Returns a type for `argparse`: an integer that is not below `least`."""
+
+    def integer(text):
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is too small, expected {least} or more")
+        return value
+
+    return integer
+
+
+def add_options(parser, default, options):
+    """Adds options that hold numbers or names to a parser, each with its default in the help.
+
+    Args:
+        parser: An `argparse.ArgumentParser`.
+        default: The experiment's default `Config`.
+        options: Dictionary of (type, help) by name, as it stands on the command line.
+    """
+    for name, (kind, text) in options.items():
+        value = getattr(default, name.replace("-", "_"))
+        metavar = {float: "RATE", str: "NAME"}.get(kind, "N")
+        parser.add_argument(f"--{name}", type=kind, default=value, metavar=metavar, help=f"{text} (default: {value})")
+
+
+def write_description(log_dir, scenario, source, notice, settings):
+    """Writes what a run is into TensorBoard's Text tab: the scenario, the data, and a dictionary of settings."""
+    lines = [f"**{scenario}** on {source}", *([f"**{notice}**"] if notice else [])]
+    rows = [f"| {name} | {value} |" for name, value in settings.items()]
+    writer = EventWriter(log_dir)
+    writer.write_text(
+        0, "experiment", "\n\n".join([*lines, "\n".join(["| setting | value |", "| --- | --- |", *rows])])
+    )
+    writer.close()
 
 
 def write_results(log_dir, results, name="results.json"):

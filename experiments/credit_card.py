@@ -1,0 +1,302 @@
+"""How do vanishing and exploding gradients look on an ordinary table, and what do their fixes change?
+
+    python -m experiments.credit_card
+
+Four networks decide whether an application for a credit card was rejected: `vanishing`, nine sigmoid layers;
+`vanishing_fixed`, four wide ReLU layers with dropout on scaled data; `exploding`, eight tanh layers with large initial
+weights and a learning rate of 1; `exploding_fixed`, the same with Glorot's weights, max-norm and clipping, on scaled
+data. Each is trained with `model.fit` and a `GradientLogger`.
+
+Expect: `vanishing` and `exploding` stay at an accuracy of one half; their fixes come to 0.9.
+"""
+
+import argparse
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.metrics import classification_report
+
+import gradlog
+from experiments import credit_data, data, figures, runs
+
+LOG_DIR = "logs/credit_card"
+SCENARIOS = ("vanishing", "vanishing_fixed", "exploding", "exploding_fixed")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What defines the experiment; the defaults are the reference article's."""
+
+    scenarios: tuple[str, ...] = SCENARIOS
+    epochs: int = 100
+    batch_size: int = 32
+    every: int = 50
+    patience: int = 10  # epochs without a better loss on the validation part, of the networks that stop early
+    split_first: bool = False
+    seed: int = 1
+    data: str = "auto"
+    csv_dir: str | None = None
+
+
+def build_model(config, scenario, num_columns):
+    """Returns the compiled network of a scenario; its dense layers are `layer1`, `layer2`, …, the last is sigmoid."""
+    hidden, optimizer = {
+        "vanishing": (_dense(9, activation="sigmoid"), keras.optimizers.Adam()),
+        "vanishing_fixed": (_wide((128, 256, 128, 64)), keras.optimizers.Adam(1e-3)),
+        "exploding": (
+            _dense(8, activation="tanh", kernel_initializer=keras.initializers.RandomNormal(0.0, 1.0)),
+            keras.optimizers.SGD(1.0),
+        ),
+        "exploding_fixed": (
+            _dense(8, activation="tanh", kernel_constraint=keras.constraints.MaxNorm(2)),
+            keras.optimizers.Adam(1e-3, clipnorm=1.0),
+        ),
+    }[scenario]
+    number = sum(isinstance(layer, keras.layers.Dense) for layer in hidden) + 1
+    output = keras.layers.Dense(1, "sigmoid", name=f"layer{number}")
+    model = keras.Sequential([keras.Input((num_columns,)), *hidden, output], name=scenario)
+    model.compile(optimizer, "binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def _dense(number, **arguments):
+    return [keras.layers.Dense(10, name=f"layer{index}", **arguments) for index in range(1, number + 1)]
+
+
+def _wide(units):
+    layers = []
+    for index, size in enumerate(units, 1):
+        layers += [keras.layers.Dense(size, "relu", name=f"layer{index}"), keras.layers.Dropout(0.5)]
+    return layers
+
+
+def run(config, log_dir, applicants=None):
+    """Trains one network a scenario and logs each to `log_dir/<scenario>`.
+
+    Returns:
+        A dictionary, as it is written to `log_dir/results.json`.
+    """
+    applicants = applicants or credit_data.load(config.data, config.csv_dir)
+    split = credit_data.split(applicants, config.seed, config.split_first)
+    scenarios = []
+    with runs.progress_bar() as progress:
+        for scenario in config.scenarios:
+            part = split.scaled() if scenario.endswith("_fixed") else split
+            steps = config.epochs * -(-len(_fitted(scenario, part)[0]) // config.batch_size)
+            bar = runs.ProgressBar(progress, scenario, steps)
+            scenarios.append(_run_scenario(config, scenario, Path(log_dir) / scenario, part, applicants, bar))
+    results = {
+        "experiment": "credit_card",
+        "data": applicants.source,
+        "notice": applicants.notice,
+        "config": _settings(config),
+        "scenarios": scenarios,
+    }
+    runs.write_results(log_dir, results)
+    return results
+
+
+def _settings(config):
+    """Returns what defines the numbers; where the data lie does not."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if name != "csv_dir"}
+
+
+def _fitted(scenario, split):
+    """Returns x and y to fit, and what a network that stops early is watched on: every fifth row, else nothing."""
+    if not scenario.endswith("_fixed"):
+        return split.x_train, split.y_train, None
+    is_watched = np.arange(len(split.y_train)) % 5 == 0
+    watched = split.x_train[is_watched], split.y_train[is_watched]
+    return split.x_train[~is_watched], split.y_train[~is_watched], watched
+
+
+def _run_scenario(config, scenario, log_dir, split, applicants, bar):
+    keras.utils.set_random_seed(config.seed)
+    model = build_model(config, scenario, split.x_train.shape[1])
+    runs.write_description(log_dir, scenario, applicants.source, applicants.notice, _settings(config))
+    logger = gradlog.GradientLogger(log_dir, every=config.every)
+    x, y, watched = _fitted(scenario, split)
+    callbacks = [logger, bar]
+    if watched is not None:
+        callbacks.append(keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True))
+    fitted = model.fit(
+        x,
+        y,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        validation_data=watched,
+        callbacks=callbacks,
+        verbose=0,
+    )
+    held_out = model.evaluate(split.x_test, split.y_test, verbose=0, callbacks=[logger], return_dict=True)
+    trained = model.evaluate(x, y, verbose=0, return_dict=True)
+    predicted = model.predict(split.x_test, verbose=0)[:, 0] > 0.5
+    report = classification_report(split.y_test, predicted, output_dict=True, zero_division=0)
+    losses = fitted.history["loss"]
+    return {
+        "scenario": scenario,
+        "epochs": len(losses),
+        "train_loss": trained["loss"],
+        "train_accuracy": trained["accuracy"],
+        "lowest_loss": min(losses),
+        "highest_loss": max(losses),
+        "test_loss": held_out["loss"],
+        "test_accuracy": held_out["accuracy"],
+        "report": {name: report[name] for name in ("0", "1")},
+        **_summary(gradlog.read(log_dir)),
+    }
+
+
+def _summary(history):
+    """Returns what was logged of the gradients and updates, of one scenario."""
+    first, last = history.kernels()[0], history.kernels()[-1]
+    gradients = [history.statistic("gradient_mean_abs", kernel).astype(float) for kernel in (first, last)]
+    updates = [history.statistic("update_ratio", kernel).astype(float) for kernel in (first, last)]
+    return {
+        "first_kernel_over_run": gradients[0].mean(),
+        "last_kernel_over_run": gradients[1].mean(),
+        "ratio_at_start": runs.ratio(gradients[1][0], gradients[0][0]),
+        "ratio_over_run": runs.ratio(gradients[1].mean(), gradients[0].mean()),
+        "first_update_ratio": float(np.median(updates[0])),
+        "last_update_ratio": float(np.median(updates[1])),
+        "largest_global_norm": float(history.scalars["gradient_norm/global"].values.max()),
+        "last_step": int(history.steps[-1]),
+    }
+
+
+def _table(results):
+    headers = [
+        "scenario",
+        "epochs",
+        "train loss",
+        "train accuracy",
+        "held out",
+        "loss of epochs",
+        "|g| first",
+        "|g| last",
+        "last / first",
+        "update first",
+        "update last",
+    ]
+    rows = [
+        [
+            row["scenario"],
+            str(row["epochs"]),
+            f"{row['train_loss']:.4f}",
+            f"{row['train_accuracy']:.3f}",
+            f"{row['test_accuracy']:.3f}",
+            f"{row['lowest_loss']:.3f} to {row['highest_loss']:.3f}",
+            f"{row['first_kernel_over_run']:.1e}",
+            f"{row['last_kernel_over_run']:.1e}",
+            runs.plain(row["ratio_over_run"]),
+            f"{row['first_update_ratio']:.1e}",
+            f"{row['last_update_ratio']:.1e}",
+        ]
+        for row in results["scenarios"]
+    ]
+    caption = (
+        "|g| is the mean absolute gradient of the first or last kernel, over the logged steps; update is the median of "
+        "what a step changes, over the weights."
+    )
+    order = (
+        "held out before rows are repeated"
+        if results["config"]["split_first"]
+        else "rows repeated before a quarter is held out, as in the article: copies of one person stand on both sides"
+    )
+    lines = [*([results["notice"]] if results["notice"] else []), f"Split: {order}.", caption]
+    return runs.table(f"Credit card · {results['data']}", headers, rows, "\n".join(lines))
+
+
+def _reports(results):
+    """Returns a table of precision and recall by class, of scikit-learn's classification report."""
+    rows = [
+        [
+            row["scenario"],
+            label,
+            *(f"{numbers[name]:.2f}" for name in ("precision", "recall", "f1-score")),
+            f"{numbers['support']:.0f}",
+        ]
+        for row in results["scenarios"]
+        for label, numbers in row["report"].items()
+    ]
+    return runs.table("Held out, by class", ["scenario", "class", "precision", "recall", "f1-score", "people"], rows)
+
+
+def _parser():
+    default = Config()
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.credit_card",
+        description=__doc__,
+        epilog="examples:\n"
+        "  python -m experiments.credit_card --csv-dir ~/data/credit_card\n"
+        "  python -m experiments.credit_card --split-first\n"
+        "  python -m experiments.credit_card --scenarios exploding exploding_fixed --epochs 20 --data embedded\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--logdir", default=LOG_DIR, help="directory of the runs (default: %(default)s)")
+    parser.add_argument(
+        "--scenarios",
+        nargs="+",
+        choices=SCENARIOS,
+        default=default.scenarios,
+        metavar="NAME",
+        help=f"of {', '.join(SCENARIOS)} (default: all)",
+    )
+    runs.add_options(
+        parser,
+        default,
+        {
+            "epochs": (runs.at_least(1), "most epochs of a network"),
+            "batch-size": (runs.at_least(1), "people a step"),
+            "every": (runs.at_least(1), "steps from one logged step to the next"),
+            "patience": (runs.at_least(1), "epochs without improvement after which the fixed networks stop"),
+            "seed": (int, "seed of the weights, of the split and of the order"),
+        },
+    )
+    parser.add_argument(
+        "--split-first",
+        action="store_true",
+        help="hold a quarter out before rows of the rare class are repeated, so that no person is on both sides",
+    )
+    sources = "files: the credit-card table; embedded: scikit-learn's breast-cancer table; auto: the first there is"
+    parser.add_argument(
+        "--data", choices=credit_data.SOURCES, default=default.data, help=f"{sources} (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--csv-dir",
+        metavar="DIR",
+        help=f"directory of {credit_data.TABLE} and {credit_data.LABELS} (default: fetched once)",
+    )
+    return parser
+
+
+def main(argv=None):
+    """Runs the experiment from the command line; returns the exit code."""
+    options, screen = vars(_parser().parse_args(argv)), runs.console()
+    asked_log_dir = options.pop("logdir")
+    config = Config(**{**options, "scenarios": tuple(dict.fromkeys(options["scenarios"]))})
+    try:
+        applicants = credit_data.load(config.data, config.csv_dir)
+        log_dir = runs.fresh_log_dir(asked_log_dir)
+        if log_dir != Path(asked_log_dir):
+            screen.print(f"{asked_log_dir} holds runs already, which are kept; these go to {log_dir}.")
+        if applicants.notice:
+            screen.print(f"[bold yellow]{applicants.notice}[/]")
+        results = run(config, log_dir, applicants)
+    except (data.DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    figure = figures.draw(results, gradlog.read(log_dir), log_dir / "credit_card.png")
+    screen.print(_table(results))
+    screen.print(_reports(results))
+    numbers = log_dir / "results.json"
+    screen.print(f"Picture: {figure}\nNumbers: {numbers}\nLook at all of it: tensorboard --logdir {log_dir}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

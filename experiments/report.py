@@ -1,0 +1,105 @@
+"""Writes the tables of `experiments/README.md` anew, from the committed results.
+
+    python -m experiments.report
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from experiments import overhead_report, runs
+
+HERE = Path(__file__).parent
+README = HERE / "README.md"
+
+
+def results(name):
+    """Returns committed results, `experiments/results/<name>.json`."""
+    return json.loads((HERE / "results" / f"{name}.json").read_text())
+
+
+def mnist_activations():
+    """Returns the table of the first experiment."""
+    headers = [
+        "scenario",
+        "test accuracy",
+        "first kernel, step 0",
+        "last kernel, step 0",
+        "last / first",
+        "over the run",
+    ]
+    rows = [
+        [
+            row["scenario"],
+            f"{row['test_accuracy']:.3f}",
+            f"{row['first_kernel_at_start']:.1e}",
+            f"{row['last_kernel_at_start']:.1e}",
+            runs.plain(row["ratio_at_start"]),
+            runs.plain(row["ratio_over_run"]),
+        ]
+        for row in results("mnist_activations")["scenarios"]
+    ]
+    return _markdown(headers, rows)
+
+
+def credit_card(name="credit_card"):
+    """Returns the table of the credit-card networks."""
+    headers = [
+        "scenario",
+        "epochs",
+        "loss",
+        "accuracy",
+        "held out",
+        "recall of the rejected",
+        "last / first",
+        "update of the first kernel",
+    ]
+    rows = [
+        [
+            row["scenario"],
+            str(row["epochs"]),
+            f"{row['train_loss']:.3f}",
+            f"{row['train_accuracy']:.3f}",
+            f"{row['test_accuracy']:.3f}",
+            f"{row['report']['1']['recall']:.2f}",
+            runs.plain(row["ratio_over_run"]),
+            f"{row['first_update_ratio']:.1e}",
+        ]
+        for row in results(name)["scenarios"]
+    ]
+    return _markdown(headers, rows)
+
+
+TABLES = {
+    "mnist_activations": mnist_activations,
+    "credit_card": credit_card,
+    "credit_card_split_first": lambda: credit_card("credit_card_split_first"),
+    "overhead": lambda: overhead_report.markdown(results("overhead")),
+}
+
+
+def rendered(text):
+    """Returns a text with every table in it made anew."""
+    for name, table in TABLES.items():
+        pattern = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = pattern.sub(lambda match, table=table: f"{match[1]}{table()}\n{match[2]}", text)
+    return text
+
+
+def _markdown(headers, rows):
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def main():
+    """Runs the command; returns the exit code."""
+    README.write_text(rendered(README.read_text()))
+    print(f"Written: {README}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
