@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.metrics import classification_report
 
 import gradlog
-from experiments import credit_data, data, figures, runs
+from experiments import command, credit_data, runs
 
 LOG_DIR = "logs/credit_card"
 SCENARIOS = ("vanishing", "vanishing_fixed", "exploding", "exploding_fixed")
@@ -276,26 +276,16 @@ def _parser():
 
 def main(argv=None):
     """Runs the experiment from the command line; returns the exit code."""
-    options, screen = vars(_parser().parse_args(argv)), runs.console()
-    asked_log_dir = options.pop("logdir")
+    options = vars(_parser().parse_args(argv))
+    log_dir = options.pop("logdir")
     config = Config(**{**options, "scenarios": tuple(dict.fromkeys(options["scenarios"]))})
-    try:
-        applicants = credit_data.load(config.data, config.csv_dir)
-        log_dir = runs.fresh_log_dir(asked_log_dir)
-        if log_dir != Path(asked_log_dir):
-            screen.print(f"{asked_log_dir} holds runs already, which are kept; these go to {log_dir}.")
-        if applicants.notice:
-            screen.print(f"[bold yellow]{applicants.notice}[/]")
-        results = run(config, log_dir, applicants)
-    except (data.DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    figure = figures.draw(results, gradlog.read(log_dir), log_dir / "credit_card.png")
-    screen.print(_table(results))
-    screen.print(_reports(results))
-    numbers = log_dir / "results.json"
-    screen.print(f"Picture: {figure}\nNumbers: {numbers}\nLook at all of it: tensorboard --logdir {log_dir}")
-    return 0
+    return command.carry_out(
+        "credit_card",
+        log_dir,
+        load=lambda: credit_data.load(config.data, config.csv_dir),
+        run=lambda log_dir, applicants: run(config, log_dir, applicants),
+        tables=lambda results: [_table(results), _reports(results)],
+    )
 
 
 if __name__ == "__main__":

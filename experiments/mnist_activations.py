@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 import gradlog
-from experiments import data, figures, runs
+from experiments import command, data, runs
 
 LOG_DIR = "logs/mnist_activations"
 
@@ -208,24 +208,14 @@ def _config(parser, argv):
 
 def main(argv=None):
     """Runs the experiment from the command line; returns the exit code."""
-    parser, screen = _parser(), runs.console()
-    config, asked_log_dir = _config(parser, argv)
-    try:
-        digits = data.load_mnist(config.data, config.data_dir)
-        log_dir = runs.fresh_log_dir(asked_log_dir)
-        if log_dir != Path(asked_log_dir):
-            screen.print(f"{asked_log_dir} holds runs already, which are kept; these go to {log_dir}.")
-        if digits.notice:
-            screen.print(f"[bold yellow]{digits.notice}[/]")
-        results = run(config, log_dir, digits)
-    except (data.DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    figure = figures.draw(results, gradlog.read(log_dir), log_dir / "mnist_activations.png")
-    screen.print(_table(results))
-    numbers = log_dir / "results.json"
-    screen.print(f"Picture: {figure}\nNumbers: {numbers}\nLook at all of it: tensorboard --logdir {log_dir}")
-    return 0
+    config, log_dir = _config(_parser(), argv)
+    return command.carry_out(
+        "mnist_activations",
+        log_dir,
+        load=lambda: data.load_mnist(config.data, config.data_dir),
+        run=lambda log_dir, digits: run(config, log_dir, digits),
+        tables=lambda results: [_table(results)],
+    )
 
 
 if __name__ == "__main__":

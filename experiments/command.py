@@ -1,0 +1,40 @@
+"""What the command of an experiment does: load, run, draw, print; and a clear line where it cannot."""
+
+import sys
+from pathlib import Path
+
+import gradlog
+from experiments import data, figures, runs
+
+
+def carry_out(name, asked_log_dir, load, run, tables):
+    """Carries out an experiment for the command line.
+
+    Args:
+        name: String, of the experiment and its picture.
+        asked_log_dir: String, where the runs are to go; a directory beside it, where it holds runs already.
+        load: Function that returns the data; they have a `notice`.
+        run: Function of a directory and the data that returns the results.
+        tables: Function of the results that returns the tables to print.
+
+    Returns:
+        The exit code: 0, or 2 where the data cannot be had or a directory cannot be written.
+    """
+    screen = runs.console()
+    try:
+        loaded = load()
+        log_dir = runs.fresh_log_dir(asked_log_dir)
+        if log_dir != Path(asked_log_dir):
+            screen.print(f"{asked_log_dir} holds runs already, which are kept; these go to {log_dir}.")
+        if loaded.notice:
+            screen.print(f"[bold yellow]{loaded.notice}[/]")
+        results = run(log_dir, loaded)
+    except (data.DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    figure = figures.draw(results, gradlog.read(log_dir), log_dir / f"{name}.png")
+    for table in tables(results):
+        screen.print(table)
+    numbers = log_dir / "results.json"
+    screen.print(f"Picture: {figure}\nNumbers: {numbers}\nLook at all of it: tensorboard --logdir {log_dir}")
+    return 0
