@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 
 from gradlog import attach, names
 from gradlog.capture import Capture, Options
@@ -89,10 +90,16 @@ class GradientLogger(keras.callbacks.Callback):
         self._captures = ()
         self._is_training = self._is_armed = False
 
+    def set_params(self, params):
+        """Begins anew: Keras calls it before a training and before an evaluation that is no part of one."""
+        super().set_params(params)
+        self._is_training = False
+
     def on_train_begin(self, logs=None):
         """Opens a new event file."""
         checked_model(self.model)
-        self._optimizers, is_first_recorded = optimizers(self.model), self.params.get("records_first_step", False)
+        self._disarm()
+        self._optimizers, is_first_recorded = optimizers(self.model), (self.params or {}).get("records_first_step")
         self._schedule = schedule_of(self.model, self._optimizers, self.every, is_first_recorded)
         self._is_started = self._is_blind = False
         if self.error is not None:
@@ -114,6 +121,7 @@ class GradientLogger(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Has the coming call of the training program recorded where a step in it is due."""
+        self._is_training = True
         self._is_armed = not self._is_blind and self._schedule.is_call_due()
         if self._is_armed:
             self._prepare()
@@ -121,6 +129,7 @@ class GradientLogger(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Writes what was recorded."""
+        self._disarm()
         if self._is_blind:
             return
         self._schedule.advance()
@@ -133,15 +142,17 @@ class GradientLogger(keras.callbacks.Callback):
     def on_test_end(self, logs=None):
         """Writes the metrics of an evaluation: of `validation` during the training, else of `test`."""
         kind = "validation" if self._is_training else "test"
-        scalars = {f"{kind}/{name}": float(value) for name, value in (logs or {}).items()}
+        counts = [num_batches(one) // batches_per_step(one) for one in optimizers(self.model)]
         writer = self._writer if self._is_training else self._open(self.model)
-        writer.write_scalars(num_batches(self.model.optimizer) // batches_per_step(self.model.optimizer), scalars)
+        writer.write_scalars(min(filter(None, counts), default=0), _scalars(kind, logs))
         if not self._is_training:
             writer.close()
+            self._look_for_errors(writer)
 
     def on_train_end(self, logs=None):
         """Closes the event file."""
         self._is_training = False
+        self._disarm()
         self._writer.close()
         self._look_for_errors()
 
@@ -175,6 +186,7 @@ class GradientLogger(keras.callbacks.Callback):
     @contextlib.contextmanager
     def _attached(self, model, capture):
         self._writer, self._captures = self._open(model), (capture,)
+        self._setting = self.error = None
         try:
             with attach.watched(capture, self._writer):
                 yield
@@ -185,9 +197,13 @@ class GradientLogger(keras.callbacks.Callback):
         writers = [EventWriter(self.log_dir)] if _is_chief(model.distribute_strategy) else []
         return BackgroundWriter(MultiWriter([*writers, *self._more_writers]))
 
-    def _look_for_errors(self):
+    def _disarm(self):
+        if self._switch is not None:
+            self._switch.disarm()
+
+    def _look_for_errors(self, writer=None):
         """Says once that nothing more is written, and why; the training goes on."""
-        errors = [part.error for part in (self._writer, *self._captures) if part.error is not None]
+        errors = [part.error for part in (writer or self._writer, *self._captures) if part.error is not None]
         if errors and self.error is None:
             self.error = errors[0]
             self._is_blind = True
@@ -239,9 +255,14 @@ class GradientLogger(keras.callbacks.Callback):
             self._give_up()
         scalars = {}
         if not any(capture.knows_loss for capture in used):  # a `train_step` of the user's own
-            scalars = {names.tag("train", name): float(value) for name, value in logs.items()}
+            scalars = _scalars("train", logs)
         for snapshot in self._schedule.fetched(self._captures):
             self._writer.write(dataclasses.replace(snapshot, scalars=snapshot.scalars | scalars))
+
+
+def _scalars(kind, logs):
+    """Returns the numbers in what Keras reports, by tag; a metric may also be a vector, which is left out."""
+    return {names.tag(kind, name): float(value) for name, value in (logs or {}).items() if np.ndim(value) == 0}
 
 
 def _holds_a_run(log_dir):

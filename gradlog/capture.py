@@ -251,7 +251,7 @@ class Capture:
 
     def _record_metrics(self, metrics, *batch):
         state = metrics.stateless_update_state(metrics.stateless_reset_state(), *batch)
-        values = metrics.stateless_result(state)
+        values = {name: value for name, value in metrics.stateless_result(state).items() if _is_scalar(value)}
         self._form.metrics = tuple(values)
         if values:
             numbers = tf.stack([tf.cast(value, tf.float32) for value in values.values()])
@@ -317,7 +317,7 @@ class Capture:
         if self._options.updates:
             self._ring.allocate("moved", [number], tf.float64)
         if metrics is not None and metrics.variables:
-            self._ring.allocate("metrics", [len(metrics.result())], tf.float32)
+            self._ring.allocate("metrics", [sum(map(_is_scalar, metrics.result().values()))], tf.float32)
         if number < len(self.model.trainable_variables):
             self._ring.allocate("others", [], tf.float64)
         if clips(self.optimizer):
@@ -329,6 +329,10 @@ class Capture:
 
 def _dense_or_rows(gradient):
     return touched_rows(gradient) if isinstance(gradient, tf.IndexedSlices) else tf.convert_to_tensor(gradient)
+
+
+def _is_scalar(value):
+    return tf.convert_to_tensor(value).shape.rank == 0
 
 
 def named_variables(model: keras.Model) -> list[tuple[str, keras.Variable]]:
@@ -343,4 +347,4 @@ def _if(condition, action):
 
 
 def _key(variable):
-    return id(getattr(variable, "value", variable))
+    return id(variable.value if isinstance(variable, keras.Variable) else variable)

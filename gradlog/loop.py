@@ -115,18 +115,20 @@ def _programs_of(model):
     know which loop it is in.
     """
     attributes = {}
-    if type(model).train_step is keras.Model.train_step:
+    if type(model).train_step is keras.Model.train_step and "train_step" not in vars(model):
         attributes["train_step"] = functools.partial(_step, model)
-    plain_step = _compiled(model, attributes.get("train_step", model.train_step))
+    original_step = attributes.get("train_step", model.train_step)
+    plain_step = _compiled(model, original_step)
 
     def make_train_function(force=False):
         if force or model.train_function is None:
-            is_plain = model.train_step == attributes.get("train_step", model.train_step)
+            is_plain = model.train_step == original_step
             first_step = plain_step if is_plain else _compiled(model, model.train_step)
             model.train_function = _many_steps(model, first_step, plain_step)
 
     attributes["make_train_function"] = make_train_function
     earlier = model.train_function, model.steps_per_execution
+    hidden = {name: vars(model)[name] for name in attributes if name in vars(model)}
     model.train_function = None
     model.__dict__.update(attributes)
     try:
@@ -134,6 +136,7 @@ def _programs_of(model):
     finally:
         for name in attributes:
             del model.__dict__[name]
+        model.__dict__.update(hidden)
         model.train_function, model.steps_per_execution = earlier
 
 
@@ -175,7 +178,7 @@ def _step(model, batch):
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
     with tf.GradientTape() as tape:
         y_pred = model(x, training=True)
-        loss = model.compute_loss(x, y, y_pred, sample_weight, training=True)
+        loss = model._compute_loss(x, y, y_pred, sample_weight, training=True)
         model._loss_tracker.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
         scaled = model.optimizer.scale_loss(loss)
     gradients = tape.gradient(scaled, model.trainable_variables)

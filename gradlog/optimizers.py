@@ -22,7 +22,7 @@ def optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
     """Returns the optimizers that a model has: the one it was compiled with, and those in attributes of its own."""
     found = [model.optimizer, *vars(model).values()]
     found = [one for one in found if isinstance(one, keras.optimizers.Optimizer)]
-    return list({id(one): one for one in found}.values())
+    return list({id(inner_optimizer(one)): one for one in reversed(found)}.values())[::-1]
 
 
 def clips(optimizer: keras.optimizers.Optimizer) -> bool:

@@ -55,8 +55,13 @@ class Ring:
         buffer.scatter_update(tf.IndexedSlices(value[None], slot[None]))
 
     def finish(self, number: Callable[[], tf.Tensor]) -> None:
-        """Ends a step that was recorded; comes last, since whoever sees the step finds the rest."""
-        self.store(_STEP, number(), number)
+        """Ends a step that was recorded; comes last, since whoever sees the step finds the rest.
+
+        A graph keeps the order of what is done to one variable, so to read the others is to wait for what they got.
+        """
+        others = [buffer for name, buffer in self._buffers.items() if name != _STEP]
+        with tf.control_dependencies([] if _graph() is None else [buffer.value() for buffer in others]):
+            self.store(_STEP, tf.identity(number()), number)
 
     def outputs(self) -> dict[str, tf.Tensor]:
         """Returns what the step that was begun has to return."""

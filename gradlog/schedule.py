@@ -89,12 +89,12 @@ class OfSeveral:
     """The schedule of a training with several optimizers, whose steps are those of the one that moves least often.
 
     Of an optimizer that moves more often, the last update of a step is recorded. Which one leads is seen at the first
-    call. Where a call is several batches, every optimizer goes by its own count instead.
+    calls. Where a call is several batches, every optimizer goes by its own count instead.
     """
 
     def __init__(self, model, optimizers, every):
         self._model, self._optimizers, self._every = model, optimizers, every
-        self._leader, self._counts = None, []
+        self._leader, self._start, self._counts = None, None, []
 
     def restart(self) -> None:
         """Does nothing: the counts are asked for at every call."""
@@ -109,6 +109,7 @@ class OfSeveral:
     def is_call_due(self) -> bool:
         """Whether the coming call has a step that is to be recorded."""
         self._counts = [num_batches(optimizer) for optimizer in self._optimizers]
+        self._start = self._start or self._counts
         return self._leader is None or self._model.steps_per_execution > 1 or self._due_step() is not None
 
     def recordable_steps(self) -> int:
@@ -123,12 +124,13 @@ class OfSeveral:
 
     def fetched(self, captures: Sequence[Capture]) -> list[Snapshot]:
         """Returns what a call recorded, of all optimizers together."""
-        counts = zip(self._optimizers, self._counts, strict=True)
-        moved = [num_batches(optimizer) - count for optimizer, count in counts]
+        after = [num_batches(optimizer) for optimizer in self._optimizers]
+        moved = [number - start for number, start in zip(after, self._start, strict=True)]
         self._leader = min(range(len(moved)), key=lambda index: moved[index] or math.inf)
         snapshots = [snapshot for capture in captures for snapshot in capture.fetch()]
         if self._model.steps_per_execution == 1:
-            step = self._due_step()
+            has_moved = after[self._leader] > self._counts[self._leader]
+            step = self._due_step() if has_moved else None
             snapshots = [] if step is None else [dataclasses.replace(one, step=step) for one in snapshots]
         snapshots.sort(key=lambda snapshot: snapshot.step)
         order = [name for name, _ in named_variables(self._model)]

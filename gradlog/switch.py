@@ -25,22 +25,38 @@ class Switch:
 
     def arm(self) -> None:
         """Makes the model's next call of its training function a recorded one."""
+        if self in self._chain():
+            return
         self._original = self._model.train_function
         vars(self._model)["train_function"] = self  # past Keras' own `__setattr__`, which takes its time
 
     def __call__(self, *args):
         """Puts back the plain program and runs the one that records for all loggers whose step is due."""
-        captures, function = (), self
-        while isinstance(function, Switch):
-            captures += function._captures
-            function = function._original
-        vars(self._model)["train_function"] = function
+        chain = self._chain()
+        vars(self._model)["train_function"] = chain[-1]._original
+        captures = tuple(capture for switch in chain for capture in switch._captures)
         if captures not in self._programs:
             self._programs[captures] = _recording_program(self._model, captures)
         result = self._programs[captures](*args)
         for capture in captures:
             result = capture.take(result)
         return result
+
+    def disarm(self) -> None:
+        """Puts back what stands behind it, where the call it was armed for did not come."""
+        chain = self._chain()
+        if self in chain:
+            before = chain.index(self) - 1
+            owner, name = (vars(self._model), "train_function") if before < 0 else (vars(chain[before]), "_original")
+            owner[name] = self._original
+
+    def _chain(self):
+        """Returns the switches that are armed, the one that is called first."""
+        chain, function = [], self._model.train_function
+        while isinstance(function, Switch):
+            chain.append(function)
+            function = function._original
+        return chain
 
 
 def _recording_program(model: keras.Model, captures: tuple[Capture, ...]):

@@ -74,8 +74,11 @@ def _one_by_one(terms, tensors):
 
 
 def _quick_sums(terms, flat):
+    if flat.shape[0] is None:  # rows of an embedding, as many as a batch touches: they cannot be cut into pieces
+        values = tf.cast(flat, tf.float64)
+        return _sums([TERMS[term].of_element(values) for term in terms])
     values = tf.cast(flat, tf.float32)
-    pieces = [values[start : start + _LARGEST_SUM] for start in range(0, flat.shape[0] or 1, _LARGEST_SUM)]
+    pieces = [values[start : start + _LARGEST_SUM] for start in range(0, max(flat.shape[0], 1), _LARGEST_SUM)]
     return tf.add_n([tf.cast(tf.stack([TERMS[term].sum(piece) for term in terms]), tf.float64) for piece in pieces])
 
 

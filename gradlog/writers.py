@@ -1,6 +1,7 @@
 """Writers: where snapshots go. Each has the same four methods; several at once are a writer, too."""
 
 import atexit
+import contextlib
 import itertools
 import os
 import queue
@@ -150,17 +151,20 @@ class BackgroundWriter:
     def close(self) -> None:
         """Waits until everything is written, and closes the writer."""
         atexit.unregister(self.close)
-        self._calls.put(self._writer.close)
         self._calls.put(None)
         self._thread.join()
 
     def _work(self):
         while (call := self._calls.get()) is not None:
             if self.error is None:
-                try:
-                    call()
-                except Exception as error:  # whatever it is, the training goes on
-                    self.error = error
+                self._try(call)
+        self._try(self._writer.close)
+
+    def _try(self, call):
+        try:
+            call()
+        except Exception as error:  # whatever it is, the training goes on
+            self.error = self.error or error
 
 
 class MultiWriter:
@@ -185,6 +189,7 @@ class MultiWriter:
             writer.write_text(step, tag, markdown)
 
     def close(self) -> None:
-        """Closes each."""
-        for writer in self._writers:
-            writer.close()
+        """Closes each, also where another cannot be."""
+        with contextlib.ExitStack() as stack:
+            for writer in reversed(self._writers):
+                stack.callback(writer.close)

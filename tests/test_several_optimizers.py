@@ -163,3 +163,35 @@ def test_each_can_be_attached_to_a_loop_of_ones_own(tmp_path):
         history = gradlog.read(tmp_path / name)
         assert history.variables == (f"{name}/kernel", f"{name}/bias")
         assert history.steps.tolist() == [0, 2, 4]
+
+
+def test_an_optimizer_that_moves_only_now_and_then_leads(tmp_path):
+    """The generator moves in every third batch: those of its steps that are due are logged, with the critic's."""
+
+    class Seldom(Adversarial):
+        def train_step(self, data):
+            self.critic_steps, steps = 1, self.critic_optimizer.iterations
+            if int(steps) % 3 == 2:
+                return super().train_step(data)
+            critic_update(self, data[0])
+            return {"critic_loss": 0.0, "generator_loss": 0.0}
+
+    keras.utils.set_random_seed(3)
+    model = Seldom()
+    model.compile(run_eagerly=True)
+
+    fit(model, [gradlog.GradientLogger(tmp_path, every=2)], num_steps=15)
+
+    history = gradlog.read(tmp_path)
+    norms = history.statistic("gradient_norm", "generator/kernel")
+    assert history.steps[~np.isnan(norms)].tolist() == [0, 2, 4]
+
+
+def test_the_validation_stands_at_the_steps_of_the_training(tmp_path):
+    model = make()
+    model.test_step = lambda data: {"critic_loss": model.critic_loss(data[0])}
+    batches = networks.dataset().take(4)
+
+    model.fit(batches, epochs=2, validation_data=batches, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path)])
+
+    assert gradlog.read(tmp_path).scalars["validation/critic_loss"].steps.tolist() == [4, 8]
