@@ -37,6 +37,7 @@ SIDES = {
 }
 WITHOUT_BATCH_NORMALIZATION = {"ConvNeXtTiny", "VGG16", "VGG19"}
 FAST = {"VGG16"}
+NOT_REPRODUCIBLE = {"InceptionResNetV2"}  # two plain trainings were seen to differ by 1e-3, two others to be the same
 
 
 @pytest.fixture(autouse=True)
@@ -132,13 +133,19 @@ def logged(log_dir, make, x, y, loss):
     return model, gradlog.read(log_dir)
 
 
-def check_training_and_tags(log_dir, make, x, y, loss):
-    """Training is the same bit by bit; each variable has its own name and all tags. Returns what was logged."""
-    plain = compiled(make, loss)
-    plain.fit(x, y, batch_size=BATCH_SIZE, verbose=0)
+def check_training_and_tags(log_dir, make, x, y, loss, plain_trainings=1):
+    """Training is the same bit by bit; each variable has its own name and all tags. Returns what was logged.
+
+    Where TensorFlow itself does not come to the same weights every time, it is what one of several plain trainings is.
+    """
+    plain = []
+    for _ in range(plain_trainings):
+        model = compiled(make, loss)
+        model.fit(x, y, batch_size=BATCH_SIZE, verbose=0)
+        plain.append(networks.state(model))
     observed, history = logged(log_dir, make, x, y, loss)
-    for one, other in zip(networks.state(plain), networks.state(observed), strict=True):
-        np.testing.assert_array_equal(one, other)
+    state = networks.state(observed)
+    assert any(all(np.array_equal(*pair, equal_nan=True) for pair in zip(one, state, strict=True)) for one in plain)
 
     assert history.steps.tolist() == [0]
     assert len(set(history.variables)) == len(history.variables) == len(observed.trainable_variables)
@@ -184,7 +191,8 @@ def test_applications(tmp_path, float64, name):
     x, y = images(SIDES[name])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     arguments = lambda: application(name), x, y, loss
-    history = check_training_and_tags(tmp_path / "float32", *arguments)
+    trainings = 4 if name in NOT_REPRODUCIBLE else 1
+    history = check_training_and_tags(tmp_path / "float32", *arguments, plain_trainings=trainings)
     if name not in WITHOUT_BATCH_NORMALIZATION:
         float64()
         model, history = logged(tmp_path / "float64", *arguments)
