@@ -153,8 +153,7 @@ class GradientLogger(keras.callbacks.Callback):
         """Closes the event file."""
         self._is_training = False
         self._disarm()
-        self._writer.close()
-        self._look_for_errors()
+        self._close()
 
     def attach(self, model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None):
         """Logs the steps of a training loop of your own, as a context manager.
@@ -196,6 +195,17 @@ class GradientLogger(keras.callbacks.Callback):
     def _open(self, model):
         writers = [EventWriter(self.log_dir)] if _is_chief(model.distribute_strategy) else []
         return BackgroundWriter(MultiWriter([*writers, *self._more_writers]))
+
+    def _close(self):
+        """Closes the event file, and says where writing was slower than the training."""
+        self._writer.close()
+        self._look_for_errors()
+        if self._writer.num_left_out:
+            warnings.warn(
+                f"gradlog left out {self._writer.num_left_out:,} logged steps, since writing to {self.log_dir!r} is "
+                "slower than the training. Choose a larger `every`, or a faster disk.",
+                stacklevel=2,
+            )
 
     def _disarm(self):
         if self._switch is not None:

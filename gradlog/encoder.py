@@ -17,6 +17,7 @@ from tensorboard.plugins.text import metadata as text_metadata
 from gradlog import buckets, names
 from gradlog.history import Snapshot
 
+_MOST_FORMS = 64  # as many as there are patterns of variables without a gradient, which are few
 _DTYPES = {"float32": types_pb2.DT_FLOAT, "float64": types_pb2.DT_DOUBLE}
 
 
@@ -114,6 +115,8 @@ class Encoder:
             is_written[:, column] &= [name in self._nonfinite_seen for name in snapshot.variables]
         key = snapshot.variables, snapshot.columns, tuple(snapshot.scalars), is_written.tobytes()
         if key not in self._forms:
+            if len(self._forms) == _MOST_FORMS:
+                self._forms.clear()
             self._forms[key] = _Form(snapshot, is_written)
         return self._forms[key]
 

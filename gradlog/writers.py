@@ -20,6 +20,7 @@ _NUMBERS = itertools.count()
 # A killed process loses what is not written yet. Where steps are logged seldom, to wait for it costs nothing.
 _PATIENCE = 0.01  # of the time between two logged steps
 _SECONDS_OF_A_WRITE, _LONGEST_WAIT = 0.0005, 0.05
+_MOST_BYTES_WAITING = 1 << 30  # of snapshots that wait to be written
 
 
 class EventWriter:
@@ -111,13 +112,18 @@ class BackgroundWriter:
     """Hands everything on to another writer in a thread of its own, so that the training does not wait for the disk.
 
     What that writer raises does not reach the training: it is kept in `error`, and what comes after it is dropped.
+    Where it is slower than the training, steps are left out rather than that more than 1 GB waits.
 
     Args:
         writer: The writer that does the work.
+
+    Attributes:
+        error: What the writer raised, or `None`.
+        num_left_out: Integer, how many snapshots were left out.
     """
 
     def __init__(self, writer):
-        self.error = None
+        self.error, self.num_left_out = None, 0
         self._writer, self._last_write = writer, time.perf_counter()
         self._calls = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="gradlog-writer", daemon=True)
@@ -126,6 +132,9 @@ class BackgroundWriter:
 
     def write(self, snapshot: Snapshot) -> None:
         """Has a `Snapshot` written, and waits for it for a small part of the time since the last."""
+        if self._calls.qsize() * _num_bytes(snapshot) > _MOST_BYTES_WAITING:
+            self.num_left_out += 1
+            return
         is_written = threading.Event()
 
         def write():
@@ -165,6 +174,11 @@ class BackgroundWriter:
             call()
         except Exception as error:  # whatever it is, the training goes on
             self.error = self.error or error
+
+
+def _num_bytes(snapshot):
+    arrays = (snapshot.statistics, snapshot.gradients, snapshot.weights)
+    return sum(array.nbytes for array in arrays if array is not None)
 
 
 class MultiWriter:

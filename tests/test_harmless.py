@@ -3,8 +3,10 @@
 import shutil
 import subprocess
 import sys
+import threading
 import warnings
 
+import keras
 import networks
 import numpy as np
 import pytest
@@ -36,8 +38,6 @@ class Remove:
     """Removes the run's directory in the middle of the training."""
 
     def __init__(self, log_dir, at):
-        import keras
-
         def on_train_batch_begin(batch, logs=None):
             if batch == at:
                 shutil.rmtree(log_dir)
@@ -140,3 +140,23 @@ def test_the_next_training_is_logged_again(tmp_path):
 
     assert logger.error is None
     assert gradlog.read(log_dir).steps.tolist() == [0, 2, 4, 6, 8, 10]
+
+
+def test_a_writer_that_is_slower_than_the_training_leaves_steps_out_and_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("gradlog.writers._num_bytes", lambda snapshot: (1 << 29) - 1)  # more than two may not wait
+    may_go_on, written = threading.Event(), []
+
+    class Slow:
+        def write(self, snapshot):
+            may_go_on.wait()
+            written.append(snapshot.step)
+
+        def close(self):
+            pass
+
+    go_on = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: may_go_on.set())
+    with pytest.warns(UserWarning, match=r"left out \d+ logged steps.*slower than the training.*larger `every`"):
+        trained([gradlog.GradientLogger(tmp_path, every=1, writers=[Slow()]), go_on])
+
+    assert 3 <= len(written) <= 4  # one in the writer's hands, and those that waited
+    assert written == list(range(len(written)))
