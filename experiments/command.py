@@ -24,12 +24,12 @@ def carry_out(name, asked_log_dir, load, run, tables, draw=_draw_scenarios):
             the path. Defaults to curves of all scenarios.
 
     Returns:
-        The exit code: 0, or 2 where the data cannot be had or a directory cannot be written.
+        The exit code: 0; 2 where the data cannot be had or a directory cannot be written; 130 where Ctrl-C ended it.
     """
-    screen = runs.console()
+    screen, log_dir = runs.console(), Path(asked_log_dir)
     try:
-        loaded = load()
         log_dir = runs.fresh_log_dir(asked_log_dir)
+        loaded = load()
         if log_dir != Path(asked_log_dir):
             screen.print(f"{asked_log_dir} holds runs already, which are kept; these go to {log_dir}.")
         if loaded.notice:
@@ -38,6 +38,9 @@ def carry_out(name, asked_log_dir, load, run, tables, draw=_draw_scenarios):
     except (data.DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"Stopped. What was logged until then is in {log_dir}.", file=sys.stderr)
+        return 130
     figure = draw(results, log_dir, log_dir / f"{name}.png")
     for table in tables(results):
         screen.print(table)

@@ -88,6 +88,8 @@ def _side_by_side(train, jobs, shared, processes, show):
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():  # which else would train on to their end
+                process.terminate()
             raise
     return [future.result() for future in futures]
 
