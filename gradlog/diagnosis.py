@@ -52,5 +52,5 @@ def findings_by_sign(history: History, rules: Sequence[Rule] | None = None) -> d
         warnings.simplefilter("ignore", RuntimeWarning)  # of means of nothing, which are NaN
         for rule in RULES if rules is None else rules:
             for number, sign in enumerate(rule.signs(evidence)):
-                findings[rule.code, number] = finding_of(rule, sign, evidence.steps)
+                findings[rule.code, number] = finding_of(rule, sign, evidence)
     return {key: finding for key, finding in findings.items() if finding is not None}

@@ -25,7 +25,8 @@ class Dead:
     """Finds dead units: by the activations of a probe, or by what gradients that are exactly zero prove.
 
     Without a probe: where a kernel gets no gradient at all, but the bias beside it does, the layer below it gives
-    nothing but zeros. Where a bias gets none in most of its units, batch after batch, these units gave zero each time.
+    nothing but zeros. Where a bias gets none in most of its units, batch after batch, nor the kernel above for them,
+    these units gave zero each time.
 
     Attributes:
         fraction: Of a layer's units that are dead, by the probe, where the network does not learn.
@@ -66,7 +67,7 @@ class Dead:
 
     def _layers(self, evidence):
         gradients = evidence.of_kernels("gradient_mean_abs")
-        biases = _of_biases(evidence, "gradient_mean_abs")
+        biases = evidence.of_biases("gradient_mean_abs")
         is_starved = (gradients == 0) & (biases > 0)
         below = np.concatenate([is_starved[:, 1:], np.zeros((len(gradients), 1), bool)], axis=1)
         where = below & (gradients == 0)
@@ -82,9 +83,11 @@ class Dead:
         )
 
     def _units(self, evidence, is_stuck):
-        zeros = trailing_median(_of_biases(evidence, "gradient_zero_fraction"), 5)
-        zeros = np.where(_of_biases(evidence, "gradient_mean_abs") > 0, zeros, np.nan)  # a whole layer is said above
-        zeros = zeros[:, :-1]  # the output is no ReLU
+        zeros = trailing_median(evidence.of_biases("gradient_zero_fraction"), 5)
+        zeros = np.where(evidence.of_biases("gradient_mean_abs") > 0, zeros, np.nan)  # a whole layer is said above
+        # What is zero for every input leaves a row of zeros in the kernel above; what is saturated need not.
+        above = trailing_median(evidence.of_kernels("gradient_zero_fraction"), 5)[:, 1:]
+        zeros = np.where(above >= 0.9 * zeros[:, :-1], zeros[:, :-1], np.nan)  # the output is no ReLU
         where = (zeros > self.bias_fraction) & is_stuck[:, None]
         return Sign(
             is_on=where.any(axis=1),
@@ -96,14 +99,3 @@ class Dead:
             where=where,
             least=5,
         )
-
-
-def _of_biases(evidence, statistic):
-    """Returns a statistic of the bias beside each kernel, [T, K]; NaN where there is none."""
-    values = evidence.of_variables(statistic)
-    result = np.full((len(values), len(evidence.kernels)), np.nan)
-    for column, kernel in enumerate(evidence.kernels):
-        bias = kernel.removesuffix("kernel").removesuffix("weight") + "bias"
-        if bias != kernel and bias in evidence.variables:
-            result[:, column] = values[:, evidence.variables.index(bias)]
-    return result

@@ -9,6 +9,8 @@ from gradlog.history import History
 
 _LOSS = "train/loss"
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
+# What makes several kernels one layer: those of attention, and the two of a recurrent cell.
+_WITHIN_A_LAYER = re.compile(r"(/(query|key|value|attention_output))?[/._][^/._]*$")
 _NOT_KERNELS = re.compile(r"(^|[/._])(bias|gamma|beta|moving_\w+|running_\w+|alpha|embeddings?|scale)$")
 
 
@@ -37,11 +39,28 @@ class Evidence:
         """Returns a statistic of the kernels, float64 [T, K]; NaN where the run does not have it."""
         return self.of_variables(statistic)[:, [self.history.variables.index(name) for name in self.kernels]]
 
+    def of_layers(self, statistic: str) -> tuple[tuple[str, ...], np.ndarray]:
+        """Returns the largest of a statistic of the kernels in each layer: L names and float64 [T, L]."""
+        layers = [_WITHIN_A_LAYER.sub("", name) or name for name in self.kernels]
+        names, values = tuple(dict.fromkeys(layers)), self.of_kernels(statistic)
+        columns = [[index for index, layer in enumerate(layers) if layer == name] for name in names]
+        return names, np.stack([np.fmax.reduce(values[:, column], axis=1) for column in columns], axis=1)
+
     def of_variables(self, statistic: str) -> np.ndarray:
         """Returns a statistic of all variables, float64 [T, V]; NaN where the run does not have it."""
         if statistic not in self.history.columns:
             return np.full((len(self.steps), len(self.variables)), np.nan)
         return self.history.statistic(statistic).astype(np.float64)
+
+    def of_biases(self, statistic: str) -> np.ndarray:
+        """Returns a statistic of the bias beside each kernel, float64 [T, K]; NaN where there is none."""
+        values = self.of_variables(statistic)
+        result = np.full((len(values), len(self.kernels)), np.nan)
+        for column, kernel in enumerate(self.kernels):
+            bias = kernel.removesuffix("kernel").removesuffix("weight") + "bias"
+            if bias in self.variables:
+                result[:, column] = values[:, self.variables.index(bias)]
+        return result
 
     def scalar(self, tag: str) -> np.ndarray:
         """Returns a scalar at the logged steps, float64 [T]; NaN where there is none."""
@@ -63,6 +82,11 @@ class Evidence:
     def loss(self) -> np.ndarray:
         """The loss of the logged batches, float64 [T]; NaN where it was not logged."""
         return self.scalar(_LOSS)
+
+    @cached_property
+    def is_broken(self) -> np.ndarray:
+        """Whether NaN or infinite numbers have appeared by then, boolean [T]: nothing later says what is wrong."""
+        return np.maximum.accumulate((self.of_variables("gradient_nonfinite") > 0).any(axis=1))
 
     @cached_property
     def first_loss(self) -> float:

@@ -40,6 +40,7 @@ class Exploding:
     loss_growth: float = 1.5
     step: float = 0.3
     code = "GL102"
+    sees_broken = True
     name = "exploding gradient"
 
     def signs(self, evidence: Evidence) -> Iterator[Sign]:
@@ -54,7 +55,7 @@ class Exploding:
         weights = np.sqrt(np.nansum(evidence.of_variables("weight_norm") ** 2, axis=1))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             elasticity = norm * weights / np.abs(evidence.loss)
-        is_large = (norm > self.norm) & (elasticity > self.elasticity)
+        is_large = (norm > self.norm) & (elasticity > self.elasticity) & (evidence.progress < 0.5)
         is_broken = ~np.isfinite(norm) | (evidence.of_variables("gradient_nonfinite") > 0).any(axis=1)
         return Sign(
             is_on=_continued(is_large, is_broken),

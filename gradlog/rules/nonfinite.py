@@ -32,6 +32,7 @@ class Nonfinite:
 
     elements: int = 0
     code = "GL103"
+    sees_broken = True
     name = "non-finite gradient"
 
     def signs(self, evidence: Evidence) -> Iterator[Sign]:

@@ -1,7 +1,7 @@
 """What all rules share: a `Sign` says at which steps it is so, and `findings` makes of it what a person is told."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -45,7 +45,10 @@ class Sign:
 
 
 class Rule(Protocol):
-    """A rule: a code, a name in words, and what it sees in a run."""
+    """A rule: a code, a name in words, and what it sees in a run.
+
+    A rule may set `sees_broken`, where it has something to say after NaN has spread; others are not asked then.
+    """
 
     code: str
     name: str
@@ -54,14 +57,11 @@ class Rule(Protocol):
         """Yields what it looks for, with where it is so; nothing where the run cannot tell."""
 
 
-def finding_of(rule: Rule, sign: Sign, steps: np.ndarray) -> Finding | None:
-    """Returns the finding of a sign, or `None` where it never was so for long enough.
-
-    Args:
-        rule: The rule.
-        sign: One of its signs.
-        steps: Integer array [T] of the logged steps.
-    """
+def finding_of(rule: Rule, sign: Sign, evidence: Evidence) -> Finding | None:
+    """Returns the finding of a sign of a rule, or `None` where it never was so for long enough."""
+    steps = evidence.steps
+    if not getattr(rule, "sees_broken", False):
+        sign = replace(sign, is_on=sign.is_on & ~evidence.is_broken)
     spans = _spans(sign.is_on, sign.least)
     if not spans:
         return None

@@ -61,7 +61,8 @@ class Saturated:
     def _by_gradient(self, evidence, is_stuck):
         gradients = evidence.of_kernels("gradient_mean_abs")
         where = np.zeros(gradients.shape, bool)
-        where[:, :-1] = (gradients[:, :-1] == 0) & (gradients[:, 1:] > 0) & is_stuck[:, None]
+        is_blocked = (gradients == 0) & ~(evidence.of_biases("gradient_mean_abs") > 0)
+        where[:, :-1] = is_blocked[:, :-1] & (gradients[:, 1:] > 0) & is_stuck[:, None]
         zeros = [np.where(where, evidence.of_kernels("gradient_zero_fraction"), np.nan), np.zeros(gradients.shape)]
         return Sign(
             is_on=where.any(axis=1),

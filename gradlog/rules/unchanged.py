@@ -45,8 +45,9 @@ class Unchanged:
         is_still = trailing_median(ratios, self.least) < self.still
         above = np.fmax.accumulate(trailing_median(ratios, self.least)[:, ::-1], axis=1)[:, ::-1]
         is_none_moving = (np.fmax.reduce(trailing(ratios, self.least).max(axis=1), axis=1) == 0)[:, None]
-        is_stuck = (evidence.progress < self.progress) & ~evidence.is_learned
-        where = is_still & ((above > self.moving) | is_none_moving) & is_stuck[:, None]
+        is_stuck = ((evidence.progress < self.progress) & ~evidence.is_learned)[:, None]
+        where = is_still & (above > self.moving) & is_stuck
+        where |= is_none_moving & ~evidence.is_learned[:, None]  # a loss that falls all the same is noise
         yield Sign(
             is_on=where.any(axis=1),
             measured=np.fmin.reduce(np.where(where, ratios, np.nan), axis=1),

@@ -31,18 +31,19 @@ _EVERYWHERE = (
 class Vanishing:
     """Finds gradients that vanish with depth, or everywhere while the loss is still high.
 
-    With depth: the first kernels' mean-absolute gradients, and all below them, are a small part of the largest one's.
-    Where every kernel gets at most half of the gradient of the next, over five or more, the decline is steady and a
-    larger part is too small as well. So are three or more kernels that rise in order, as in one branch of several. A
-    gradient that is exactly zero is no matter of this rule, but of `Dead` and `Saturated`.
+    With depth: the mean-absolute gradients of the first layers' kernels are a small part of the largest one's. Where
+    every layer gets at most half of the gradient of the next, over five or more, the decline is steady and a larger
+    part is too small as well. So are three or more layers that rise in order, as in one branch of several. A gradient
+    that is exactly zero is no matter of this rule, but of `Dead` and `Saturated`.
 
     Attributes:
-        ratio: Part of the largest kernel's gradient below which the first one's has vanished.
+        ratio: Part of the largest layer's gradient below which the first one's has vanished.
         alarm_ratio: Below this it is an alarm.
         steady_ratio: The same as `ratio`, where the decline is steady.
-        steady_factor: The least factor from one kernel to the next of a steady decline.
-        least_kernels: Networks of fewer kernels have no depth.
-        least_steady: Kernels that a steady decline needs.
+        steady_factor: The least factor from one layer to the next of a steady decline.
+        bias_ratio: The same as `ratio` of biases, whose decline has to be steady.
+        least_layers: Networks of fewer layers have no depth.
+        least_steady: Layers that a steady decline needs.
         everywhere: Mean-absolute gradient below which all kernels' have vanished.
         elasticity: The same without units: how much the loss would change by, in parts of itself, if all weights did.
     """
@@ -51,7 +52,8 @@ class Vanishing:
     alarm_ratio: float = 1e-4
     steady_ratio: float = 5e-3
     steady_factor: float = 2.0
-    least_kernels: int = 3
+    bias_ratio: float = 1e-4
+    least_layers: int = 3
     least_steady: int = 5
     everywhere: float = 1e-8
     elasticity: float = 1e-4
@@ -60,13 +62,16 @@ class Vanishing:
 
     def signs(self, evidence: Evidence) -> Iterator[Sign]:
         """Yields the two signs."""
-        gradients = evidence.of_kernels("gradient_mean_abs")
+        if not evidence.kernels:
+            return
+        layers, gradients = evidence.of_layers("gradient_mean_abs")
         gradients = np.where((gradients > 0) & np.isfinite(gradients), gradients, np.nan)
-        if len(evidence.kernels) >= self.least_kernels:
-            yield self._by_depth(evidence, gradients)
+        if len(layers) >= self.least_layers:
+            yield self._by_depth(evidence, layers, gradients)
+            yield self._of_biases(evidence)
         yield self._everywhere(evidence, gradients)
 
-    def _by_depth(self, evidence, gradients):
+    def _by_depth(self, evidence, layers, gradients):
         logs = np.log10(gradients)
         means = trailing(logs, _WINDOW).mean(axis=1)  # NaN unless all are known
         top = np.fmax.reduce(means, axis=1, keepdims=True)
@@ -83,11 +88,34 @@ class Vanishing:
             is_on=is_on,
             measured=10**measured,
             threshold=self.ratio if (is_on & is_below).any() else self.steady_ratio,
-            message="The gradient vanishes towards the input: in {where} it is {measured} of the largest kernel's.",
+            message="The gradient vanishes towards the input: in {where} it is {measured} of the largest layer's.",
             remedies=_BY_DEPTH,
-            names=evidence.kernels,
+            names=layers,
             where=where,
             is_alarm=measured <= np.log10(self.alarm_ratio),
+            is_worst_small=True,
+            least=1,
+            window=_WINDOW,
+        )
+
+    def _of_biases(self, evidence):
+        """What arrives at a layer: small weights shrink activations too, which hides it from the kernels."""
+        gradients = evidence.of_biases("gradient_mean_abs")
+        known = [column for column in range(gradients.shape[1]) if (gradients[:, column] > 0).any()]
+        logs = np.log10(np.where(gradients > 0, gradients, np.nan)[:, known])
+        means = trailing(logs, _WINDOW).mean(axis=1)
+        parts = means - np.fmax.reduce(means, axis=1, keepdims=True) if known else means
+        where = parts <= np.log10(self.bias_ratio)
+        is_on = self._is_steady(means) & where.any(axis=1) & ~evidence.is_learned & (evidence.progress < 0.5)
+        return Sign(
+            is_on=is_on,
+            measured=10 ** np.fmin.reduce(parts, axis=1, initial=np.inf),
+            threshold=self.bias_ratio,
+            message="Little of the gradient arrives at {where}: by the biases, {measured} of what the last layer gets.",
+            remedies=(_EVERYWHERE[0], *_BY_DEPTH),
+            names=tuple(evidence.kernels[column] for column in known),
+            where=where,
+            is_alarm=True,
             is_worst_small=True,
             least=1,
             window=_WINDOW,
@@ -98,7 +126,7 @@ class Vanishing:
         return (steps >= np.log10(self.steady_factor)).all(axis=1) & (means.shape[1] >= self.least_steady)
 
     def _in_order(self, means, top):
-        """Returns the kernels [T, K] far below the largest, where there are several and they rise by depth."""
+        """Returns the layers [T, L] far below the largest, where there are several and they rise by depth."""
         is_small = means - top <= np.log10(self.ratio)
         small = np.where(is_small, means, np.nan)
         below = np.fmax.accumulate(np.concatenate([np.full((len(small), 1), np.nan), small[:, :-1]], axis=1), axis=1)
@@ -107,7 +135,7 @@ class Vanishing:
         return is_small & ((is_small.sum(axis=1) >= 3) & rises & (spread >= 1))[:, None]
 
     def _everywhere(self, evidence, gradients):
-        largest = np.fmax.reduce(gradients, axis=1) if gradients.shape[1] else np.full(len(gradients), np.nan)
+        largest = np.fmax.reduce(gradients, axis=1)
         norms = [evidence.of_kernels(name) for name in ("gradient_norm", "weight_norm")]
         product = np.sqrt(np.prod([np.nansum(norm**2, axis=1) for norm in norms], axis=0))
         with np.errstate(divide="ignore", invalid="ignore"):

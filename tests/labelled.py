@@ -1,0 +1,462 @@
+"""Networks of which it is known what ails them, or that nothing does; real training on real digits.
+
+Architectures and faults are those that the literature on faulty trainings studies (AutoTrainer, Zhang et al. 2021;
+DeepDiagnosis, Wardat et al. 2022; TheDeepChecker, Ben Braiek and Khomh 2022), those of the experiments, and the healthy
+cases that make naive rules cry wolf.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from sklearn.datasets import load_breast_cancer, load_digits
+
+import gradlog
+from gradlog.writers import MemoryWriter
+
+LOGGED_STEPS = 20  # within which what is wrong is to be said
+_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network.
+
+    Attributes:
+        name: String.
+        build: Function that returns a compiled model.
+        codes: One of these has to be found; none, where the network is healthy.
+        also: What may be found beside.
+        data: Function that returns x and y.
+        every: Steps from one logged step to the next.
+        epochs: Passes through the data.
+        fit: Further arguments of `fit`.
+        prepare: Function of the model and the data, called before the training that is logged.
+    """
+
+    name: str
+    build: Callable
+    codes: frozenset = frozenset()
+    also: frozenset = frozenset()
+    data: Callable = None
+    every: int = 8
+    epochs: int = 4
+    prepare: Callable | None = None
+
+
+class _Exchangeable:
+    """A writer that hands on to another, which can be exchanged between two trainings."""
+
+    def __init__(self):
+        self.target = MemoryWriter()
+
+    def __getattr__(self, name):
+        return getattr(self.target, name)
+
+
+def histories(case, seeds, log_dir):
+    """Yields a `History` a seed. The model is compiled once; weights, optimizer and order are set anew."""
+    writer = _Exchangeable()
+    logger = gradlog.GradientLogger(log_dir, every=case.every, on_finding="ignore", writers=[writer])
+    x, y = (case.data or digits)()
+    model = None
+    for seed in seeds:
+        keras.utils.set_random_seed(seed)
+        fresh = case.build()
+        if model is None:
+            model = fresh
+            model.optimizer.build(model.trainable_variables)
+            start = [np.array(value) for value in model.optimizer.variables]
+        else:
+            model.set_weights(fresh.get_weights())
+            for variable, value in zip(model.optimizer.variables, start, strict=True):
+                variable.assign(value)
+        if case.prepare:
+            case.prepare(model, x, y)
+        writer.target = MemoryWriter()
+        model.fit(x, y, batch_size=_BATCH_SIZE, epochs=case.epochs, verbose=0, callbacks=[logger])
+        yield writer.target.history()
+
+
+def first_steps(history, number=LOGGED_STEPS):
+    """Returns a history as it was after its first logged steps."""
+    steps = history.steps[:number]
+    scalars = {
+        tag: gradlog.history.Series(series.steps[series.steps <= steps[-1]], series.values[series.steps <= steps[-1]])
+        for tag, series in history.scalars.items()
+    }
+    return gradlog.History(history.variables, history.columns, steps, history.statistics[:number], scalars)
+
+
+@functools.cache
+def digits():
+    """Returns 1,797 digits of 8 x 8, float32 [n, 64] in [0, 1], and labels."""
+    x, y = load_digits(return_X_y=True)
+    return (x / 16).astype(np.float32), y.astype(np.int64)
+
+
+def images():
+    """Returns them as images [n, 8, 8, 1], which are also sequences."""
+    x, y = digits()
+    return x.reshape(-1, 8, 8, 1), y
+
+
+def rows():
+    """Returns them row by row [n, 8, 8]."""
+    x, y = digits()
+    return x.reshape(-1, 8, 8), y
+
+
+def tokens():
+    """Returns them as 64 tokens of 17 kinds."""
+    x, y = digits()
+    return np.round(x * 16).astype(np.int32), y
+
+
+def table(is_scaled):
+    """Returns scikit-learn's breast-cancer table, twice as long, and its labels."""
+    x, y = load_breast_cancer(return_X_y=True)
+    x = (x - x.mean(0)) / x.std(0) if is_scaled else x
+    return np.repeat(x, 3, axis=0).astype(np.float32), np.repeat(y, 3)
+
+
+def with_nan():
+    """Returns digits of which one in fifty has a pixel that is NaN."""
+    x, y = digits()
+    x = x.copy()
+    x[::50, 3] = np.nan
+    return x, y
+
+
+def _compiled(model, optimizer="adam", loss=None, metrics=("accuracy",), **arguments):
+    loss = loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=list(metrics), **arguments)
+    return model
+
+
+def mlp(activation="relu", depth=4, units=32, optimizer=None, initializer="glorot_uniform", between=None, **arguments):
+    """Returns a chain of dense layers, the last linear."""
+
+    def build():
+        layers = [keras.Input((64,))]
+        for number in range(1, depth + 1):
+            start = keras.initializers.RandomNormal(0, initializer) if isinstance(initializer, float) else initializer
+            layers.append(keras.layers.Dense(units, kernel_initializer=start, name=f"layer{number}", **arguments))
+            layers += [between()] if between else []
+            layers.append(keras.layers.Activation(activation))
+        start = keras.initializers.RandomNormal(0, initializer) if isinstance(initializer, float) else initializer
+        layers.append(keras.layers.Dense(10, kernel_initializer=start, name=f"layer{depth + 1}"))
+        return _compiled(keras.Sequential(layers), optimizer() if optimizer else "adam")
+
+    return build
+
+
+def sgd(rate, **arguments):
+    return lambda: keras.optimizers.SGD(rate, **arguments)
+
+
+def adam(rate, **arguments):
+    return lambda: keras.optimizers.Adam(rate, **arguments)
+
+
+def functional(body, shape, optimizer="adam", **arguments):
+    """Returns a model made by a function of its input."""
+
+    def build():
+        inputs = keras.Input(shape, dtype=arguments.get("dtype"))
+        made = optimizer() if callable(optimizer) else optimizer
+        compiling = {name: value for name, value in arguments.items() if name != "dtype"}
+        return _compiled(keras.Model(inputs, body(inputs)), made, **compiling)
+
+    return build
+
+
+def _dense(units, activation=None, **arguments):
+    return keras.layers.Dense(units, activation, **arguments)
+
+
+def _residual(x, number):
+    return keras.layers.Add()([x, _dense(32, "relu", name=f"block{number}")(x)])
+
+
+def resnet(inputs):
+    x = _dense(32, "relu", name="stem")(inputs)
+    for number in range(8):
+        x = _residual(x, number)
+    return _dense(10, name="head")(x)
+
+
+def cnn(inputs):
+    x = inputs
+    for number, filters in enumerate((8, 16, 16)):
+        x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{number}")(x)
+    return _dense(10, name="head")(keras.layers.GlobalAveragePooling2D()(x))
+
+
+def cnn_with_norm(inputs):
+    x = inputs
+    for number, filters in enumerate((8, 16, 32)):
+        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv{number}")(x)
+        x = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(x))
+    return _dense(10, name="head")(keras.layers.Flatten()(x))
+
+
+def transformer(inputs):
+    x = keras.layers.Embedding(17, 16, name="tokens")(inputs)
+    for number in range(2):
+        attended = keras.layers.MultiHeadAttention(2, 8, name=f"attention{number}")(x, x)
+        x = keras.layers.LayerNormalization()(x + attended)
+        x = keras.layers.LayerNormalization()(x + _dense(16)(_dense(32, "gelu")(x)))
+    return _dense(10, name="head")(keras.layers.GlobalAveragePooling1D()(x))
+
+
+def two_branches(activations, depth):
+    """Returns two parallel chains that meet in the last layer."""
+
+    def body(inputs):
+        ends = []
+        for activation in activations:
+            x = inputs
+            for number in range(depth):
+                x = _dense(16, activation, name=f"{activation}{number}")(x)
+            ends.append(x)
+        return _dense(10, name="head")(keras.layers.Concatenate()(ends))
+
+    return body
+
+
+def log_of_zero(y, p):
+    """A cross-entropy as a beginner writes it: the logarithm of zero is minus infinity."""
+    return -keras.ops.mean(keras.ops.log(keras.ops.relu(keras.ops.max(p, axis=-1) - 0.2)))
+
+
+def number_wrong(y, p):
+    """The number of errors as a loss, whose slope is zero everywhere."""
+    is_right = keras.ops.equal(keras.ops.argmax(p, axis=-1), keras.ops.cast(keras.ops.squeeze(y), "int32"))
+    return 1 - keras.ops.mean(keras.ops.cast(is_right, "float32")) + 0 * keras.ops.mean(p)
+
+
+def _pretrain(model, x, y):
+    rate = float(model.optimizer.learning_rate.numpy())
+    start = [np.array(value) for value in model.optimizer.variables]
+    model.optimizer.learning_rate = 3e-3
+    model.fit(x, y, batch_size=_BATCH_SIZE, epochs=25, verbose=0)
+    for variable, value in zip(model.optimizer.variables, start, strict=True):
+        variable.assign(value)
+    model.optimizer.learning_rate = rate
+
+
+def frozen():
+    model = mlp(depth=4)()
+    for layer in model.layers[:4]:
+        layer.trainable = False
+    return _compiled(model)
+
+
+def credit(scenario):
+    def build():
+        from experiments import credit_card
+
+        return credit_card.build_model(credit_card.Config(), scenario, 30)
+
+    return build
+
+
+def several_outputs():
+    inputs = keras.Input((64,))
+    x = _dense(32, "relu", name="shared1")(inputs)
+    x = _dense(32, "relu", name="shared2")(x)
+    outputs = [_dense(10, name="digit")(x), _dense(64, name="image")(x)]
+    model = keras.Model(inputs, outputs)
+    losses = [keras.losses.SparseCategoricalCrossentropy(from_logits=True), "mse"]
+    model.compile("adam", losses, loss_weights=[1.0, 1e-3])
+    return model
+
+
+def both():
+    x, y = digits()
+    return x, [y, x]
+
+
+def autoencoder():
+    x, _ = digits()
+    return x, x
+
+
+def regression():
+    """Returns the sum of the pixels, in units in which it is large."""
+    x, _ = digits()
+    return x, (x.sum(1) * 1000).astype(np.float32)
+
+
+def _schedule(kind):
+    if kind == "cosine":
+        return keras.optimizers.schedules.CosineDecay(3e-3, 150)
+    return keras.optimizers.schedules.CosineDecay(0.0, 400, warmup_target=3e-3, warmup_steps=100)
+
+
+VANISHING, EXPLODING, NONFINITE, DEAD, SATURATED = "GL101", "GL102", "GL103", "GL201", "GL202"
+UPDATE, UNCHANGED, COLLAPSING, STUCK, ERRATIC = "GL301", "GL302", "GL303", "GL401", "GL402"
+
+
+def _sick(name, build, codes, also="", **arguments):
+    return Case(name, build, frozenset(codes.split()), frozenset(also.split()), **arguments)
+
+
+SICK = [
+    _sick("sigmoid, 8 layers", mlp("sigmoid", 8, 16), VANISHING, STUCK),
+    _sick("sigmoid, 15 layers", mlp("sigmoid", 15, 32), VANISHING, f"{STUCK} {UNCHANGED}"),
+    _sick("tanh, small weights", mlp("tanh", 8, 32, sgd(0.1), 0.05), VANISHING, STUCK),
+    _sick("ReLU, tiny weights", mlp("relu", 7, 128, initializer=0.01), VANISHING, f"{DEAD} {STUCK}"),
+    _sick("sigmoid branch beside a ReLU branch", functional(two_branches(("relu", "sigmoid"), 7), (64,)), VANISHING),
+    _sick("ReLU, weights of deviation 1", mlp("relu", 7, 128, sgd(0.01), 1.0), f"{EXPLODING} {NONFINITE}", DEAD),
+    _sick(
+        "ReLU, weights of deviation 0.3",
+        mlp("relu", 7, 128, sgd(0.1), 0.3),
+        f"{EXPLODING} {NONFINITE}",
+        f"{DEAD} {STUCK}",
+    ),
+    _sick(
+        "learning rate 1000",
+        mlp("tanh", 4, 32, sgd(1000.0)),
+        EXPLODING,
+        f"{SATURATED} {ERRATIC} {UPDATE} {STUCK} {UNCHANGED} {VANISHING}",
+    ),
+    _sick(
+        "Adam at 1",
+        mlp("relu", 4, 32, adam(1.0)),
+        f"{EXPLODING} {UPDATE} {ERRATIC}",
+        f"{DEAD} {STUCK} {UNCHANGED} {VANISHING}",
+    ),
+    _sick(
+        "SGD at 5 kills ReLU",
+        mlp("relu", 5, 32, sgd(5.0)),
+        f"{DEAD} {NONFINITE} {EXPLODING}",
+        f"{STUCK} {ERRATIC} {UPDATE} {UNCHANGED}",
+    ),
+    _sick("SGD at 1e-6", mlp("relu", 4, 32, sgd(1e-6)), UPDATE, f"{STUCK} {UNCHANGED}"),
+    _sick("Adam at 1e-7", mlp("relu", 4, 32, adam(1e-7)), UPDATE, STUCK),
+    _sick("learning rate 0", mlp("relu", 4, 32, sgd(0.0)), UNCHANGED, STUCK),
+    _sick("NaN in the data", mlp("relu", 3, 32), NONFINITE, f"{EXPLODING} {DEAD}", data=with_nan),
+    _sick(
+        "logarithm of zero",
+        functional(lambda x: _dense(10, "softmax")(_dense(32, "relu")(x)), (64,), loss=log_of_zero),
+        NONFINITE,
+    ),
+    _sick(
+        "inputs not scaled",
+        mlp("sigmoid", 5, 32),
+        f"{SATURATED} {VANISHING}",
+        f"{UNCHANGED} {STUCK}",
+        data=lambda: (digits()[0] * 1e5, digits()[1]),
+    ),
+    _sick(
+        "biases of -10",
+        mlp("relu", 4, 32, bias_initializer=keras.initializers.Constant(-10.0)),
+        DEAD,
+        f"{STUCK} {UNCHANGED}",
+    ),
+    _sick(
+        "one dead layer",
+        mlp("relu", 4, 32, sgd(0.1), bias_initializer=keras.initializers.Constant(-30.0)),
+        DEAD,
+        f"{STUCK} {UNCHANGED}",
+    ),
+    _sick(
+        "regularizer too strong",
+        mlp("relu", 4, 32, adam(0.01), kernel_regularizer=keras.regularizers.L2(1.0)),
+        f"{COLLAPSING}",
+        f"{VANISHING} {DEAD} {STUCK}",
+    ),
+    _sick(
+        "weight decay too strong",
+        mlp("relu", 4, 32, sgd(0.1, weight_decay=3.0)),
+        COLLAPSING,
+        f"{VANISHING} {UPDATE} {STUCK} {EXPLODING} {DEAD} {ERRATIC} {UNCHANGED}",
+    ),
+    _sick(
+        "a loss without a slope",
+        functional(lambda x: _dense(10)(_dense(32, "relu")(_dense(32, "relu")(x))), (64,), loss=number_wrong),
+        UNCHANGED,
+        STUCK,
+    ),
+    _sick(
+        "momentum 0.99 at 1",
+        mlp("tanh", 4, 32, sgd(1.0, momentum=0.99)),
+        f"{ERRATIC} {UPDATE} {EXPLODING}",
+        f"{STUCK} {SATURATED} {VANISHING} {UNCHANGED}",
+    ),
+    _sick(
+        "credit card: vanishing",
+        credit("vanishing"),
+        VANISHING,
+        f"{SATURATED} {UNCHANGED} {STUCK}",
+        data=lambda: table(False),
+    ),
+    _sick(
+        "credit card: exploding",
+        credit("exploding"),
+        f"{EXPLODING} {UPDATE}",
+        f"{SATURATED} {UNCHANGED} {STUCK} {ERRATIC} {VANISHING}",
+        data=lambda: table(False),
+    ),
+]
+HEALTHY = [
+    Case("ReLU", mlp("relu")),
+    Case("tanh", mlp("tanh", 5)),
+    Case("leaky ReLU", mlp("leaky_relu", 6)),
+    Case("ELU, 8 layers", mlp("elu", 8)),
+    Case("SELU, 10 layers", mlp("selu", 10, initializer="lecun_normal")),
+    Case("sigmoid, 2 layers", mlp("sigmoid", 2, optimizer=adam(0.01))),
+    Case("batch normalization, 10 sigmoid layers", mlp("sigmoid", 10, between=keras.layers.BatchNormalization)),
+    Case("dropout", mlp("relu", 3, 64, between=lambda: keras.layers.Dropout(0.3))),
+    Case("SGD with momentum", mlp("relu", 3, 32, sgd(0.05, momentum=0.9))),
+    Case("SGD, slow", mlp("relu", 3, 32, sgd(0.02))),
+    Case("clipped", mlp("relu", 4, 32, sgd(0.1, global_clipnorm=1.0))),
+    Case("gradient accumulation", mlp("relu", 3, 32, adam(3e-3, gradient_accumulation_steps=4)), every=4, epochs=6),
+    Case("exponential moving average", mlp("relu", 3, 32, adam(3e-3, use_ema=True))),
+    Case("weight decay", mlp("relu", 3, 32, lambda: keras.optimizers.AdamW(3e-3, weight_decay=0.01))),
+    Case("residual", functional(resnet, (64,))),
+    Case("convolutions", functional(cnn, (8, 8, 1), adam(3e-3)), data=images),
+    Case("convolutions with normalization", functional(cnn_with_norm, (8, 8, 1)), data=images),
+    Case("two branches", functional(two_branches(("relu", "tanh"), 3), (64,))),
+    Case(
+        "LSTM",
+        functional(lambda x: _dense(10, name="head")(keras.layers.LSTM(32)(x)), (8, 8), adam(3e-3)),
+        data=rows,
+    ),
+    Case("GRU", functional(lambda x: _dense(10, name="head")(keras.layers.GRU(32)(x)), (8, 8), adam(3e-3)), data=rows),
+    Case("transformer", functional(transformer, (64,), adam(3e-3), dtype="int32"), data=tokens),
+    Case(
+        "sparse embedding",
+        functional(
+            lambda x: _dense(10, name="head")(keras.layers.Flatten()(keras.layers.Embedding(5000, 8)(x))),
+            (64,),
+            dtype="int32",
+        ),
+        data=tokens,
+    ),
+    Case("converged", mlp("relu", 3, 64, adam(3e-3)), every=50, epochs=40),
+    Case("cosine decay to zero", mlp("relu", 3, 32, lambda: keras.optimizers.Adam(_schedule("cosine")))),
+    Case("warm-up", mlp("relu", 3, 32, lambda: keras.optimizers.Adam(_schedule("warm-up"))), epochs=6),
+    Case("frozen lower layers", frozen),
+    Case("fine-tuning", mlp("relu", 3, 32, adam(1e-5)), prepare=_pretrain),
+    Case("several outputs", several_outputs, data=both),
+    Case(
+        "autoencoder",
+        functional(lambda x: _dense(64)(_dense(8, "tanh")(_dense(32, "relu")(x))), (64,), loss="mse", metrics=()),
+        data=autoencoder,
+    ),
+    Case(
+        "regression in large units",
+        functional(
+            lambda x: _dense(1)(_dense(32, "relu")(_dense(32, "relu")(x))), (64,), adam(0.03), loss="mse", metrics=()
+        ),
+        data=regression,
+    ),
+    Case("credit card: vanishing_fixed", credit("vanishing_fixed"), data=lambda: table(True)),
+    Case("credit card: exploding_fixed", credit("exploding_fixed"), data=lambda: table(True)),
+]
+CASES = SICK + HEALTHY
