@@ -30,6 +30,8 @@ IMPORTS = {
     "collector": {"names", "history"},
     "writers": {"history", "encoder", "collector"},
     "reader": {"history", "collector"},
+    "finding": set(),
+    "diagnosis": {"finding", "history"},
     "optimizers": set(),
     "wrappers": set(),
     "snapshots": {"names", "history", "statistics"},
@@ -94,7 +96,7 @@ def test_that_test_can_fail():
 
 
 def test_public_names():
-    assert gradlog.__all__ == ["GradientLogger", "History", "__version__", "read", "train"]
+    assert gradlog.__all__ == ["Finding", "GradientLogger", "History", "__version__", "diagnose", "read", "train"]
     assert all(getattr(gradlog, name) for name in gradlog.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = gradlog.nothing
