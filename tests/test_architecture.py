@@ -51,11 +51,21 @@ IMPORTS = {
     "attach": {"capture", "optimizers"},
     "schedule": {"capture", "history", "optimizers"},
     "loop": {"checks"},
+    "screen": set(),
+    "selection": {"history", "names", "reader", "screen"},
+    "report": {"history", "screen", "selection"},
+    "summary": {"history", "screen", "selection"},
+    "panels": {"history", "selection"},
+    "plots": {"history", "panels", "screen", "selection"},
+    "export": {"history", "names", "screen", "selection"},
+    "cli": {"_version", "export", "plots", "report", "screen", "selection", "summary"},
+    "__main__": {"cli"},
     "callback": {"attach", "checks", "capture", "names", "optimizers", "schedule", "switch", "writers"},
 }
 WITHOUT_TENSORFLOW = [
     "gradlog",
     *(f"gradlog.{name}" for name in ("names", "buckets", "history", "statistics", "snapshots", "reader")),
+    *(f"gradlog.{name}" for name in ("cli", "selection", "summary", "report", "plots", "export")),
 ]
 
 
@@ -102,7 +112,7 @@ def test_public_names():
         _ = gradlog.nothing
 
 
-@pytest.mark.parametrize("module", ["names", "buckets", "history", "grouping", "statistics", "histograms"])
+@pytest.mark.parametrize("module", ["names", "buckets", "history", "grouping", "statistics", "histograms", "screen"])
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
 
