@@ -47,7 +47,7 @@ def table(groups: Sequence[tuple[str, Sequence[str]]], rows: Sequence[Sequence[s
 
     Example:
     >>> print(table([("", ["<run"]), ("loss", ["first", "last"])], [["relu", "2.3", "0.3"]], 80))
-          -- loss ---
+          --- loss --
     run   first  last
     relu    2.3   0.3
     """

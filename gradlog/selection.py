@@ -1,6 +1,7 @@
 """Selection: the runs below a directory that a command looks at, and what of each: which variables, which steps."""
 
 import dataclasses
+import importlib.util
 import os
 import re
 from dataclasses import dataclass
@@ -163,3 +164,30 @@ def _of_variables(history, pattern):
         scalars={tag: series for tag, series in history.scalars.items() if is_kept(tag)},
         histograms={tag: series for tag, series in history.histograms.items() if is_kept(tag)},
     )
+
+
+def check_output(path: str | os.PathLike, endings: tuple[str, ...]) -> None:
+    """Checks whether a file can be written, before anything is read.
+
+    Raises:
+        CannotError: its ending is none of those that are known, or there is no directory for it.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in endings:
+        raise CannotError(f"the output's ending says its format; expected {', '.join(endings)}, received {str(path)!r}")
+    if path.is_dir():
+        raise CannotError(f"expected a file to write, received the directory {str(path)!r}")
+    if not path.parent.is_dir():
+        raise CannotError(f"there is no directory {str(path.parent)!r} to write {path.name!r} into; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise CannotError(f"there is no permission to write {str(path)!r}; choose another file")
+
+
+def check_installed(package: str, extra: str) -> None:
+    """Checks whether a package of an extra is there.
+
+    Raises:
+        CannotError: it is not; the message says how to install it.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise CannotError(f"this needs {package}, which is not installed; in a checkout: pip install -e '.[{extra}]'")

@@ -55,7 +55,7 @@ IMPORTS = {
     "selection": {"history", "names", "reader", "screen"},
     "report": {"history", "screen", "selection"},
     "summary": {"history", "screen", "selection"},
-    "panels": {"history", "selection"},
+    "panels": {"history", "screen", "selection"},
     "plots": {"history", "panels", "screen", "selection"},
     "export": {"history", "names", "screen", "selection"},
     "cli": {"_version", "export", "plots", "report", "screen", "selection", "summary"},
