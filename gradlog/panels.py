@@ -69,16 +69,16 @@ def gradient_by_depth(axes: Axes, runs: dict[str, History]) -> None:
 
     Layers stand by their number; where the runs have more and fewer of them, between the first and the last of each.
     """
-    numbers = {len(kernels(history)) for history in runs.values()}
+    numbers, is_zero, is_bad = {len(kernels(history)) for history in runs.values()}, False, False
     for color, (name, history) in zip(COLORS, runs.items(), strict=False):
         values, bad = mean_abs(history), is_nonfinite(history)
         places = np.arange(values.shape[1]) if len(numbers) == 1 else np.linspace(0, 1, values.shape[1])
-        style = {"color": color, "label": shortened(name, _LONGEST_NAME)}
-        _profile(axes, places, values[0], bad[0], style | {"lw": 1.8, "ms": 5})
-        _profile(axes, places, mean_over_steps(values), bad.any(0), style | {"ls": "--", "lw": 1.2, "ms": 3})
-    marks = ", zero (triangle)" if any((mean_abs(each) == 0).any() for each in runs.values()) else ""
-    marks += ", non-finite (cross)" if any(is_nonfinite(each).any() for each in runs.values()) else ""
-    title = f"Gradient by depth: first logged step (solid), mean of the run (dashed){marks}"
+        first, mean = {"label": shortened(name, _LONGEST_NAME), "lw": 1.8, "ms": 5}, {"ls": "--", "lw": 1.2, "ms": 3}
+        _profile(axes, places, values[0], bad[0], first | {"color": color})
+        _profile(axes, places, mean_over_steps(values), bad.any(0), mean | {"color": color})
+        is_zero, is_bad = is_zero or (values[0] == 0).any(), is_bad or bad.any()
+    title = "Gradient by depth: first logged step (solid), mean of the run (dashed)"
+    title += ", zero (triangle)" * bool(is_zero) + ", non-finite (cross)" * bool(is_bad)
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_ylabel("mean |gradient|")
     axes.set_yscale("log")

@@ -102,14 +102,15 @@ def json_text(content) -> str:
       "step": 3
     }
     """
-    return json.dumps(_plain(content), indent=2, allow_nan=False)
+    return json.dumps(plain(content), indent=2, allow_nan=False)
 
 
-def _plain(content):
+def plain(content):
+    """Returns lists, dictionaries and numbers as strict JSON can hold them."""
     if isinstance(content, dict):
-        return {str(key): _plain(value) for key, value in content.items()}
+        return {str(key): plain(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
-        return [_plain(value) for value in content]
+        return [plain(value) for value in content]
     content = content.item() if hasattr(content, "item") else content  # a number of NumPy's
     if isinstance(content, float) and not math.isfinite(content):
         return "NaN" if math.isnan(content) else "Infinity" if content > 0 else "-Infinity"
