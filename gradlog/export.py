@@ -73,8 +73,7 @@ def save(runs: dict[str, History], path: str | os.PathLike) -> dict:
         A dictionary for `--json`: `runs`, their names, and `files`, each a dictionary of `file`, `what` and `rows`.
 
     Raises:
-        CannotError: there is not a single number.
-        OSError: a file cannot be written.
+        CannotError: there is not a single number, or a file cannot be written.
     """
     path = Path(path)
     if not any(history.statistics.size or history.scalars or history.histograms for history in runs.values()):
@@ -124,15 +123,16 @@ def _save_files(runs, path):
 @contextlib.contextmanager
 def _replacing(path):
     """Yields a path to write to, which takes the place of `path` once all is written, and else is deleted."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    try:
-        yield part
-        os.chmod(part, 0o666 & ~_umask())
-        os.replace(part, path)
-    except BaseException:
-        os.unlink(part)
-        raise
+    with selection.writing(path):
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        os.close(handle)
+        try:
+            yield part
+            os.chmod(part, 0o666 & ~_umask())
+            os.replace(part, path)
+        except BaseException:
+            os.unlink(part)
+            raise
 
 
 def _umask():

@@ -33,13 +33,13 @@ def save(runs: dict[str, History], path: str | os.PathLike) -> dict:
         A dictionary for `--json`: `file`, the names of the `runs` in it, and of those `left_out`.
 
     Raises:
-        CannotError: there is nothing to draw.
-        OSError: the file cannot be written.
+        CannotError: there is nothing to draw, or the file cannot be written.
     """
     drawn = _drawn(runs)
     picture, canvas = figure(drawn), io.BytesIO()
     picture.savefig(canvas, format=Path(path).suffix[1:].lower(), dpi=_DOTS_PER_INCH)
-    Path(path).write_bytes(canvas.getvalue())  # at once: where drawing fails, an older picture is still whole
+    with selection.writing(path):
+        Path(path).write_bytes(canvas.getvalue())  # at once: where drawing fails, an older picture is still whole
     return {"file": os.fspath(path), "runs": list(drawn), "left_out": [name for name in runs if name not in drawn]}
 
 

@@ -1,5 +1,6 @@
 """Selection: the runs below a directory that a command looks at, and what of each: which variables, which steps."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -191,3 +192,12 @@ def check_installed(package: str, extra: str) -> None:
     """
     if importlib.util.find_spec(package) is None:
         raise CannotError(f"this needs {package}, which is not installed; in a checkout: pip install -e '.[{extra}]'")
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike):
+    """Turns what the file system says while a file is written into a `CannotError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotError(f"{os.fspath(path)!r} cannot be written: {error.strerror or error}") from error

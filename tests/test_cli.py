@@ -106,7 +106,7 @@ def test_on_a_narrow_screen_the_table_goes_on_below(run, logs, monkeypatch, colu
     assert max(map(len, out.splitlines())) <= columns
     blocks = out.split("\n\n")
     assert all([line.split()[0] for line in block.splitlines()[-2:]] == ["relu", "sigmoid"] for block in blocks)
-    assert blocks[0].splitlines()[-3].startswith("...ith_quite_a_long_name_of_its_own ")
+    assert blocks[0].splitlines()[-3].startswith("..._quite_a_long_name_of_its_own ")
 
 
 def test_summary_of_a_single_run_names_it_by_its_directory(run, logs):
