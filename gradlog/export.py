@@ -10,13 +10,12 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from gradlog import names, screen, selection
-from gradlog.history import History
+from gradlog.history import History, Series
 
 ENDINGS = (".csv", ".json", ".parquet")
 TABLE = ("run", "step", "variable", "statistic", "value")
@@ -53,14 +52,13 @@ def table(history: History) -> dict[str, np.ndarray]:
     return dict(zip(TABLE[1:], [*columns, np.concatenate(values)], strict=True))
 
 
-def histograms(history: History) -> Iterator[dict[str, np.ndarray]]:
-    """Yields the histograms of a run, tag by tag: equally long arrays `step`, `tag`, `left`, `right`, `count`."""
-    for tag, series in history.histograms.items():
-        buckets = [np.asarray(rows, np.float64).reshape(-1, 3) for rows in series.values]
-        steps = np.repeat(series.steps, [len(rows) for rows in buckets])
-        left, right, count = np.concatenate(buckets).T
-        columns = (steps, np.full(len(steps), tag, object), left, right, np.rint(count).astype(np.int64))
-        yield dict(zip(HISTOGRAMS[1:], columns, strict=True))
+def histogram(series: Series, tag: str) -> dict[str, np.ndarray]:
+    """Returns one tag's histograms: equally long arrays `step`, `tag`, `left`, `right` and `count`."""
+    buckets = [np.asarray(rows, np.float64).reshape(-1, 3) for rows in series.values]
+    steps = np.repeat(series.steps, [len(rows) for rows in buckets])
+    left, right, count = np.concatenate(buckets).T
+    columns = (steps, np.full(len(steps), tag, object), left, right, np.rint(count).astype(np.int64))
+    return dict(zip(HISTOGRAMS[1:], columns, strict=True))
 
 
 def save(runs: dict[str, History], path: str | os.PathLike) -> dict:
@@ -102,10 +100,9 @@ def _tables(runs):
 
 
 def _histograms(runs):
-    parts = [(name, history) for name, history in runs.items() if history.histograms]
-    for name, history in screen.counted(parts, "writing histograms of run"):
-        for columns in histograms(history):
-            yield name, columns
+    parts = [(name, *item) for name, history in runs.items() for item in history.histograms.items()]
+    for name, tag, series in screen.counted(parts, "writing histograms of tag"):
+        yield name, histogram(series, tag)
 
 
 def _save_files(runs, path):

@@ -103,13 +103,13 @@ def _name_layers(axes, histories, is_by_number):
     number = len(names[0]) if is_by_number else 2
     is_named = len(set(names)) == 1
     places = _some(number, _MOST_NAMES_BELOW)
-    labels = [names[0][place] if is_named else str(place + 1) for place in places]
+    labels = [shortened(names[0][place], _LONGEST_NAME) if is_named else str(place + 1) for place in places]
     axes.set_xticks(places, labels if is_by_number else ["first layer", "last layer"])
     if len(places) * max(map(len, labels)) > _MOST_LETTERS_BELOW:
         axes.tick_params(axis="x", rotation=30)
         for text in axes.get_xticklabels():
             text.set_horizontalalignment("right")
-    margin = 0.07 * max(number - 1, 1)
+    margin = 0.05 * max(number - 1, 1)
     axes.set_xlim(-margin, number - 1 + margin)
     if is_by_number and not is_named:
         axes.set_xlabel("layer, counted from the input")
@@ -134,7 +134,7 @@ def heat_map(axes: Axes, history: History, norm: LogNorm | None) -> QuadMesh | N
             axes.pcolormesh(*grid, marked, cmap=ListedColormap([color]), rasterized=True)
     names = kernels(history)
     places = _some(len(names), _MOST_NAMES)
-    axes.set_yticks(places, [shortened(short(names[place]), _LONGEST_NAME) for place in places])
+    axes.set_yticks(places, [shortened(short(names[place]), _LONGEST_NAME) for place in places], fontsize=8)
     axes.set_ylim(len(names) - 0.5, -0.5)  # the first layer on top
     _number_steps(axes, history.steps)
     axes.set_xlim(grid[0][0], grid[0][-1])
@@ -170,7 +170,7 @@ def update_ratios(axes: Axes, history: History) -> None:
     for column, color in zip(values.T, _depth_colors(len(names)), strict=True):
         column = np.where(np.isfinite(column) & (column > 0), column, np.nan)
         axes.plot(history.steps, column, color=color, lw=1.2, marker=mark, ms=2.5)
-    axes.axhline(GOOD_UPDATE_RATIO, color="0.35", ls=":", lw=1.2, zorder=1)
+    axes.axhline(GOOD_UPDATE_RATIO, color="0.25", ls=":", lw=1.4, zorder=3)
     axes.set_yscale("log")
     _tidy(axes)
 
@@ -207,8 +207,12 @@ def _depth_colors(number):
 
 
 def _some(number, most):
-    """Returns the places of all, or of at most `most` that are evenly spread and hold the first and the last."""
-    return np.unique(np.linspace(0, number - 1, min(number, most)).round().astype(int))
+    """Returns the places of all, or of at most `most`, evenly spread, with the first and the last among them."""
+    stride = -(-(number - 1) // (most - 1)) or 1
+    places = [*range(0, number, stride)]
+    if places[-1] != number - 1:
+        places = [place for place in places if 2 * (number - 1 - place) > stride] + [number - 1]
+    return np.array(places)
 
 
 def _tidy(axes):

@@ -9,7 +9,7 @@ from gradlog.history import History
 
 ENDINGS = (".pdf", ".png", ".svg")
 MOST_RUNS = 8
-_WIDTH, _HEIGHT_OF_A_RUN, _HEIGHT_ABOVE = 12.0, 2.2, 3.9  # inches
+_WIDTH, _HEIGHT_ABOVE, _HEIGHT_OF_A_RUN, _HEIGHT_BELOW = 12.0, 3.8, 2.1, 0.9  # inches
 _DOTS_PER_INCH = 130
 _LONGEST_NAME = 70  # of a run, above its heat map
 
@@ -69,9 +69,9 @@ def figure(runs: dict[str, History]):
     from gradlog import panels
 
     number, has_activations = len(runs), any(map(panels.has_activations, runs.values()))
-    heights = [_HEIGHT_ABOVE, *[_HEIGHT_OF_A_RUN] * number]
+    heights = [_HEIGHT_ABOVE, number * _HEIGHT_OF_A_RUN + _HEIGHT_BELOW]
     picture = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
-    upper, lower = picture.subfigures(2, 1, height_ratios=[heights[0], sum(heights[1:])])
+    upper, lower = picture.subfigures(2, 1, height_ratios=heights)
     above = upper.subplots()
     panels.gradient_by_depth(above, runs)
     above.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -96,7 +96,7 @@ def _draw_runs(picture, rows, runs, panels):
     for axis in rows[-1]:
         axis.set_xlabel("step")
     if mesh is not None:
-        thin = {"fraction": 0.15 / len(runs), "pad": 0.06 / len(runs), "aspect": 40}
+        thin = {"fraction": 0.15 / len(runs), "pad": 0.05 / len(runs), "aspect": 40}
         bar = picture.colorbar(mesh, ax=list(rows[:, 0]), location="bottom", **thin)
         bar.set_label("mean |gradient|")
     _add_legends(picture, rows, runs, panels)

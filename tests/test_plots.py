@@ -179,6 +179,17 @@ def test_very_deep_networks_have_some_of_their_names(tmp_path):
         assert (labels[0], labels[-1]) == ("block0", "block149")
 
 
+@pytest.mark.parametrize("number", [1, 2, 16, 17, 30, 31, 150])
+def test_names_that_are_shown_are_evenly_spread(number):
+    places = panels._some(number, 16)
+
+    assert (places[0], places[-1]) == (0, number - 1)
+    assert len(places) <= 16
+    gaps = np.diff(places)
+    assert len(gaps) == 0 or gaps.min() > gaps.max() / 2 - 1
+    assert number > 16 or len(places) == number
+
+
 @pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("PDF", b"%PDF")])
 def test_the_ending_says_the_format(tmp_path, capsys, ending, magic):
     write_run(tmp_path / "logs")
