@@ -26,21 +26,33 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a letter that a terminal cannot show is no reason to fail
+    _prepare_streams()
     try:
         options = _parser().parse_args(arguments)
         code = options.command(options)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so as it ends
+        _drop_output()
         return CLOSED_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
         return _cannot(error)
+
+
+def _prepare_streams():
+    """Makes sure that printing does not fail: where a stream was closed, or a terminal cannot show a letter."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="replace")
+
+
+def _drop_output():
+    """Leaves what could not be printed; Python would try again as it ends, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _cannot(error):
@@ -49,7 +61,9 @@ def _cannot(error):
 
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:
-        text = f"{error.strerror}: {error.filename!r}"
+        text = f"{error.strerror}: {error.filename!r}" if error.filename else f"cannot print: {error.strerror}"
+        if not error.filename:
+            _drop_output()
     elif not isinstance(error, (CannotError, OSError)):
         if sys.flags.dev_mode:
             raise error

@@ -67,8 +67,9 @@ def _group(title, headers, cells):
         width = max(map(len, texts))
         for line, text in zip(lines, texts, strict=True):
             line.append(text.ljust(width) if header.startswith("<") else text.rjust(width))
-    lines = [_GAP.join(line) for line in lines]
-    return [f" {title} ".center(len(lines[0]), "-") if title else " " * len(lines[0]), *lines]
+    lines = [_GAP.join(line).rjust(len(title)) for line in lines]
+    width, rule = len(lines[0]), "-" if title else " "
+    return [f" {title} ".center(width, rule)[:width] if len(title) < width else title, *lines]
 
 
 def _blocks(parts, columns):

@@ -1,11 +1,13 @@
 """The command: its tables and JSON by known numbers, its exit codes, its errors, what it does not import."""
 
+import configparser
 import io
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -380,6 +382,35 @@ def test_a_pipe_that_nobody_reads_ends_it_quietly(logs):
 
     assert process.stderr.read() == b""
     assert process.wait() == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
+def test_output_that_cannot_be_printed_is_said_in_one_line(logs):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "gradlog", "summary", logs]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+
+    assert (done.returncode, done.stderr) == (2, "error: cannot print: No space left on device\n")
+
+
+@pytest.mark.parametrize(("name", "log_dir", "code"), [("stdout", ".", 0), ("stderr", "missing", 2)])
+def test_a_closed_stream_is_no_failure(logs, monkeypatch, name, log_dir, code):
+    monkeypatch.setattr(sys, name, None)
+
+    assert cli.main(["summary", str(logs / log_dir)]) == code
+
+
+def test_a_title_that_is_wider_than_its_columns_moves_nothing():
+    text = screen.table([("", ["<run"]), ("a long title", ["x"]), ("", ["y"])], [["relu", "1", "2"]], 80)
+
+    assert text.splitlines() == ["      a long title", "run              x    y", "relu             1    2"]
+
+
+def test_the_installed_command_is_this_one():
+    setup = configparser.ConfigParser()
+    setup.read(Path(gradlog.__file__).parents[1] / "setup.cfg")
+
+    assert setup["options.entry_points"]["console_scripts"].split() == ["gradlog", "=", "gradlog.cli:main"]
 
 
 def test_an_interrupt_ends_it_quietly(run, logs, monkeypatch):
