@@ -403,7 +403,7 @@ def test_a_closed_stream_is_no_failure(logs, monkeypatch, name, log_dir, code):
 def test_a_title_that_is_wider_than_its_columns_moves_nothing():
     text = screen.table([("", ["<run"]), ("a long title", ["x"]), ("", ["y"])], [["relu", "1", "2"]], 80)
 
-    assert text.splitlines() == ["      a long title", "run              x    y", "relu             1    2"]
+    assert text.splitlines() == ["      a long title", "run              x  y", "relu             1  2"]
 
 
 def test_the_installed_command_is_this_one():
