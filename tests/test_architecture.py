@@ -42,6 +42,8 @@ IMPORTS = {
     "collector": {"names", "history"},
     "writers": {"history", "encoder", "collector"},
     "reader": {"history", "collector"},
+    "finding": set(),
+    "diagnosis": {"finding", "history"},
     "optimizers": set(),
     "wrappers": set(),
     "snapshots": {"names", "history", "statistics"},
@@ -82,11 +84,21 @@ IMPORTS = {
     "rules": {f"rules.{name}" for name in RULES},
     "diagnosis": {"finding", "history", "rules", "rules.evidence", "rules.rule"},
     "monitor": {"diagnosis", "finding", "history", "rules.rule"},
+    "screen": set(),
+    "selection": {"history", "names", "reader", "screen"},
+    "report": {"history", "screen", "selection"},
+    "summary": {"history", "screen", "selection"},
+    "panels": {"history", "screen", "selection"},
+    "plots": {"history", "panels", "screen", "selection"},
+    "export": {"history", "names", "screen", "selection"},
+    "cli": {"_version", "export", "plots", "report", "screen", "selection", "summary"},
+    "__main__": {"cli"},
 }
 WITHOUT_TENSORFLOW = [
     "gradlog",
     *(f"gradlog.{name}" for name in ("names", "buckets", "history", "statistics", "snapshots", "reader")),
     *(f"gradlog.{name}" for name in ("finding", "rules", "diagnosis", "monitor")),
+    *(f"gradlog.{name}" for name in ("cli", "selection", "summary", "report", "plots", "export")),
 ]
 
 
@@ -138,7 +150,9 @@ def test_public_names():
         _ = gradlog.nothing
 
 
-@pytest.mark.parametrize("module", ["names", "buckets", "history", "grouping", "statistics", "histograms", "finding"])
+@pytest.mark.parametrize(
+    "module", ["names", "buckets", "history", "grouping", "statistics", "histograms", "finding", "screen"]
+)
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
 

@@ -1,0 +1,8 @@
+"""`python -m gradlog` is the command `gradlog`."""
+
+import sys
+
+from gradlog.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
