@@ -42,8 +42,6 @@ IMPORTS = {
     "collector": {"names", "history"},
     "writers": {"history", "encoder", "collector"},
     "reader": {"history", "collector"},
-    "finding": set(),
-    "diagnosis": {"finding", "history"},
     "optimizers": set(),
     "wrappers": set(),
     "snapshots": {"names", "history", "statistics"},
