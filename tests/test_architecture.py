@@ -23,6 +23,7 @@ IMPORTS = {
     "embeddings": set(),
     "totals": {"grouping"},
     "histograms": {"buckets", "grouping"},
+    "activations": set(),
     "statistics": {"buckets"},
     "ring": set(),
     "checks": set(),
@@ -45,11 +46,12 @@ IMPORTS = {
         "totals",
         "wrappers",
     },
+    "probe": {"activations", "checks", "histograms", "history", "names", "wrappers"},
     "switch": {"capture"},
     "attach": {"capture", "optimizers"},
     "schedule": {"capture", "history", "optimizers"},
     "loop": {"checks"},
-    "callback": {"attach", "checks", "capture", "names", "optimizers", "schedule", "switch", "writers"},
+    "callback": {"attach", "checks", "capture", "names", "optimizers", "probe", "schedule", "switch", "writers"},
 }
 WITHOUT_TENSORFLOW = [
     "gradlog",
@@ -100,7 +102,9 @@ def test_public_names():
         _ = gradlog.nothing
 
 
-@pytest.mark.parametrize("module", ["names", "buckets", "history", "grouping", "statistics", "histograms"])
+@pytest.mark.parametrize(
+    "module", ["names", "buckets", "history", "grouping", "statistics", "histograms", "activations"]
+)
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
 
