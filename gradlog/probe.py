@@ -156,9 +156,9 @@ def watched_layers(model: keras.Model) -> list[Watched]:
 
     Of a recurrent layer and of `TimeDistributed`, it is the layer itself: what it holds is called in a loop.
     """
-    layers = _layers_in(model)
-    tags = names.layer_names([getattr(layer, "path", None) or layer.name for layer in layers], model.name)
-    watched = [Watched(tag, layer, kind_of(layer)) for tag, layer in zip(tags, layers, strict=True)]
+    found = _layers_in(model, model.name)
+    tags = names.layer_names([path for path, _ in found], model.name)
+    watched = [Watched(tag, layer, kind_of(layer)) for tag, (_, layer) in zip(tags, found, strict=True)]
     return [one for one in watched if one.kind is not None]
 
 
@@ -183,16 +183,20 @@ def kind_of(layer: keras.layers.Layer) -> Kind | None:
     return kind(activation)
 
 
-def _layers_in(layer, seen=None):
-    """Returns all layers inside of a layer, each once, before those that it holds."""
+def _layers_in(layer, path, seen=None):
+    """Returns the paths and layers of all that is inside of a layer, each once, before those that it holds."""
     seen, found = set() if seen is None else seen, []
     if isinstance(layer, (keras.layers.RNN, keras.layers.TimeDistributed)):
         return found
     activation = getattr(layer, "activation", None) if _is_of_keras(layer) else None
-    for part in layer._flatten_layers(include_self=False, recursive=False):
+    parts = layer._flatten_layers(include_self=False, recursive=False)
+    # A layer without weights has no path of its own; it stands where those beside it stand.
+    place = next((part.path.rpartition("/")[0] for part in parts if part.path), path)
+    for part in parts:
         if part is not activation and id(part) not in seen:
             seen.add(id(part))
-            found += [part, *_layers_in(part, seen)]
+            path_of_part = part.path or f"{place}/{part.name}".removeprefix("/")
+            found += [(path_of_part, part), *_layers_in(part, path_of_part, seen)]
     return found
 
 
