@@ -9,6 +9,7 @@ matter how the model was put together, and nothing stays behind.
 
 import dataclasses
 import functools
+import re
 import warnings
 from typing import NamedTuple
 
@@ -107,9 +108,10 @@ class Probe:
         return dataclasses.replace(snapshot, layers=layers, activations=counts, scalars=snapshot.scalars | scalars)
 
     def _fail(self, error):
-        self.error = error
+        self.error, self._setting = error, None
         warnings.warn(
-            f"gradlog logs no activations of this training, gradients go on: {type(error).__name__}: {error}",
+            "gradlog logs no activations of this training, gradients go on: "
+            f"{type(error).__name__}: {_in_short(error)}",
             stacklevel=4,
         )
 
@@ -191,13 +193,18 @@ def _layers_in(layer, path, seen=None):
     activation = getattr(layer, "activation", None) if _is_of_keras(layer) else None
     parts = layer._flatten_layers(include_self=False, recursive=False)
     # A layer without weights has no path of its own; it stands where those beside it stand.
-    place = next((part.path.rpartition("/")[0] for part in parts if part.path), path)
+    place = next((path_of.rpartition("/")[0] for path_of in map(_path, parts) if path_of), path)
     for part in parts:
         if part is not activation and id(part) not in seen:
             seen.add(id(part))
-            path_of_part = part.path or f"{place}/{part.name}".removeprefix("/")
+            path_of_part = _path(part) or f"{place}/{part.name}".removeprefix("/")
             found += [(path_of_part, part), *_layers_in(part, path_of_part, seen)]
     return found
+
+
+def _path(layer):
+    """Returns a layer's path, or `None` where it is not built, as one without variables never is."""
+    return getattr(layer, "path", None)
 
 
 def _is_of_keras(layer):
@@ -219,15 +226,23 @@ def _outputs(model, watched, inputs):
 
     wrappers = [(one.layer, "call", functools.partial(keep, one.layer)) for one in watched]
     try:
+        _check_number(model, inputs)
         with Wrappers(*wrappers), keras.StatelessScope():
             results = {id(output) for output in keras.tree.flatten(model(inputs, training=False))}
     except Exception as error:
         raise BatchError(
             "The model does not take the batch in `activations`. Expected inputs as the model is trained on, such as "
-            f"`activations=x[:100]`; it said: {str(error).strip()} Received: {_described(inputs)}"
+            f"`activations=x[:100]`; it said: {_in_short(error)} Received: {_described(inputs)}"
         ) from error
     hidden = [(one, [output for output in calls[id(one.layer)] if id(output) not in results]) for one in watched]
     return [(one, outputs) for one, outputs in hidden if outputs]
+
+
+def _check_number(model, inputs):
+    """Raises where there are fewer or more arrays than inputs; Keras may take the first ones without a word."""
+    number, received = len(getattr(model, "inputs", None) or ()), len(keras.tree.flatten(inputs))
+    if number and number != received:
+        raise ValueError(f"{number} input{'s' * (number > 1)} expected, {received} given.")
 
 
 def _fractions(one, calls):
@@ -246,6 +261,12 @@ def _unit_axis(layer, rank):
     """Returns where the units stand: last, or behind the examples."""
     data_format = getattr(layer, "data_format", None) or (rank > 3 and keras.config.image_data_format())
     return 1 if data_format == "channels_first" and rank > 2 else -1
+
+
+def _in_short(error):
+    """Returns what an error says: of Keras' what is bold, of TensorFlow's what is not set in."""
+    bold = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
+    return bold[1] if bold else " ".join(line for line in str(error).splitlines() if line and not line[0].isspace())
 
 
 def _described(inputs):

@@ -25,8 +25,6 @@ TRAININGS = {
     "xla": {"jit_compile": True},
     "eager": {"run_eagerly": True},
     "loop": {},
-    "loop_xla": {"jit_compile": True},
-    "loop_eager": {"run_eagerly": True},
 }
 
 
@@ -69,14 +67,6 @@ def test_what_counts_as_saturated(name, inside, saturated):
     for dtype in (tf.float16, tf.float64):
         assert is_saturated(tf.constant(saturated, dtype)).numpy().all()
         assert not is_saturated(tf.constant(inside, dtype)).numpy().any()
-
-
-def test_fractions_are_exact_where_a_float32_cannot_count():
-    outputs = tf.concat([tf.zeros([2**25 - 1], tf.bool), tf.ones([1], tf.bool), tf.ones([2**25], tf.bool)], 0)
-
-    fraction = activations.saturated_fraction([outputs], lambda outputs: outputs)
-
-    assert float(fraction) == np.float32((2**25 + 1) / 2**26)
 
 
 @pytest.mark.parametrize("name", ["elu", "selu", "gelu", "silu", "leaky_relu", "softplus", "softmax", "mish", "celu"])
@@ -153,6 +143,7 @@ def train(kind, model, callbacks, steps=8):
 
 def check_rows(rows, values):
     """The rows count every element; one that the independent road rounds over an edge may be in the next bucket."""
+    values = np.asarray(values, np.float32)  # in which a tanh may well be 1
     expected = {tuple(row[:2]): row[2] for row in reference.histogram_rows(values)}
     actual = {tuple(row[:2]): row[2] for row in rows}
     assert sum(actual.values()) == values.size
@@ -465,7 +456,7 @@ def test_weights_statistics_metrics_optimizer_and_random_state_are_those_of_a_ru
     states = []
     for name, batch in (("without", None), ("with", X)):
         model = restless_network(**arguments)
-        train(kind, model, [gradlog.GradientLogger(tmp_path / name, every=2, activations=batch)])
+        train(kind, model, [gradlog.GradientLogger(tmp_path / name, every=1, activations=batch)], steps=4)
         outside = [random.random(), np.random.random(), float(tf.random.uniform([])), float(keras.random.uniform(()))]
         states.append([*networks.state(model), *map(np.array, model.metrics_variables), *map(np.array, outside)])
 
@@ -488,7 +479,7 @@ def test_the_pass_is_compiled_once_for_several_trainings(tmp_path, monkeypatch):
     train("graph", model, [logger])
     assert len(traces) == 1
     model.get_layer("layer1").activation = keras.activations.tanh
-    model.compile("sgd", "mse")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy())
     train("graph", model, [logger], steps=1)
 
     assert len(traces) == 2
@@ -521,12 +512,19 @@ def test_the_batch_is_a_copy(tmp_path):
         (np.float32(1), r"Received: activations of shape \(\)"),
         ([X, X[:3]], r"Received: activations of shape \(40, 12\), \(3, 12\)"),
         (X[:, :5], r"does not take the batch.*as the model is trained on.*Received: float32 \(40, 5\)"),
-        ([X, X], r"does not take the batch.*Received: \['float32 \(40, 12\)', 'float32 \(40, 12\)'\]"),
-        (np.array([["a"] * 12]), r"does not take the batch.*Received: string \(1, 12\)"),
+        ([X, X], r"it said: 1 input.*Received: \['float32 \(40, 12\)', 'float32 \(40, 12\)'\]"),
     ],
 )
-@pytest.mark.parametrize("kind", ["graph", "eager", "loop"])
-def test_a_batch_that_the_model_does_not_take_is_said_when_the_training_begins(tmp_path, batch, message, kind):
+def test_a_batch_that_the_model_does_not_take_is_said_when_the_training_begins(tmp_path, batch, message):
+    check_is_refused(tmp_path, batch, message, "graph")
+
+
+@pytest.mark.parametrize("kind", ["xla", "eager", "loop"])
+def test_a_batch_of_another_shape_is_said_in_every_kind_of_training(tmp_path, kind):
+    check_is_refused(tmp_path, X[:, :5], "does not take the batch", kind)
+
+
+def check_is_refused(tmp_path, batch, message, kind):
     model = network(**TRAININGS[kind])
 
     with pytest.raises(ValueError, match=f"(?s){message}"):
@@ -549,7 +547,7 @@ def fail_as_it_runs(*args):
 @pytest.mark.parametrize(
     ("failure", "message"), [(fail, "ZeroDivisionError: of gradlog's own"), (fail_as_it_runs, "InvalidArgumentError")]
 )
-@pytest.mark.parametrize("kind", ["graph", "eager", "loop"])
+@pytest.mark.parametrize("kind", ["graph", "eager"])
 def test_a_failure_is_said_once_and_gradients_go_on_to_be_logged(tmp_path, monkeypatch, failure, message, kind):
     plain = network(**TRAININGS[kind])
     train(kind, plain, [gradlog.GradientLogger(tmp_path / "plain", every=2)])
@@ -560,6 +558,7 @@ def test_a_failure_is_said_once_and_gradients_go_on_to_be_logged(tmp_path, monke
         train(kind, model, [logger])
 
     assert len([warning for warning in caught if "no activations" in str(warning.message)]) == 1
+    assert len(str(caught[0].message)) < 500
     assert logger.error is not None
     assert gradlog.read(tmp_path / "run").steps.tolist() == [0, 2, 4, 6]
     for one, other in zip(networks.state(plain), networks.state(model), strict=True):
