@@ -118,8 +118,8 @@ class Probe:
     def _compile(self):
         """Makes the program, or keeps that of an earlier training where the model is as it was."""
         watched, model = watched_layers(self._model), self._model
-        parts = [(one.layer, getattr(one.layer, "activation", None)) for one in watched]
-        setting = model, model.run_eagerly, model.jit_compile, parts
+        activations = [activation for one in watched if callable(activation := getattr(one.layer, "activation", None))]
+        setting = model._flatten_layers(), activations, model.run_eagerly, model.jit_compile
         if setting != self._setting:
             look = functools.partial(self._look, watched)
             if model.run_eagerly:
