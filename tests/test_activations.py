@@ -496,6 +496,20 @@ def test_the_batch_is_a_copy(tmp_path):
     check_rows(gradlog.read(tmp_path).histograms["activation/layer1"].values[0], hidden["layer1"])
 
 
+@pytest.mark.parametrize(("bias", "codes"), [(-100.0, ["GL201"]), (0.0, [])])
+def test_dead_units_are_found_by_the_probe_while_it_trains(tmp_path, bias, codes):
+    model = network()
+    model.get_layer("layer1").bias.assign(np.full(8, bias))
+    rules = [gradlog.rules.Dead()]
+    logger = gradlog.GradientLogger(tmp_path, every=2, activations=X, rules=rules, on_finding="ignore")
+
+    train("graph", model, [logger])
+
+    assert [finding.code for finding in logger.findings] == codes
+    assert all("layer1" in str(finding) and "probe" in str(finding) for finding in logger.findings)
+    assert [finding.code for finding in gradlog.diagnose(tmp_path, rules=rules)] == codes
+
+
 # What goes wrong.
 
 
@@ -557,8 +571,9 @@ def test_a_failure_is_said_once_and_gradients_go_on_to_be_logged(tmp_path, monke
     with pytest.warns(UserWarning, match=f"logs no activations of this training, gradients go on: {message}") as caught:
         train(kind, model, [logger])
 
-    assert len([warning for warning in caught if "no activations" in str(warning.message)]) == 1
-    assert len(str(caught[0].message)) < 500
+    said = [str(warning.message) for warning in caught if "no activations" in str(warning.message)]
+    assert len(said) == 1
+    assert len(said[0]) < 500
     assert logger.error is not None
     assert gradlog.read(tmp_path / "run").steps.tolist() == [0, 2, 4, 6]
     for one, other in zip(networks.state(plain), networks.state(model), strict=True):
@@ -602,7 +617,7 @@ def test_nothing_is_run_where_nothing_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(probe, "watched_layers", fail)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", message="gradlog logs no activations")
         train("loop", network(), [gradlog.GradientLogger(tmp_path)])
 
     assert not [tag for tag in gradlog.read(tmp_path).histograms if tag.startswith("activation")]
