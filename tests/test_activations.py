@@ -507,7 +507,7 @@ def test_dead_units_are_found_by_the_probe_while_it_trains(tmp_path, bias, codes
 
     assert [finding.code for finding in logger.findings] == codes
     assert all("layer1" in str(finding) and "probe" in str(finding) for finding in logger.findings)
-    assert [finding.code for finding in gradlog.diagnose(tmp_path, rules=rules)] == codes
+    assert [finding.code for finding in gradlog.diagnose(gradlog.read(tmp_path), rules)] == codes
 
 
 # What goes wrong.

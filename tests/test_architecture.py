@@ -142,9 +142,8 @@ def test_public_names():
 
 
 @pytest.mark.parametrize(
-    "module", ["names", "buckets", "history", "grouping", "statistics", "histograms", "activations"]
+    "module", ["names", "buckets", "history", "grouping", "statistics", "histograms", "activations", "finding"]
 )
-@pytest.mark.parametrize("module", ["names", "buckets", "history", "grouping", "statistics", "histograms", "finding"])
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
 
