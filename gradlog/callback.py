@@ -26,6 +26,7 @@ from gradlog.checks import (
 from gradlog.finding import Finding
 from gradlog.monitor import Diagnosed, Monitor
 from gradlog.optimizers import batches_per_step, num_batches, optimizers
+from gradlog.probe import Probe
 from gradlog.schedule import SELF_DECIDING, schedule_of
 from gradlog.switch import Switch
 from gradlog.writers import BackgroundWriter, EventWriter, MultiWriter
@@ -54,12 +55,17 @@ class GradientLogger(keras.callbacks.Callback):
         variables: Which trainable variables to log: `None` for all, a regular expression that is searched for in
             the name (as in `layer1/kernel`), a list of them, or a function of the Keras variable that returns
             whether to log it. Defaults to `None`.
-        histograms: Boolean, whether to write histograms of gradients and weights. They take 16 kB of memory a
-            variable (33 kB for each step that is due in one call, with `steps_per_execution`), and most of the space
-            on disk. Defaults to `True`.
+        histograms: Boolean, whether to write histograms of gradients, weights and activations. They take 16 kB of
+            memory a variable (33 kB for each step that is due in one call, with `steps_per_execution`), and most of
+            the space on disk. Defaults to `True`.
         updates: Boolean, whether to write the update ratio. It keeps a second copy of the logged weights, 4 bytes a
             weight, while a logged step runs. Defaults to `True`. Beside these, a logged step computes in blocks of
             8 MB, and keeps a gradient until it has been read.
+        activations: Array, tensor, or a list, tuple or dictionary of them where the model has several inputs: a batch
+            of inputs to look at the hidden activations with, such as `x[:100]`. A logged step then costs one forward
+            pass of inference over it more, with the weights before the update, that leaves weights, statistics and
+            random state as they are. Of the steps in one call, with `steps_per_execution`, the first that is due gets
+            what the pass saw before the call. Defaults to `None`, no such pass.
         rules: List of the rules that the run is held against while it trains, such as
             `[gradlog.rules.Vanishing(ratio=1e-4)]`. Defaults to `None`, for all with their defaults; an empty list is
             for none.
@@ -72,7 +78,8 @@ class GradientLogger(keras.callbacks.Callback):
 
     Raises:
         ValueError: an argument is out of its range; the model has no trainable variables, or none that
-            `variables` chooses; Keras runs on another backend than TensorFlow.
+            `variables` chooses; Keras runs on another backend than TensorFlow; the model does not take
+            `activations` (when the training begins).
         TypeError: an argument is of a wrong type.
         OSError: `log_dir` cannot be written (when the training begins).
 
@@ -90,6 +97,7 @@ class GradientLogger(keras.callbacks.Callback):
         variables: str | list[str] | Callable[[keras.Variable], bool] | None = None,
         histograms: bool = True,
         updates: bool = True,
+        activations=None,
         rules: Sequence | None = None,
         on_finding: str | Callable[[Finding], None] = "warn",
         writers: Sequence = (),
@@ -100,10 +108,15 @@ class GradientLogger(keras.callbacks.Callback):
         self._options = Options(self.every, histograms, updates, checked_selector(variables))
         self._more_writers = tuple(writers)
         self._rules, self._on_finding = checked_rules(rules), checked_on_finding(on_finding)
-        self.error = None
+        self._probe, self._error = Probe(activations, histograms), None
         self._writer = self._switch = self._setting = self._announcer = None
         self._captures = ()
         self._is_training = self._is_armed = False
+
+    @property
+    def error(self) -> Exception | None:
+        """What failed in logging, if anything did; said in a warning."""
+        return self._error or self._probe.error
 
     @property
     def findings(self) -> list[Finding]:
@@ -119,11 +132,12 @@ class GradientLogger(keras.callbacks.Callback):
         """Opens a new event file."""
         checked_model(self.model)
         self._disarm()
+        self._probe.begin(self.model)
         self._optimizers, is_first_recorded = optimizers(self.model), (self.params or {}).get("records_first_step")
         self._schedule = schedule_of(self.model, self._optimizers, self.every, is_first_recorded)
         self._is_started = self._is_blind = False
-        if self.error is not None:
-            self.error = self._setting = None
+        if self._error is not None:
+            self._error = self._setting = None
             self._captures = ()
         if self._writer is not None:  # of a training that ended in an error
             self._writer.close()
@@ -146,6 +160,7 @@ class GradientLogger(keras.callbacks.Callback):
         self._is_armed = not self._is_blind and self._schedule.is_call_due()
         if self._is_armed:
             self._prepare()
+            self._probe.observe()
             self._switch.arm()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -192,6 +207,7 @@ class GradientLogger(keras.callbacks.Callback):
 
         Raises:
             TypeError: `model` is no Keras model, or `optimizer` no Keras optimizer.
+            ValueError: the logger has `activations`, which nothing can look at between the steps of such a loop.
             OSError: `log_dir` cannot be written.
 
         Example:
@@ -202,12 +218,13 @@ class GradientLogger(keras.callbacks.Callback):
         ```
         """
         model, optimizer = checked_pair(model, optimizer or getattr(model, "optimizer", None))
+        self._probe.refuse_loop()
         return self._attached(model, Capture(model, optimizer, self._options, SELF_DECIDING))
 
     @contextlib.contextmanager
     def _attached(self, model, capture):
         self._writer, self._captures = self._open(model), (capture,)
-        self._setting = self.error = None
+        self._setting = self._error = None
         self._watch(model)
         try:
             with attach.watched(capture, self._diagnosed):
@@ -243,12 +260,12 @@ class GradientLogger(keras.callbacks.Callback):
     def _look_for_errors(self, writer=None):
         """Says once that nothing more is written, and why; the training goes on."""
         errors = [part.error for part in (writer or self._writer, *self._captures) if part.error is not None]
-        if errors and self.error is None:
-            self.error = errors[0]
+        if errors and self._error is None:
+            self._error = errors[0]
             self._is_blind = True
             warnings.warn(
                 f"gradlog writes nothing more to {self.log_dir!r}, the training goes on: "
-                f"{type(self.error).__name__}: {self.error}",
+                f"{type(self._error).__name__}: {self._error}",
                 stacklevel=2,
             )
 
@@ -297,7 +314,7 @@ class GradientLogger(keras.callbacks.Callback):
             scalars = _scalars("train", logs)
         for snapshot in self._schedule.fetched(self._captures):
             snapshot = dataclasses.replace(snapshot, scalars=snapshot.scalars | scalars)
-            self._diagnosed.write(snapshot)
+            self._diagnosed.write(self._probe.added_to(snapshot))
 
 
 def _scalars(kind, logs):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 _OLDEST_TENSORFLOW = (2, 18)
@@ -92,6 +93,29 @@ def checked_selector(variables) -> Callable[[keras.Variable, str], bool]:
     except re.error as error:
         raise ValueError(f"`variables` is no regular expression: {error}. Received: variables={variables!r}") from error
     return lambda variable, name: any(pattern.search(name) for pattern in compiled)
+
+
+def checked_batch(name: str, batch):
+    """Returns a batch of inputs with its arrays as tensors, copies of the caller's; none of them is empty.
+
+    Raises:
+        ValueError: it is neither an array nor a list, tuple or dictionary of arrays, or it holds no examples.
+    """
+    expected = (
+        f"`{name}` is a batch of the model's inputs. Expected an array or a tensor of one example or more, as in "
+        f"`{name}=x[:100]`, or a list, tuple or dictionary of them where the model has several inputs. Received: "
+    )
+    arrays = keras.tree.flatten(batch)
+    if not arrays or not all(hasattr(array, "shape") for array in arrays):
+        raise ValueError(f"{expected}{name} of type {type(batch).__name__}")
+    try:
+        tensors = [tf.constant(array if tf.is_tensor(array) else np.array(array)) for array in arrays]
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{expected}{name} of type {type(batch).__name__} ({error})") from error
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if not all(map(all, shapes)) or len({shape[:1] for shape in shapes}) != 1 or shapes[0] == ():
+        raise ValueError(f"{expected}{name} of shape {', '.join(map(str, shapes))}")
+    return keras.tree.pack_sequence_as(batch, tensors)
 
 
 def checked_pair(model, optimizer) -> tuple[keras.Model, keras.optimizers.Optimizer]:

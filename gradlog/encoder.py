@@ -74,6 +74,7 @@ class Encoder:
             self._numbers(form, list(snapshot.scalars.values()), snapshot.statistics),
             *self._histograms(names.GRADIENT_HISTOGRAM, snapshot.variables, snapshot.gradients),
             *self._histograms(names.WEIGHT_HISTOGRAM, snapshot.variables, snapshot.weights),
+            *self._histograms(names.ACTIVATION_HISTOGRAM, snapshot.layers, snapshot.activations),
         ]
         return b"".join(parts)
 
@@ -86,10 +87,10 @@ class Encoder:
         tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[markdown.encode()])
         return self._value(tag, tensor.SerializeToString(), _TEXT)
 
-    def _histograms(self, prefix, variables, counts):
+    def _histograms(self, prefix, tensors, counts):
         if counts is None:
             return []
-        rows = zip(variables, buckets.tables(counts), strict=True)
+        rows = zip(tensors, buckets.tables(counts), strict=True)
         return [self._value(names.tag(prefix, name), _tensor(table), _HISTOGRAM) for name, table in rows if len(table)]
 
     def _value(self, tag, tensor, description):

@@ -18,7 +18,9 @@ class Snapshot:
         statistics: Float32 array [V, S]; NaN where a variable had no gradient at this step.
         gradients: Integer array [V, `buckets.NUM_BUCKETS`] of counts, or `None` without histograms.
         weights: The same of the weights before the update.
-        scalars: Dictionary of tags to numbers: loss, metrics, global norm.
+        scalars: Dictionary of tags to numbers: loss, metrics, global norm, fractions of activations.
+        layers: L names of layers whose activations were looked at.
+        activations: Integer array [L, `buckets.NUM_BUCKETS`] of counts, or `None`.
     """
 
     step: int
@@ -28,6 +30,8 @@ class Snapshot:
     gradients: np.ndarray | None = None
     weights: np.ndarray | None = None
     scalars: dict[str, float] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
+    activations: np.ndarray | None = None
 
 
 def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:

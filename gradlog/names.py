@@ -18,6 +18,9 @@ SCALAR_TAGS = {
 }
 GRADIENT_HISTOGRAM = "gradient"
 WEIGHT_HISTOGRAM = "weight"
+ACTIVATION_HISTOGRAM = "activation"
+ACTIVATION_DEAD = "activation_dead"
+ACTIVATION_SATURATED = "activation_saturated"
 GLOBAL = "global"
 
 
@@ -57,6 +60,23 @@ def variable_names(paths: list[str], model_name: str) -> list[str]:
         names.append(path if seen[path] == 1 else _numbered(path, seen[path], taken))
         taken.add(names[-1])
     return names
+
+
+def layer_names(paths: list[str], model_name: str) -> list[str]:
+    """Turns the paths of a model's layers into the names that tags use: those of their variables, without the variable.
+
+    Args:
+        paths: Strings, the `path` of each layer, in the model's order.
+        model_name: String, the model's name.
+
+    Returns:
+        A list of unique strings in the same order.
+
+    Example:
+    >>> layer_names(["net/layer1", "net/layer2"], "net")
+    ['layer1', 'layer2']
+    """
+    return [name.rpartition("/")[0] for name in variable_names([f"{path}/output" for path in paths], model_name)]
 
 
 def _numbered(path, number, taken):

@@ -177,7 +177,7 @@ class BackgroundWriter:
 
 
 def _num_bytes(snapshot):
-    arrays = (snapshot.statistics, snapshot.gradients, snapshot.weights)
+    arrays = (snapshot.statistics, snapshot.gradients, snapshot.weights, snapshot.activations)
     return sum(array.nbytes for array in arrays if array is not None)
 
 

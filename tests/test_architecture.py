@@ -35,6 +35,7 @@ IMPORTS = {
     "embeddings": set(),
     "totals": {"grouping"},
     "histograms": {"buckets", "grouping"},
+    "activations": set(),
     "statistics": {"buckets"},
     "ring": set(),
     "checks": set(),
@@ -57,6 +58,7 @@ IMPORTS = {
         "totals",
         "wrappers",
     },
+    "probe": {"activations", "checks", "histograms", "history", "names", "wrappers"},
     "switch": {"capture"},
     "attach": {"capture", "optimizers"},
     "schedule": {"capture", "history", "optimizers"},
@@ -71,6 +73,7 @@ IMPORTS = {
         "monitor",
         "names",
         "optimizers",
+        "probe",
         "schedule",
         "switch",
         "writers",
@@ -149,7 +152,8 @@ def test_public_names():
 
 
 @pytest.mark.parametrize(
-    "module", ["names", "buckets", "history", "grouping", "statistics", "histograms", "finding", "screen"]
+    "module",
+    ["names", "buckets", "history", "grouping", "statistics", "histograms", "activations", "finding", "screen"],
 )
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
