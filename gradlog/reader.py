@@ -1,16 +1,14 @@
 """Reader: event files back into a `History`, without TensorFlow."""
 
+import functools
 import os
-import struct
+from collections import deque
 from pathlib import Path
 
-from tensorboard.compat.proto import event_pb2
-
+from gradlog import wire
 from gradlog.collector import Collector
 from gradlog.history import History
-
-_HEADER = struct.Struct("<QI")  # length of the record, checksum of the length
-_CHECKSUM_BYTES = 4
+from gradlog.records import records
 
 
 def read(log_dir: str | os.PathLike) -> History | dict[str, History]:
@@ -45,30 +43,89 @@ def read(log_dir: str | os.PathLike) -> History | dict[str, History]:
 
 
 def find_runs(log_dir: str | os.PathLike) -> dict[str, list[Path]]:
-    """Returns the event files in and below a directory: a dictionary of run names to sorted lists of paths."""
-    root, runs = Path(log_dir), {}
-    for path in sorted(root.rglob("*tfevents*")):
-        if path.is_file():
-            runs.setdefault(path.parent.relative_to(root).as_posix(), []).append(path)
+    """Returns the event files in and below a directory: a dictionary of run names to sorted lists of paths.
+
+    Symbolic links are followed, but a directory that can be reached in several ways is one run, under a name without
+    links if it has one. A directory below that cannot be listed stands in its own list, for `read` to say so.
+
+    Raises:
+        OSError: `log_dir` itself cannot be listed.
+    """
+    root, runs, seen = Path(log_dir), {}, set()
+    folders, links = deque([root] if root.is_dir() else []), deque()
+    while folders or links:
+        folder = (folders or links).popleft()
+        name = folder.relative_to(root).as_posix()
+        try:
+            entries = _entries(folder, seen)
+        except OSError as error:
+            if folder == root:
+                raise type(error)(
+                    "The log directory cannot be listed. Expected a directory with permission to read and to enter it; "
+                    f"change that with `chmod`. Received: log_dir={os.fspath(log_dir)!r} ({error.strerror})"
+                ) from error
+            runs[name] = [folder]
+            continue
+        if files := [path for path in entries if "tfevents" in path.name and _is(path.is_file)]:
+            runs[name] = files
+        for path in entries:
+            if _is(path.is_dir):
+                (links if path.is_symlink() else folders).append(path)
     return dict(sorted(runs.items()))
 
 
+def _entries(folder, seen):
+    """Returns what is in a directory, sorted; nothing where it was seen before."""
+    status = folder.stat()
+    identity = status.st_dev, status.st_ino
+    if identity in seen:
+        return []
+    seen.add(identity)
+    return sorted(folder.iterdir())
+
+
+def _is(test):
+    try:
+        return test()
+    except OSError:  # a link that leads round in a circle, or behind a directory that cannot be entered
+        return False
+
+
 def _read_run(files):
-    collector = Collector()
+    collector, notes = Collector(), Notes()
     for path in files:
-        for record in _records(path):
-            event = event_pb2.Event.FromString(record)
-            for value in event.summary.value:
-                collector.add(event.step, value)
-    return collector.history()
+        _read_file(path, collector, functools.partial(notes.add, path.name))
+    return collector.history(notes.sentences())
 
 
-def _records(path):
-    """Yields the records of an event file; one that is not complete yet ends it."""
-    with open(path, "rb") as file:
-        while len(header := file.read(_HEADER.size)) == _HEADER.size:
-            length, _ = _HEADER.unpack(header)
-            record = file.read(length)
-            if len(record) < length or len(file.read(_CHECKSUM_BYTES)) < _CHECKSUM_BYTES:
-                return
-            yield record
+def _read_file(path, collector, note):
+    for record in records(path, note):
+        is_whole = functools.cache(record.is_whole)
+        try:
+            step, summaries = wire.event(record.data)
+            for start, end in summaries:
+                collector.add(step, record.data, start, end, is_whole, note)
+        except ValueError as error:
+            note(f"is damaged in the record at byte {record.offset}, of which not everything is read: {error}.")
+
+
+class Notes:
+    """Gathers sentences on what could not be read, and of many on one file only the first few."""
+
+    _MOST = 10
+
+    def __init__(self):
+        self._by_file = {}
+
+    def add(self, name: str, text: str) -> None:
+        """Takes in a sentence that goes on after the file's name."""
+        self._by_file.setdefault(name, []).append(text)
+
+    def sentences(self) -> list[str]:
+        """Returns the sentences."""
+        result = []
+        for name, texts in self._by_file.items():
+            result += [f"{name} {text}" for text in texts[: self._MOST]]
+            if len(texts) > self._MOST:
+                result.append(f"{name} has {len(texts) - self._MOST} more such places.")
+        return result

@@ -18,7 +18,13 @@ IMPORTS = {
     "_version": set(),
     "names": set(),
     "buckets": set(),
-    "history": set(),
+    "frames": {"names"},
+    "history": {"frames"},
+    "checksum": set(),
+    "records": {"checksum"},
+    "wire": set(),
+    "decoding": set(),
+    "series": {"decoding", "history"},
     "grouping": set(),
     "embeddings": set(),
     "totals": {"grouping"},
@@ -27,9 +33,10 @@ IMPORTS = {
     "ring": set(),
     "checks": set(),
     "encoder": {"names", "buckets", "history"},
-    "collector": {"names", "history"},
+    "collector": {"names", "history", "series", "wire"},
     "writers": {"history", "encoder", "collector"},
-    "reader": {"history", "collector"},
+    "foreign": {"history", "names"},
+    "reader": {"collector", "foreign", "history", "records", "wire"},
     "optimizers": set(),
     "wrappers": set(),
     "snapshots": {"names", "history", "statistics"},
@@ -100,7 +107,9 @@ def test_public_names():
         _ = gradlog.nothing
 
 
-@pytest.mark.parametrize("module", ["names", "buckets", "history", "grouping", "statistics", "histograms"])
+@pytest.mark.parametrize(
+    "module", ["names", "buckets", "checksum", "history", "grouping", "statistics", "histograms"]
+)
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
 
