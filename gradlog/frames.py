@@ -4,8 +4,6 @@ import numpy as np
 
 from gradlog import names
 
-# Scalars of a layer; they stand in the table under the layer, as a variable's statistics do.
-_OF_LAYERS = ("activation_dead", "activation_saturated")
 _COLUMNS = ("step", "variable", "statistic", "value")
 _EMPTY = (np.zeros(0, np.int64), np.zeros(0, object), np.zeros(0, object), np.zeros(0, np.float32))
 
@@ -14,7 +12,9 @@ def dataframe(history):
     """Returns what `History.to_dataframe` does."""
     pandas = _pandas()
     parts = [_EMPTY, *_statistics(history), *_scalars(history)]
-    return pandas.DataFrame({name: np.concatenate(arrays) for name, arrays in zip(_COLUMNS, zip(*parts, strict=True), strict=True)})
+    return pandas.DataFrame(
+        {name: np.concatenate(arrays) for name, arrays in zip(_COLUMNS, zip(*parts, strict=True), strict=True)}
+    )
 
 
 def _pandas():
@@ -45,7 +45,7 @@ def _scalars(history):
         if tag in known:
             continue
         prefix, _, layer = tag.partition("/")
-        variable, statistic = (layer, prefix) if prefix in _OF_LAYERS and layer else ("", tag)
+        variable, statistic = (layer, prefix) if prefix in names.LAYER_SCALARS and layer else ("", tag)
         yield (
             np.asarray(series.steps),
             np.full(len(series.steps), variable, object),

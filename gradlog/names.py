@@ -17,6 +17,8 @@ SCALAR_TAGS = {
 }
 GRADIENT_HISTOGRAM = "gradient"
 WEIGHT_HISTOGRAM = "weight"
+ACTIVATION_HISTOGRAM = "activation"
+LAYER_SCALARS = ("activation_dead", "activation_saturated")  # prefixes of what is said of a layer, not of a variable
 GLOBAL = "global"
 
 

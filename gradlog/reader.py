@@ -3,34 +3,56 @@
 import functools
 import os
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
-from gradlog import wire
+from gradlog import foreign, wire
 from gradlog.collector import Collector
 from gradlog.history import History
 from gradlog.records import records
 
 
-def read(log_dir: str | os.PathLike) -> History | dict[str, History]:
-    """Reads what a run wrote.
+def read(log_dir: str | os.PathLike, tags: Mapping[str, str] | None = None) -> History | dict[str, History]:
+    """Reads what a run wrote, also while it is still being written, and as much of it as is not damaged.
+
+    What is in a file never raises: what cannot be read is left out, and `History.notes` says so. A file is read
+    record by record, and its numbers are held once. The checksum of each record's length is verified, that of its
+    content only where it does not simply go on from what was read before (a new tag, other steps than were to be
+    expected). So a damaged record cannot change another step, but a number in it may be wrong.
+
+    Several files of one run are read in the order of their names, which begin with a time; where a step comes twice,
+    as after a resumed training, the last stands.
 
     Args:
         log_dir: String or path: the directory of one run, or one above several runs.
+        tags: Dictionary that says what tags mean that gradlog did not write, but `tf.summary` or
+            `torch.utils.tensorboard`. A statistic's name, `gradient` or `weight` (histograms) go with a pattern of
+            tags that has `{variable}` in it; the tag of a scalar, which has a slash, goes with another tag.
+            Statistics that histograms tell and scalars do not are estimated from the buckets. Defaults to `None`: tags
+            are what gradlog calls them.
 
     Returns:
         A `History` where `log_dir` itself holds event files; else a dictionary of the runs below it, by their
-        path relative to `log_dir`, in alphabetical order, as TensorBoard names them.
+        path relative to `log_dir`, in alphabetical order, as TensorBoard names them. A directory that cannot be
+        listed is a run without content, but with a note.
 
     Raises:
         FileNotFoundError: there is no such directory, or no event file in or below it.
+        OSError: the directory cannot be listed.
+        TypeError: `tags` is no dictionary of strings.
+        ValueError: a pattern of `tags` has no placeholder, or another than `{variable}`.
 
     Example:
     ```python
     run = gradlog.read("logs/mnist_activations/sigmoid")
     run.statistic("gradient_mean_abs", "layer1/kernel")     # [T], one number a logged step
     run.scalars["train/loss"].values                        # the same for the loss
+
+    tags = {"gradient_norm": "grads/{variable}", "weight": "weights/{variable}", "train/loss": "Loss/train"}
+    gradlog.read("runs/of_pytorch", tags).statistic("gradient_norm")
     ```
     """
+    patterns = None if tags is None else foreign.patterns(tags)
     runs = find_runs(log_dir)
     if not runs:
         raise FileNotFoundError(
@@ -38,8 +60,8 @@ def read(log_dir: str | os.PathLike) -> History | dict[str, History]:
             f"Received: log_dir={os.fspath(log_dir)!r}"
         )
     if "." in runs:
-        return _read_run(runs["."])
-    return {name: _read_run(files) for name, files in runs.items()}
+        return _read_run(runs["."], patterns)
+    return {name: _read_run(files, patterns) for name, files in runs.items()}
 
 
 def find_runs(log_dir: str | os.PathLike) -> dict[str, list[Path]]:
@@ -91,11 +113,12 @@ def _is(test):
         return False
 
 
-def _read_run(files):
+def _read_run(files, patterns):
     collector, notes = Collector(), Notes()
     for path in files:
         _read_file(path, collector, functools.partial(notes.add, path.name))
-    return collector.history(notes.sentences())
+    history = collector.history(notes.sentences())
+    return history if patterns is None else foreign.renamed(history, patterns)
 
 
 def _read_file(path, collector, note):

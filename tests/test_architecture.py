@@ -107,9 +107,7 @@ def test_public_names():
         _ = gradlog.nothing
 
 
-@pytest.mark.parametrize(
-    "module", ["names", "buckets", "checksum", "history", "grouping", "statistics", "histograms"]
-)
+@pytest.mark.parametrize("module", ["names", "buckets", "checksum", "history", "grouping", "statistics", "histograms"])
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
 
