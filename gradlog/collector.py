@@ -84,10 +84,11 @@ class Collector:
             at = start + size
             if at > end:
                 raise ValueError("a value is longer than its summary")
-            if size < _LONGEST_SCALAR and (series := heads.get(data[start : at - 4])):
-                if is_rising or series.steps[-1] < step:
-                    series.steps.append(step)
-                    series.values += view[at - 4 : at]
+            if size < _LONGEST_SCALAR and (known := heads.get(data[start : at - 4])):
+                steps, numbers = known
+                if is_rising or steps[-1] < step:
+                    steps.append(step)
+                    numbers += data[at - 4 : at]
                     continue
             else:
                 middle = start + 2 + data[start + 1]
@@ -117,7 +118,7 @@ class Collector:
             return
         self._growing[tag] = series
         if _ends_with_its_number(value, data):
-            self._heads[data[:-4]] = series
+            self._heads[data[:-4]] = series.steps, series.values
 
     def _new(self, value):
         kind = value.metadata.plugin_data.plugin_name or _OLD_KINDS.get(value.WhichOneof("value"))
