@@ -74,12 +74,14 @@ def find_runs(log_dir: str | os.PathLike) -> dict[str, list[Path]]:
         OSError: `log_dir` itself cannot be listed.
     """
     root, runs, seen = Path(log_dir), {}, set()
-    folders, links = deque([root] if root.is_dir() else []), deque()
+    folders, links = deque([root]), deque()
     while folders or links:
         folder = (folders or links).popleft()
         name = folder.relative_to(root).as_posix()
         try:
             entries = _entries(folder, seen)
+        except (FileNotFoundError, NotADirectoryError):  # also one that was deleted since its parent was listed
+            continue
         except OSError as error:
             if folder == root:
                 raise type(error)(
@@ -103,7 +105,7 @@ def _entries(folder, seen):
     if identity in seen:
         return []
     seen.add(identity)
-    return sorted(folder.iterdir())
+    return [folder / name for name in sorted(os.listdir(folder))]
 
 
 def _is(test):

@@ -1,13 +1,14 @@
 """Damaged event files: what is readable is read, a note says what is not, and nothing raises."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import event_files
 import numpy as np
 import pytest
 from event_files import number
-from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
+from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from test_reader import write
 
@@ -64,6 +65,50 @@ def test_a_length_without_end_is_not_taken_at_its_word(tmp_path):
 
     assert steps == [0]
     assert "ends within a record" in note
+
+
+@pytest.mark.parametrize("step", [0, 10, 25, 1 << 40])
+def test_a_record_whose_step_is_damaged_changes_no_other_step(tmp_path, step):
+    """Where the step goes back, or on by more or less than before, the checksum of the content is verified."""
+    starts = event_files.write(tmp_path / NAME, *events([0, 10, 20, 30]))
+    good, bad = event_files.record(events([20])[0]), event_files.record(events([step])[0])
+    content = (tmp_path / NAME).read_bytes()
+    assert content[starts[3] : starts[4]] == good
+    (tmp_path / NAME).write_bytes(content[: starts[3]] + bad[:-4] + good[-4:] + content[starts[4] :])
+
+    run = gradlog.read(tmp_path)
+
+    assert run.scalars["a"].steps.tolist() == run.scalars["a"].values.tolist() == [0, 10, 30]
+    note = (
+        f"{NAME} is damaged in the record at byte {starts[3]}, of which not everything is read: its checksum is wrong."
+    )
+    assert run.notes == (note,)
+
+
+def test_a_tag_that_comes_with_a_wrong_checksum_is_not_taken(tmp_path):
+    starts = event_files.write(tmp_path / NAME, *events([0, 10]), event_files.event(20, number("b", 1)))
+    with open(tmp_path / NAME, "rb+") as file:
+        file.seek(-1, 2)
+        file.write(b"\0")
+
+    run = gradlog.read(tmp_path)
+
+    assert list(run.scalars) == ["a"]
+    assert f"at byte {starts[3]}" in run.notes[0]
+
+
+def test_a_file_is_held_one_record_at_a_time(tmp_path):
+    graph = event_pb2.Event(graph_def=bytes(1 << 20)).SerializeToString()
+    event_files.write(tmp_path / NAME, *[graph] * 3, *events([0]), *[graph] * 3)
+    gradlog.read(tmp_path)
+    tracemalloc.start()
+
+    steps, notes = steps_and_notes(tmp_path)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (steps, notes) == ([0], ())
+    assert peak < 2.5 * (1 << 20)  # one, and the next while it is read
 
 
 def test_after_a_record_that_is_no_event_the_next_is_read(tmp_path):
