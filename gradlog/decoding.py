@@ -1,6 +1,7 @@
 """Decoding: TensorBoard's tensors and old histograms as NumPy arrays, and nothing that is larger than what it holds."""
 
 import math
+import struct
 
 import numpy as np
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
@@ -12,6 +13,7 @@ _FIELDS = {
     types_pb2.DT_INT32: ("int_val", "<i4"),
     types_pb2.DT_INT64: ("int64_val", "<i8"),
 }
+_FLOAT = struct.Struct("<f")
 _MOST_REPEATED = 1 << 20  # elements that a single number may stand for
 
 
@@ -43,15 +45,19 @@ def _of_rare_type(tensor, shape):
         raise ValueError(str(error)) from error
 
 
-def number(value: summary_pb2.Summary.Value) -> float:
-    """Returns the number of a scalar, in the form of TensorFlow 2 or that of TensorFlow 1 and PyTorch.
+def number(value: summary_pb2.Summary.Value) -> bytes:
+    """Returns the number of a scalar as the bytes of a float32, in the form of TensorFlow 2 or in that of PyTorch.
 
     Raises:
         ValueError: there is not one number.
     """
     if value.WhichOneof("value") == "simple_value":
-        return value.simple_value
-    return array(value.tensor).item()
+        return _FLOAT.pack(value.simple_value)
+    tensor = value.tensor
+    if tensor.dtype == types_pb2.DT_FLOAT and len(tensor.tensor_content) == _FLOAT.size and not tensor.tensor_shape.dim:
+        return tensor.tensor_content
+    with np.errstate(over="ignore"):
+        return np.float32(array(tensor).item()).tobytes()
 
 
 def rows(value: summary_pb2.Summary.Value) -> np.ndarray:

@@ -125,11 +125,10 @@ def _read_run(files, patterns):
 
 def _read_file(path, collector, note):
     for record in records(path, note):
-        is_whole = functools.cache(record.is_whole)
         try:
             step, summaries = wire.event(record.data)
             for start, end in summaries:
-                collector.add(step, record.data, start, end, is_whole, note)
+                collector.add(step, record.data, start, end, record.is_whole, note)
         except ValueError as error:
             note(f"is damaged in the record at byte {record.offset}, of which not everything is read: {error}.")
 

@@ -6,30 +6,32 @@ A record is its length (8 bytes), a checksum of the length (4), that many bytes,
 import os
 import struct
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from gradlog.checksum import masked_crc, masked_crc_of_length
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
+_LONG = 1 << 20
 
 
-class Record(NamedTuple):
+class Record:
     """One record of an event file.
 
     Attributes:
         offset: Integer, the byte of the file where it begins.
         data: Bytes, its content.
-        checksum: Integer, what the file says the checksum of its content is.
     """
 
-    offset: int
-    data: bytes
-    checksum: int
+    __slots__ = ("_checksum", "_is_whole", "data", "offset")
+
+    def __init__(self, offset: int, data: bytes, checksum: int):
+        self.offset, self.data, self._checksum, self._is_whole = offset, data, checksum, None
 
     def is_whole(self) -> bool:
-        """Computes the checksum of the content and says whether it is right."""
-        return masked_crc(self.data) == self.checksum
+        """Returns whether the checksum of the content is right; it is computed when this is first asked."""
+        if self._is_whole is None:
+            self._is_whole = masked_crc(self.data) == self._checksum
+        return self._is_whole
 
 
 def records(path: str | os.PathLike, note: Callable[[str], None]) -> Iterator[Record]:
@@ -57,8 +59,7 @@ def _records(file, note):
             note(_damage(offset))
             return
         end = offset + _HEADER.size + length + _FOOTER.size
-        # A file that is being written may have grown since it was opened.
-        if end > os.fstat(file.fileno()).st_size:
+        if length > _LONG and end > os.fstat(file.fileno()).st_size:  # before memory is asked for
             break
         data, footer = file.read(length), file.read(_FOOTER.size)
         if len(data) + len(footer) < length + _FOOTER.size:

@@ -60,8 +60,7 @@ class Scalars(Growing):
 
     def add(self, step, value):
         """Takes in a value."""
-        with np.errstate(over="ignore"):
-            number = np.float32(decoding.number(value)).tobytes()
+        number = decoding.number(value)
         self.steps.append(step)
         self.values += number
 

@@ -23,6 +23,8 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
     Raises:
         ValueError: it does not end, or is longer than 64 bits.
     """
+    if at < len(data) and data[at] < 128:
+        return data[at], at + 1
     number = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
