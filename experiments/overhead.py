@@ -6,6 +6,7 @@ loop    `gradlog.train` against a loop that calls a compiled one-step function f
 fit     logging under `model.fit`, and other ways to log gradients, against the bare `fit`, on four networks
 tensor  all statistics and the histogram of one large tensor, against `tf.summary.histogram` and one mean
 disk    bytes of the event file
+reading `gradlog.read` of a long run, against TensorBoard's own reader
 
 The machine is shared and noisy, so the sides of a comparison run by turns, some steps each, and what is reported is
 the median of the ratios within a turn, with the quartiles as spread.
@@ -30,7 +31,7 @@ import numpy as np
 import tensorflow as tf
 
 import gradlog
-from experiments import data, mnist_activations, overhead_fit, overhead_report, overhead_tensor, runs
+from experiments import data, mnist_activations, overhead_fit, overhead_reading, overhead_report, overhead_tensor, runs
 from experiments.overhead_networks import NETWORKS
 from experiments.overhead_numbers import quartiles, shown
 
@@ -50,10 +51,22 @@ class Config:
     tensor_turns: int = 7
     memory: bool = True  # whether to measure peak memory
     disk_steps: int = 200
+    reading_steps: int = 1000  # logged steps of the run that is read
+    reading_variables: int = 60
+    reading_turns: int = 9
     seed: int = 1
 
 
-QUICK = Config(rounds=3, networks=("article",), turns=2, tensor_turns=2, memory=False, disk_steps=50)
+QUICK = Config(
+    rounds=3,
+    networks=("article",),
+    turns=2,
+    tensor_turns=2,
+    memory=False,
+    disk_steps=50,
+    reading_steps=100,
+    reading_turns=3,
+)
 
 
 def build_model(config):
@@ -74,6 +87,7 @@ def run(config, log_dir):
         "fit": measure_fit(config, log_dir / "fit"),
         "tensor": overhead_tensor.measure(config.tensor_size, config.tensor_turns, config.seed, config.memory),
         "disk": overhead_tensor.bytes_on_disk(NETWORKS["article"], config.disk_steps, config.seed),
+        "reading": measure_reading(config, log_dir / "reading"),
     }
 
 
@@ -110,6 +124,12 @@ def measure_fit(config, log_dir):
                 network = dataclasses.replace(network, **dict.fromkeys(fields, steps))
             results[name] = overhead_fit.measure(network, config.seed, log_dir / name, progress, name)
     return results
+
+
+def measure_reading(config, log_dir):
+    """Times `gradlog.read` and TensorBoard's own reader by turns."""
+    sizes = config.reading_steps, config.reading_variables, config.reading_turns
+    return overhead_reading.measure(*sizes, config.seed, config.memory, log_dir)
 
 
 class OrdinaryLoop:
@@ -164,7 +184,8 @@ class Turns:
 
 def _tables(results):
     fit = overhead_fit.tables(results["fit"])
-    return [_loop_table(results), *fit, *overhead_tensor.tables(results["tensor"], results["disk"])]
+    rest = [*overhead_tensor.tables(results["tensor"], results["disk"]), *overhead_reading.tables(results["reading"])]
+    return [_loop_table(results), *fit, *rest]
 
 
 def _loop_table(results):

@@ -6,8 +6,6 @@ prints by how many bytes the process grew, at most, while it reduced a tensor of
 """
 
 import json
-import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 import gradlog
-from experiments import overhead_networks, runs
+from experiments import overhead_memory, overhead_networks, runs
 from experiments.overhead_numbers import quartiles, shown
 from gradlog import histograms, totals
 
@@ -101,17 +99,9 @@ def peak_bytes(name, size):
         compared = functions(log_dir, size)
         function = compared[name].get_concrete_function()
         x = tf.raw_ops.RandomStandardNormal(shape=[size], dtype=tf.float32)
-        before = _largest_bytes()
+        before = overhead_memory.largest_bytes()
         function(x)
-        return _largest_bytes() - before
-
-
-def _largest_bytes():
-    """Returns the most memory that this process has held so far."""
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux, where `ru_maxrss` begins with what the parent process holds
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text()).group(1)) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return overhead_memory.largest_bytes() - before
 
 
 def _peak_bytes_elsewhere(name, size):

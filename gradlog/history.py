@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gradlog import frames
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -91,6 +93,7 @@ class History:
         scalars: Dictionary of tags to `Series` of numbers, such as `train/loss`.
         histograms: Dictionary of tags to `Series` of rows, such as `gradient/layer1/kernel`.
         texts: Dictionary of tags to `Series` of strings.
+        notes: Sentences, each on something that could not be read, or that is not what it seems.
 
     Example:
     >>> run = History(("a/kernel",), ("gradient_norm",), np.array([0]), np.array([[[2.0]]]))
@@ -105,6 +108,7 @@ class History:
     scalars: dict[str, Series] = field(default_factory=dict)
     histograms: dict[str, Series] = field(default_factory=dict)
     texts: dict[str, Series] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def statistic(self, name: str, variable: str | None = None) -> np.ndarray:
         """Returns one statistic over the steps: [T, V], or [T] of one variable.
@@ -118,6 +122,27 @@ class History:
     def kernels(self) -> list[str]:
         """Returns the names of the variables that are kernels, in the model's order."""
         return [name for name in self.variables if name.rpartition("/")[2] == "kernel"]
+
+    def to_dataframe(self):
+        """Returns all numbers of the run as one long table.
+
+        Returns:
+            A `pandas.DataFrame` with a row a number and the columns `step` (int64), `variable`, `statistic` (strings)
+            and `value` (float32). First stand the T * V * S statistics, by step, then variable; NaN where a variable
+            had no gradient at a step. Then the scalars that are not among them: `variable` is empty and `statistic`
+            the tag, such as `train/loss`; those of a layer, such as `activation_dead/layer1`, have it as `variable`.
+
+        Raises:
+            ImportError: pandas is not installed.
+
+        Example:
+        ```python
+        table = gradlog.read("logs/relu").to_dataframe()
+        kernels = table[table.variable.str.endswith("/kernel") & (table.statistic == "gradient_mean_abs")]
+        kernels.pivot(index="step", columns="variable", values="value").plot(logy=True)
+        ```
+        """
+        return frames.dataframe(self)
 
 
 def _index(names, name, kind):
@@ -143,5 +168,8 @@ def join(tables: dict) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np
     statistics = np.full((len(steps), len(variables), len(columns)), np.nan, np.float32)
     for time, step in enumerate(steps):
         names, kinds, table = tables[step]
+        if names == variables and kinds == columns:
+            statistics[time] = table
+            continue
         statistics[time][np.ix_([row[n] for n in names], [column[k] for k in kinds])] = table
     return variables, columns, np.array(steps, np.int64), statistics

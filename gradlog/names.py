@@ -21,6 +21,7 @@ WEIGHT_HISTOGRAM = "weight"
 ACTIVATION_HISTOGRAM = "activation"
 ACTIVATION_DEAD = "activation_dead"
 ACTIVATION_SATURATED = "activation_saturated"
+LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of what is said of a layer, not of a variable
 GLOBAL = "global"
 
 

@@ -16,7 +16,7 @@ from gradlog.history import History, Series
 from gradlog.reader import find_runs
 
 # Tags of what is logged of a layer rather than of a variable.
-LAYER_TAGS = ("activation", "activation_dead", "activation_saturated")
+LAYER_TAGS = (names.ACTIVATION_HISTOGRAM, *names.LAYER_SCALARS)
 _VARIABLE_TAGS = (*names.SCALAR_TAGS.values(), names.GRADIENT_HISTOGRAM, names.WEIGHT_HISTOGRAM)
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 
 import tensorflow as tf
-from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.compat.proto import event_pb2
 
 from gradlog.collector import Collector
 from gradlog.encoder import Encoder, event
@@ -104,8 +104,7 @@ class MemoryWriter:
         """Does nothing: what is kept can still be read."""
 
     def _keep(self, step, summary):
-        for value in summary_pb2.Summary.FromString(summary).value:
-            self._collector.add(step, value)
+        self._collector.add(step, summary)
 
 
 class BackgroundWriter:

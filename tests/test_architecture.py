@@ -30,7 +30,13 @@ IMPORTS = {
     "_version": set(),
     "names": set(),
     "buckets": set(),
-    "history": set(),
+    "frames": {"names"},
+    "history": {"frames"},
+    "checksum": set(),
+    "records": {"checksum"},
+    "wire": set(),
+    "decoding": set(),
+    "series": {"decoding", "history"},
     "grouping": set(),
     "embeddings": set(),
     "totals": {"grouping"},
@@ -40,9 +46,10 @@ IMPORTS = {
     "ring": set(),
     "checks": set(),
     "encoder": {"names", "buckets", "history"},
-    "collector": {"names", "history"},
+    "collector": {"names", "history", "series", "wire"},
     "writers": {"history", "encoder", "collector"},
-    "reader": {"history", "collector"},
+    "foreign": {"history", "names"},
+    "reader": {"collector", "foreign", "history", "records", "wire"},
     "optimizers": set(),
     "wrappers": set(),
     "snapshots": {"names", "history", "statistics"},
@@ -153,7 +160,18 @@ def test_public_names():
 
 @pytest.mark.parametrize(
     "module",
-    ["names", "buckets", "history", "grouping", "statistics", "histograms", "activations", "finding", "screen"],
+    [
+        "names",
+        "buckets",
+        "checksum",
+        "history",
+        "grouping",
+        "statistics",
+        "histograms",
+        "activations",
+        "finding",
+        "screen",
+    ],
 )
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import gradlog
-from experiments import overhead, overhead_fit, overhead_networks, overhead_tensor, runs
+from experiments import overhead, overhead_fit, overhead_networks, overhead_reading, overhead_tensor, runs
 
 CONFIG = overhead.Config(
     rounds=2,
@@ -17,6 +17,9 @@ CONFIG = overhead.Config(
     tensor_turns=2,
     memory=False,
     disk_steps=5,
+    reading_steps=4,
+    reading_variables=2,
+    reading_turns=2,
 )
 
 
@@ -95,6 +98,31 @@ def test_it_measures_one_tensor_and_the_file(results):
     assert 0 < disk["scalars_only"] < disk["with_histograms"] < 100_000
 
 
+def test_it_reads_a_run_in_two_ways(results, log_dir):
+    reading = results["reading"]
+    assert (reading["steps"], reading["variables"]) == (4, 2)
+    for numbers in reading["readers"].values():
+        assert numbers["peak_bytes"] is None
+        _assert_quartiles(numbers["seconds"])
+    _assert_quartiles(reading["times_as_fast"])
+
+
+def test_the_run_that_is_read_is_one_as_gradlog_writes_it(results, log_dir):
+    files = list((log_dir / "reading").iterdir())
+    run = gradlog.read(log_dir / "reading")
+
+    assert [path.stat().st_size for path in files] == [results["reading"]["file_bytes"]]
+    assert (run.steps.tolist(), run.variables) == ([0, 200, 400, 600], ("layer1/kernel", "layer1/bias"))
+    assert [rows[:, 2].sum() for series in run.histograms.values() for rows in series.values] == [2000] * 16
+
+
+@pytest.mark.parametrize("name", overhead_reading.DESCRIPTIONS)
+def test_it_measures_memory_of_reading(name, tmp_path):
+    for log_dir in (tmp_path, tmp_path / "small"):
+        overhead_reading.write_run(log_dir, 2, 2, 0)
+    assert overhead_reading.peak_bytes(name, tmp_path) >= 0
+
+
 @pytest.mark.parametrize("name", overhead_tensor.DESCRIPTIONS)
 def test_it_measures_memory(name):
     assert overhead_tensor.peak_bytes(name, 5_000) >= 0
@@ -106,5 +134,5 @@ def test_results_become_json_and_tables(results):
     with screen.capture() as capture:
         for table in overhead._tables(results):
             screen.print(table)
-    for title in ("Loop", "Fit · article, 8,400 weights", "Tensor · 5,000 float32", "Disk"):
+    for title in ("Loop", "Fit · article, 8,400 weights", "Tensor · 5,000 float32", "Disk", "Reading · 4 steps"):
         assert title in capture.get()

@@ -92,6 +92,17 @@ def test_memory_keeps_what_the_file_keeps(tmp_path):
             np.testing.assert_array_equal(np.array(series.values), np.array(getattr(kept, kind)[tag].values))
 
 
+def test_what_was_taken_from_memory_does_not_change_when_more_is_written():
+    memory = MemoryWriter()
+    memory.write(snapshot(0))
+    first = memory.history()
+    memory.write(snapshot(5))
+
+    assert (first.steps.tolist(), memory.history().steps.tolist()) == ([0], [0, 5])
+    assert first.scalars["train/loss"].values.tolist() == [1.5]
+    assert [rows.tolist() for rows in first.histograms["gradient/a/kernel"].values] == [[[1.0, 1.25, 3.0]]]
+
+
 def test_several_writers_each_get_everything():
     writers = [mock.create_autospec(EventWriter, instance=True) for _ in range(2)]
     several = MultiWriter(writers)

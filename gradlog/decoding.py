@@ -1,0 +1,98 @@
+"""Decoding: TensorBoard's tensors and old histograms as NumPy arrays, and nothing that is larger than what it holds."""
+
+import math
+import struct
+
+import numpy as np
+from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
+
+# Where a tensor of each type keeps its numbers, if not as bytes.
+_FIELDS = {
+    types_pb2.DT_FLOAT: ("float_val", "<f4"),
+    types_pb2.DT_DOUBLE: ("double_val", "<f8"),
+    types_pb2.DT_INT32: ("int_val", "<i4"),
+    types_pb2.DT_INT64: ("int64_val", "<i8"),
+}
+_FLOAT = struct.Struct("<f")
+_MOST_REPEATED = 1 << 20  # elements that a single number may stand for
+
+
+def array(tensor: tensor_pb2.TensorProto) -> np.ndarray:
+    """Returns the numbers of a tensor, in its shape.
+
+    Raises:
+        ValueError: its bytes do not fit its shape or type, or it is much larger than its bytes are.
+    """
+    shape = [dimension.size for dimension in tensor.tensor_shape.dim]
+    if tensor.dtype not in _FIELDS:
+        return _of_rare_type(tensor, shape)
+    field, dtype = _FIELDS[tensor.dtype]
+    content = tensor.tensor_content
+    numbers = np.frombuffer(content, dtype) if content else np.array(getattr(tensor, field), dtype)
+    if numbers.size == 1 < math.prod(shape) <= _MOST_REPEATED:  # as `tf.fill` is stored
+        return np.full(shape, numbers[0])
+    return numbers.reshape(shape)
+
+
+def _of_rare_type(tensor, shape):
+    from tensorboard.util import tensor_util  # imports much that is hardly ever needed
+
+    if math.prod(shape) > max(tensor.ByteSize(), _MOST_REPEATED) or min(shape, default=0) < 0:
+        raise ValueError(f"the shape {shape} is more than the tensor holds")
+    try:
+        return tensor_util.make_ndarray(tensor)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ValueError(str(error)) from error
+
+
+def number(value: summary_pb2.Summary.Value) -> bytes:
+    """Returns the number of a scalar as the bytes of a float32, in the form of TensorFlow 2 or in that of PyTorch.
+
+    Raises:
+        ValueError: there is not one number.
+    """
+    if value.WhichOneof("value") == "simple_value":
+        return _FLOAT.pack(value.simple_value)
+    tensor = value.tensor
+    if tensor.dtype == types_pb2.DT_FLOAT and len(tensor.tensor_content) == _FLOAT.size and not tensor.tensor_shape.dim:
+        return tensor.tensor_content
+    with np.errstate(over="ignore"):
+        return np.float32(array(tensor).item()).tobytes()
+
+
+def rows(value: summary_pb2.Summary.Value) -> np.ndarray:
+    """Returns the rows of a histogram, float64 [k, 3]: left edge, right edge, count.
+
+    In the old form an edge may be at infinity, or so large that it means it: the outermost buckets then end at the
+    least and the largest number, and empty ones beyond are left out, as TensorBoard does it.
+
+    Raises:
+        ValueError: it is no histogram.
+    """
+    if value.WhichOneof("value") != "histo":
+        table = np.asarray(array(value.tensor), np.float64)
+        if table.size and (table.ndim != 2 or table.shape[1] != 3):
+            raise ValueError(f"a histogram has the shape [k, 3], this has {list(table.shape)}")
+        return table.reshape(-1, 3)
+    old = value.histo
+    limits, counts = np.array(old.bucket_limit), np.array(old.bucket)
+    if limits.shape != counts.shape:
+        raise ValueError(f"a histogram has as many edges as counts, this has {limits.size} and {counts.size}")
+    filled = np.flatnonzero(counts > 0)
+    if not filled.size:
+        return np.empty((0, 3))
+    first, last = filled[0], filled[-1]
+    inner = limits[first:last]
+    return np.stack([np.append(old.min, inner), np.append(inner, old.max), counts[first : last + 1]], axis=1)
+
+
+def text(value: summary_pb2.Summary.Value) -> str:
+    """Returns the text of a summary, its lines joined where there are several; what is no UTF-8 is replaced.
+
+    Raises:
+        ValueError: there is no text.
+    """
+    strings = value.tensor.string_val
+    if not strings:
+        raise ValueError("there is no text")
+    return "\n".join(string.decode(errors="replace") for string in strings)

@@ -1,0 +1,57 @@
+"""A run as one long table."""
+
+import sys
+
+import numpy as np
+import pandas
+import pytest
+
+from gradlog.history import History, Series
+
+
+def history():
+    return History(
+        variables=("a/kernel", "a/bias"),
+        columns=("gradient_norm", "gradient_zero_fraction"),
+        steps=np.array([0, 200]),
+        statistics=np.array([[[1, 2], [3, np.nan]], [[5, 6], [7, 8]]], np.float32),
+        scalars={
+            "gradient_norm/a/kernel": Series(np.array([0, 200]), np.float32([1, 5])),  # stands in the table, too
+            "train/loss": Series(np.array([0, 200]), np.float32([0.5, 0.25])),
+            "activation_dead/block/relu": Series(np.array([200]), np.float32([0.75])),
+        },
+    )
+
+
+def test_a_row_is_a_number():
+    table = history().to_dataframe()
+
+    expected = [
+        (0, "a/kernel", "gradient_norm", 1.0),
+        (0, "a/kernel", "gradient_zero_fraction", 2.0),
+        (0, "a/bias", "gradient_norm", 3.0),
+        (0, "a/bias", "gradient_zero_fraction", np.nan),
+        (200, "a/kernel", "gradient_norm", 5.0),
+        (200, "a/kernel", "gradient_zero_fraction", 6.0),
+        (200, "a/bias", "gradient_norm", 7.0),
+        (200, "a/bias", "gradient_zero_fraction", 8.0),
+        (0, "", "train/loss", 0.5),
+        (200, "", "train/loss", 0.25),
+        (200, "block/relu", "activation_dead", 0.75),
+    ]
+    columns = ["step", "variable", "statistic", "value"]
+    pandas.testing.assert_frame_equal(table, pandas.DataFrame(expected, columns=columns), check_dtype=False)
+    assert (table.step.dtype, table.value.dtype) == (np.int64, np.float32)
+
+
+def test_an_empty_run_is_an_empty_table():
+    table = History().to_dataframe()
+
+    assert (len(table), list(table)) == (0, ["step", "variable", "statistic", "value"])
+
+
+def test_without_pandas_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+
+    with pytest.raises(ImportError, match=r"not installed. Install it with `pip install 'gradlog-tf\[analysis\]'`"):
+        history().to_dataframe()
