@@ -62,7 +62,7 @@ class Erratic:
     def _is_large(self, evidence):
         if not evidence.kernels:
             return np.zeros(len(evidence.steps), bool)
-        ratios = trailing_median(evidence.of_kernels("update_ratio"), 5)
+        ratios = evidence.medians_of_kernels("update_ratio", 5)
         return np.fmax.reduce(ratios, axis=1) > self.step
 
     def _running_away(self, evidence):

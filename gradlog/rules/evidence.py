@@ -32,12 +32,18 @@ class Evidence:
 
     def __init__(self, history: History):
         self.history, self.steps, self.variables = history, np.asarray(history.steps), history.variables
+        self._known = {}  # several rules look at the same arrays
         kernels = [name for name in history.variables if name.endswith("kernel")]
         self.kernels = tuple(kernels or [name for name in history.variables if not _NOT_KERNELS.search(name)])
 
     def of_kernels(self, statistic: str) -> np.ndarray:
         """Returns a statistic of the kernels, float64 [T, K]; NaN where the run does not have it."""
-        return self.of_variables(statistic)[:, [self.history.variables.index(name) for name in self.kernels]]
+        columns = [self.variables.index(name) for name in self.kernels]
+        return self._once((statistic, "kernels"), lambda: self._table(statistic)[:, columns].astype(np.float64))
+
+    def medians_of_kernels(self, statistic: str, window: int) -> np.ndarray:
+        """Returns the median of the last `window` logged steps, of those that there are; float64 [T, K]."""
+        return self._once((statistic, window), lambda: trailing_median(self.of_kernels(statistic), window))
 
     def of_layers(self, statistic: str) -> tuple[tuple[str, ...], np.ndarray]:
         """Returns the largest of a statistic of the kernels in each layer: L names and float64 [T, L]."""
@@ -48,13 +54,21 @@ class Evidence:
 
     def of_variables(self, statistic: str) -> np.ndarray:
         """Returns a statistic of all variables, float64 [T, V]; NaN where the run does not have it."""
+        return self._once((statistic, "variables"), lambda: self._table(statistic).astype(np.float64))
+
+    def _table(self, statistic):
         if statistic not in self.history.columns:
             return np.full((len(self.steps), len(self.variables)), np.nan)
-        return self.history.statistic(statistic).astype(np.float64)
+        return self.history.statistic(statistic)
+
+    def _once(self, key, compute):
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
 
     def of_biases(self, statistic: str) -> np.ndarray:
         """Returns a statistic of the bias beside each kernel, float64 [T, K]; NaN where there is none."""
-        values = self.of_variables(statistic)
+        values = self._table(statistic)
         result = np.full((len(values), len(self.kernels)), np.nan)
         for column, kernel in enumerate(self.kernels):
             bias = kernel.removesuffix("kernel").removesuffix("weight") + "bias"

@@ -82,7 +82,7 @@ class Exploding:
         )
 
     def _step(self, evidence):
-        ratios = trailing_median(evidence.of_kernels("update_ratio"), 5)
+        ratios = evidence.medians_of_kernels("update_ratio", 5)
         where = (ratios > self.step) & (evidence.progress < 0.5)[:, None] & ~evidence.is_learned[:, None]
         return Sign(
             is_on=where.any(axis=1),
@@ -93,6 +93,7 @@ class Exploding:
             names=evidence.kernels,
             where=where,
             is_alarm=True,
+            least=5,
         )
 
 

@@ -40,7 +40,7 @@ class NotImproving:
         is_flat = (evidence.progress < self.progress) & ~evidence.is_learned
         yield Sign(
             is_on=is_late & is_known & is_flat & ~_is_warming_up(evidence),
-            measured=evidence.progress,
+            measured=np.maximum(evidence.progress, 0),
             threshold=self.progress,
             message="The loss has not fallen since the start: by {measured} of it at most.",
             remedies=_REMEDIES,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.rules.evidence import Evidence, trailing, trailing_median
+from gradlog.rules.evidence import Evidence
 from gradlog.rules.rule import Sign
 
 _REMEDIES = (
@@ -42,9 +42,10 @@ class Unchanged:
         if not evidence.kernels:
             return
         ratios = evidence.of_kernels("update_ratio")
-        is_still = trailing_median(ratios, self.least) < self.still
-        above = np.fmax.accumulate(trailing_median(ratios, self.least)[:, ::-1], axis=1)[:, ::-1]
-        is_none_moving = (np.fmax.reduce(trailing(ratios, self.least).max(axis=1), axis=1) == 0)[:, None]
+        medians = evidence.medians_of_kernels("update_ratio", self.least)
+        is_still = medians < self.still
+        above = np.fmax.accumulate(medians[:, ::-1], axis=1)[:, ::-1]
+        is_none_moving = (np.fmax.reduce(ratios, axis=1) == 0)[:, None]
         is_stuck = ((evidence.progress < self.progress) & ~evidence.is_learned)[:, None]
         where = is_still & (above > self.moving) & is_stuck
         where |= is_none_moving & ~evidence.is_learned[:, None]  # a loss that falls all the same is noise

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.rules.evidence import Evidence, trailing, trailing_median
+from gradlog.rules.evidence import Evidence, trailing
 from gradlog.rules.rule import Sign
 
 _TOO_LARGE = (
@@ -47,7 +47,7 @@ class UpdateRatio:
     def signs(self, evidence: Evidence) -> Iterator[Sign]:
         """Yields the two signs."""
         if evidence.kernels:
-            ratios = trailing_median(evidence.of_kernels("update_ratio"), 5)
+            ratios = evidence.medians_of_kernels("update_ratio", 5)
             yield self._too_large(evidence, ratios)
             yield self._too_small(evidence, ratios)
 
@@ -62,6 +62,7 @@ class UpdateRatio:
             remedies=_TOO_LARGE,
             names=evidence.kernels,
             where=where,
+            least=5,
         )
 
     def _too_small(self, evidence, ratios):
