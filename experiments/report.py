@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from experiments import overhead_report, runs
+from experiments import overhead_report, remedy_tables, runs
 
 HERE = Path(__file__).parent
 README = HERE / "README.md"
@@ -73,10 +73,26 @@ def credit_card(name="credit_card"):
     return _markdown(headers, rows)
 
 
+def remedies(family):
+    """Returns the table of a family of remedies."""
+    study = results("remedies")
+    chosen = [row for row in study["scenarios"] if row["scenario"].startswith(f"{family}/")]
+    headers = ["remedy", "what it is", *remedy_tables.headers(study)[1:]]
+    rows = [
+        [row["scenario"].split("/")[1], row["remedy"], *numbers[1:]]
+        for row, numbers in zip(chosen, remedy_tables.rows({"scenarios": chosen}), strict=True)
+    ]
+    return _markdown(headers, rows)
+
+
 TABLES = {
     "mnist_activations": mnist_activations,
     "credit_card": credit_card,
     "credit_card_split_first": lambda: credit_card("credit_card_split_first"),
+    "remedies_vanishing": lambda: remedies("vanishing"),
+    "remedies_initialization": lambda: remedies("initialization"),
+    "remedies_exploding": lambda: remedies("exploding"),
+    "remedies_recurrent": lambda: remedies("recurrent"),
     "overhead": lambda: overhead_report.markdown(results("overhead")),
 }
 

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import platform
+import re
 from pathlib import Path
 
 import keras
@@ -15,6 +16,7 @@ from rich.table import Table
 import gradlog
 from gradlog.writers import EventWriter
 
+_SHORT_LIST = re.compile(r"\[\s+([^\[\]{}\"]*?)\s+\]")  # of numbers, which need not stand on a line each
 _WIDTH_OF_A_FILE = 132  # where no terminal says how wide it is
 
 
@@ -147,5 +149,6 @@ def write_results(log_dir, results, name="results.json"):
         "gradlog": gradlog.__version__,
     }
     path = Path(log_dir) / name
-    path.write_text(json.dumps({**results, "versions": versions}, indent=2) + "\n")
+    text = json.dumps({**results, "versions": versions}, indent=2)
+    path.write_text(_SHORT_LIST.sub(lambda match: f"[{' '.join(match[1].split())}]", text) + "\n")
     return path

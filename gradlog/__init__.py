@@ -17,13 +17,15 @@ import importlib
 from gradlog._version import __version__
 
 _MODULES = {
+    "Finding": "gradlog.finding",
     "GradientLogger": "gradlog.callback",
     "History": "gradlog.history",
+    "diagnose": "gradlog.diagnosis",
     "read": "gradlog.reader",
     "train": "gradlog.loop",
 }
 
-__all__ = ["GradientLogger", "History", "__version__", "read", "train"]
+__all__ = ["Finding", "GradientLogger", "History", "__version__", "diagnose", "read", "train"]
 
 
 def __getattr__(name):

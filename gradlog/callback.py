@@ -11,15 +11,20 @@ import keras
 import numpy as np
 
 from gradlog import attach, names
+from gradlog.announcer import Announcer
 from gradlog.capture import Capture, Options
 from gradlog.checks import (
     checked_integer,
     checked_log_dir,
     checked_model,
+    checked_on_finding,
     checked_pair,
+    checked_rules,
     checked_selector,
     refuse_other_backends,
 )
+from gradlog.finding import Finding
+from gradlog.monitor import Diagnosed, Monitor
 from gradlog.optimizers import batches_per_step, num_batches, optimizers
 from gradlog.schedule import SELF_DECIDING, schedule_of
 from gradlog.switch import Switch
@@ -55,6 +60,13 @@ class GradientLogger(keras.callbacks.Callback):
         updates: Boolean, whether to write the update ratio. It keeps a second copy of the logged weights, 4 bytes a
             weight, while a logged step runs. Defaults to `True`. Beside these, a logged step computes in blocks of
             8 MB, and keeps a gradient until it has been read.
+        rules: List of the rules that the run is held against while it trains, such as
+            `[gradlog.rules.Vanishing(ratio=1e-4)]`. Defaults to `None`, for all with their defaults; an empty list is
+            for none.
+        on_finding: What happens when something is found wrong: `"warn"` warns of each finding once; `"stop"` does, and
+            ends the training through `model.stop_training`; `"ignore"` does neither; a function gets the `Finding`,
+            and again when it got worse or healed. Whatever it is, the findings are written to the Text tab, and are
+            in the attribute `findings`, worst first. Defaults to `"warn"`.
         writers: List of further writers, such as `gradlog.writers.MemoryWriter`, that get everything as well.
             Defaults to none.
 
@@ -78,6 +90,8 @@ class GradientLogger(keras.callbacks.Callback):
         variables: str | list[str] | Callable[[keras.Variable], bool] | None = None,
         histograms: bool = True,
         updates: bool = True,
+        rules: Sequence | None = None,
+        on_finding: str | Callable[[Finding], None] = "warn",
         writers: Sequence = (),
     ):
         super().__init__()
@@ -85,10 +99,16 @@ class GradientLogger(keras.callbacks.Callback):
         self.log_dir, self.every = checked_log_dir(log_dir), checked_integer("every", every, least=1)
         self._options = Options(self.every, histograms, updates, checked_selector(variables))
         self._more_writers = tuple(writers)
+        self._rules, self._on_finding = checked_rules(rules), checked_on_finding(on_finding)
         self.error = None
-        self._writer = self._switch = self._setting = None
+        self._writer = self._switch = self._setting = self._announcer = None
         self._captures = ()
         self._is_training = self._is_armed = False
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found in the last training, worst first."""
+        return self._announcer.findings if self._announcer else []
 
     def set_params(self, params):
         """Begins anew: Keras calls it before a training and before an evaluation that is no part of one."""
@@ -109,6 +129,7 @@ class GradientLogger(keras.callbacks.Callback):
             self._writer.close()
         self._has_earlier_run = self._writer is None and _holds_a_run(self.log_dir)
         self._writer = self._open(self.model)
+        self._watch(self.model)
         self._is_training = True
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -153,6 +174,7 @@ class GradientLogger(keras.callbacks.Callback):
         """Closes the event file."""
         self._is_training = False
         self._disarm()
+        self._diagnosed.close()
         self._close()
 
     def attach(self, model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None):
@@ -186,11 +208,18 @@ class GradientLogger(keras.callbacks.Callback):
     def _attached(self, model, capture):
         self._writer, self._captures = self._open(model), (capture,)
         self._setting = self.error = None
+        self._watch(model)
         try:
-            with attach.watched(capture, self._writer):
+            with attach.watched(capture, self._diagnosed):
                 yield
         finally:
+            self._writer.close()
             self._look_for_errors()
+
+    def _watch(self, model):
+        """Has every snapshot that is written from now on diagnosed."""
+        self._announcer = Announcer(self._on_finding, self._writer, self.log_dir, model)
+        self._diagnosed = Diagnosed(self._writer, Monitor(self._announcer.tell, self._rules))
 
     def _open(self, model):
         writers = [EventWriter(self.log_dir)] if _is_chief(model.distribute_strategy) else []
@@ -267,7 +296,8 @@ class GradientLogger(keras.callbacks.Callback):
         if not any(capture.knows_loss for capture in used):  # a `train_step` of the user's own
             scalars = _scalars("train", logs)
         for snapshot in self._schedule.fetched(self._captures):
-            self._writer.write(dataclasses.replace(snapshot, scalars=snapshot.scalars | scalars))
+            snapshot = dataclasses.replace(snapshot, scalars=snapshot.scalars | scalars)
+            self._diagnosed.write(snapshot)
 
 
 def _scalars(kind, logs):

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 _OLDEST_TENSORFLOW = (2, 18)
+ON_FINDING = ("warn", "stop", "ignore")
 
 
 def refuse_other_backends() -> None:
@@ -49,6 +50,29 @@ def checked_integer(name: str, value, least: int) -> int:
     if number < least:
         raise ValueError(f"`{name}` counts steps. Expected an integer, {least} or more. Received: {name}={value!r}")
     return number
+
+
+def checked_on_finding(on_finding):
+    """Returns what is to be done on a finding: a word that is known, or a function."""
+    if on_finding not in ON_FINDING and not callable(on_finding):
+        raise ValueError(
+            "`on_finding` says what happens when something is found. Expected "
+            f"{', '.join(map(repr, ON_FINDING))}, or a function of a Finding. Received: on_finding={on_finding!r}"
+        )
+    return on_finding
+
+
+def checked_rules(rules):
+    """Returns the rules, or `None` for all."""
+    if rules is None:
+        return None
+    rules = tuple(rules) if isinstance(rules, (list, tuple)) else (rules,)
+    if not all(hasattr(rule, "code") and callable(getattr(rule, "signs", None)) for rule in rules):
+        raise TypeError(
+            "`rules` are what a run is held against. Expected `None` for all, or a list of rules of gradlog.rules, as "
+            f"in [gradlog.rules.Vanishing(ratio=1e-4)]. Received: rules={rules!r}"
+        )
+    return rules
 
 
 def checked_selector(variables) -> Callable[[keras.Variable, str], bool]:

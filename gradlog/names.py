@@ -5,6 +5,7 @@ from collections import Counter
 FORMAT_VERSION = 1
 PLUGIN_NAME = "gradlog"
 STATISTICS_TAG = "gradlog/statistics"
+FINDINGS_TAG = "gradlog/findings"
 
 NONFINITE = "gradient_nonfinite"
 # The columns of `gradlog/statistics` that are also written as scalars of their own, and their tags' prefixes.

@@ -12,6 +12,18 @@ import pytest
 import gradlog
 
 ROOT = Path(gradlog.__file__).parent
+RULES = (
+    "vanishing",
+    "exploding",
+    "nonfinite",
+    "dead",
+    "saturated",
+    "update_ratio",
+    "unchanged",
+    "collapsing",
+    "not_improving",
+    "erratic",
+)
 # What each module may import of gradlog. ARCHITECTURE.md draws it.
 IMPORTS = {
     "__init__": {"_version"},
@@ -56,11 +68,32 @@ IMPORTS = {
     "attach": {"capture", "optimizers"},
     "schedule": {"capture", "history", "optimizers"},
     "loop": {"checks"},
-    "callback": {"attach", "checks", "capture", "names", "optimizers", "schedule", "switch", "writers"},
+    "announcer": {"names", "finding"},
+    "callback": {
+        "announcer",
+        "attach",
+        "capture",
+        "checks",
+        "finding",
+        "monitor",
+        "names",
+        "optimizers",
+        "schedule",
+        "switch",
+        "writers",
+    },
+    "finding": set(),
+    "rules.evidence": {"history"},
+    "rules.rule": {"finding", "rules.evidence"},
+    **{f"rules.{name}": {"rules.evidence", "rules.rule"} for name in RULES},
+    "rules": {f"rules.{name}" for name in RULES},
+    "diagnosis": {"finding", "history", "rules", "rules.evidence", "rules.rule"},
+    "monitor": {"diagnosis", "finding", "history", "rules.rule"},
 }
 WITHOUT_TENSORFLOW = [
     "gradlog",
     *(f"gradlog.{name}" for name in ("names", "buckets", "history", "statistics", "snapshots", "reader")),
+    *(f"gradlog.{name}" for name in ("finding", "rules", "diagnosis", "monitor")),
 ]
 
 
@@ -71,14 +104,19 @@ def imported(path):
         if isinstance(node, ast.ImportFrom) and node.module == "gradlog":
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gradlog."):
-            found.add(node.module.split(".")[1])
+            found.add(node.module.removeprefix("gradlog."))
         elif isinstance(node, ast.Import):
             found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("gradlog.")}
     return found
 
 
+def module_name(path):
+    """The name of a file's module below gradlog; that of a package for its `__init__`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
 def test_imports_are_those_of_the_table():
-    assert {path.stem: imported(path) for path in ROOT.glob("*.py")} == IMPORTS
+    assert {module_name(path): imported(path) for path in ROOT.rglob("*.py")} == IMPORTS
 
 
 def test_the_table_has_no_circle():
@@ -101,13 +139,15 @@ def test_that_test_can_fail():
 
 
 def test_public_names():
-    assert gradlog.__all__ == ["GradientLogger", "History", "__version__", "read", "train"]
+    assert gradlog.__all__ == ["Finding", "GradientLogger", "History", "__version__", "diagnose", "read", "train"]
     assert all(getattr(gradlog, name) for name in gradlog.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = gradlog.nothing
 
 
-@pytest.mark.parametrize("module", ["names", "buckets", "checksum", "history", "grouping", "statistics", "histograms"])
+@pytest.mark.parametrize(
+    "module", ["names", "buckets", "checksum", "history", "grouping", "statistics", "histograms", "finding"]
+)
 def test_examples_in_docstrings_run(module):
     result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
 

@@ -1,0 +1,120 @@
+"""Monitor: diagnoses a run while it trains, by the same rules as afterwards."""
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from gradlog.diagnosis import findings_by_sign
+from gradlog.finding import Finding
+from gradlog.history import History, Series, Snapshot, join
+from gradlog.rules.rule import Rule
+
+_PART_OF_THE_TIME = 0.02  # that diagnosing may take, as a run grows long
+_WORSE = 10.0  # times as far beyond the threshold
+
+
+class Monitor:
+    """Diagnoses what was logged so far, again and again, and tells what is new.
+
+    Diagnosing looks at the whole run, so it takes the longer the more steps were logged; it is put off while it would
+    take more than a fiftieth of the time, but not where a number is not finite. The last diagnosis, in `finish`, is
+    the one that `diagnose` makes of the event file afterwards.
+
+    Args:
+        tell: Function of a list of those `Finding`s that are new, got worse, or healed, and a list of all that stand,
+            worst first; and the step. It is called whenever the first list is not empty.
+        rules: The rules. Defaults to `None`, for all.
+    """
+
+    def __init__(self, tell: Callable[[list[Finding], list[Finding], int], None], rules: Sequence[Rule] | None = None):
+        self._tell, self._rules = tell, rules
+        self._tables, self._scalars, self._told = {}, {}, {}
+        self._next_time = 0.0
+        self._is_behind = False
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Takes in a logged step, and diagnoses."""
+        self._tables[snapshot.step] = (snapshot.variables, snapshot.columns, snapshot.statistics)
+        for tag, number in snapshot.scalars.items():
+            self._scalars.setdefault(tag, {})[snapshot.step] = number
+        is_broken = not np.isfinite(list(snapshot.scalars.values())).all()
+        self._is_behind = time.perf_counter() < self._next_time
+        if is_broken or not self._is_behind:
+            self._diagnose()
+
+    def finish(self) -> None:
+        """Diagnoses the steps that were put off."""
+        if self._is_behind:
+            self._diagnose()
+
+    def history(self) -> History:
+        """Returns what was taken in so far, without histograms."""
+        scalars = {}
+        for tag, numbers in self._scalars.items():
+            steps = sorted(numbers)
+            values = np.array([numbers[step] for step in steps], np.float32)
+            scalars[tag] = Series(np.array(steps, np.int64), values)
+        return History(*join(self._tables), scalars=scalars)
+
+    def _diagnose(self):
+        start = time.perf_counter()
+        history, self._is_behind = self.history(), False
+        found = findings_by_sign(history, self._rules)
+        news = [finding for key, finding in found.items() if _is_news(self._told.get(key), finding)]
+        self._told |= found
+        if news:
+            self._tell(sorted(news, key=_rank), sorted(found.values(), key=_rank), int(history.steps[-1]))
+        end = time.perf_counter()
+        self._next_time = end + (end - start) / _PART_OF_THE_TIME
+
+
+class Diagnosed:
+    """What writes snapshots and has each diagnosed; what fails in diagnosing is said once, and writing goes on.
+
+    Args:
+        writer: The writer.
+        monitor: A `Monitor`.
+    """
+
+    def __init__(self, writer, monitor: Monitor):
+        self._writer, self._monitor, self._is_failed = writer, monitor, False
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Writes a `Snapshot`, and has it diagnosed."""
+        self._writer.write(snapshot)
+        self._guarded(self._monitor.add, snapshot)
+
+    def close(self) -> None:
+        """Diagnoses what was put off; the writer stays open."""
+        self._guarded(self._monitor.finish)
+
+    def _guarded(self, diagnose, *arguments):
+        if self._is_failed:
+            return
+        try:
+            diagnose(*arguments)
+        except Exception as error:  # also of a function of the user's own
+            self._is_failed = True
+            warnings.warn(
+                f"gradlog diagnoses this training no further, it goes on: {type(error).__name__}: {error}",
+                stacklevel=2,
+            )
+
+
+def _rank(finding):
+    return finding.rank
+
+
+def _is_news(told, finding):
+    """Whether a finding is new, worse than it was told, or healed, or back again."""
+    if told is None:
+        return True
+    is_worse = told.severity != finding.severity and finding.severity == "alarm"
+    if (told.last_step is None) != (finding.last_step is None) or is_worse:
+        return True
+    before, now = abs(told.measured), abs(finding.measured)
+    return bool(np.isfinite([before, now]).all() and min(before, now) > 0) and (
+        max(before, now) >= _WORSE * min(before, now)
+    )

@@ -1,0 +1,60 @@
+"""GL302: weights that are trained do not change, while others do; or none do.
+
+Why: lower layers that stand still while upper ones move are how vanishing gradients show in the weights. Frozen layers
+are not logged, so they are not meant.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradlog.rules.evidence import Evidence, trailing, trailing_median
+from gradlog.rules.rule import Sign
+
+_REMEDIES = (
+    "Look at the gradient of these layers: where it vanishes, change the activation or add batch normalization.",
+    "Scale the inputs: saturated first layers get no gradient.",
+    "Look whether the layers are in the path from input to loss, and whether the learning rate is zero.",
+)
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """Finds kernels whose weights stand still, below others that move; or all, while the loss is high.
+
+    Attributes:
+        still: Update ratio that is no change: float32 holds seven digits.
+        moving: Update ratio of a kernel that moves.
+        progress: Part by which the loss has to have fallen for a layer to be spared.
+        least: Logged steps in a row.
+    """
+
+    still: float = 1e-7
+    moving: float = 1e-5
+    progress: float = 0.5
+    least: int = 5
+    code = "GL302"
+    name = "weights not changing"
+
+    def signs(self, evidence: Evidence) -> Iterator[Sign]:
+        """Yields the one sign."""
+        if not evidence.kernels:
+            return
+        ratios = evidence.of_kernels("update_ratio")
+        is_still = trailing_median(ratios, self.least) < self.still
+        above = np.fmax.accumulate(trailing_median(ratios, self.least)[:, ::-1], axis=1)[:, ::-1]
+        is_none_moving = (np.fmax.reduce(trailing(ratios, self.least).max(axis=1), axis=1) == 0)[:, None]
+        is_stuck = (evidence.progress < self.progress) & ~evidence.is_learned
+        where = is_still & ((above > self.moving) | is_none_moving) & is_stuck[:, None]
+        yield Sign(
+            is_on=where.any(axis=1),
+            measured=np.fmin.reduce(np.where(where, ratios, np.nan), axis=1),
+            threshold=self.still,
+            message="{where} does not change: a step moves it by {measured} of its weights.",
+            remedies=_REMEDIES,
+            names=evidence.kernels,
+            where=where,
+            is_worst_small=True,
+            least=self.least,
+        )

@@ -1,0 +1,124 @@
+"""GL101: the gradient gets lost on its way to the first layers, or is too small everywhere.
+
+Why: each layer multiplies the gradient by its weights and by the slope of its activation, 0.25 at most for sigmoid; a
+product of many small numbers is nothing (Hochreiter 1991; Bengio, Simard and Frasconi 1994; Glorot and Bengio 2010,
+section 4.2). The ratio of first to last layer is AutoTrainer's sign (Zhang et al. 2021, table 1: 1e-3).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradlog.rules.evidence import Evidence, trailing
+from gradlog.rules.rule import Sign
+
+_WINDOW = 3  # logged steps, whose geometric mean is judged
+_BY_DEPTH = (
+    "Use ReLU, leaky ReLU, ELU or GELU in the hidden layers in place of sigmoid or tanh.",
+    "Add batch normalization or skip connections, so that the gradient need not pass through every activation.",
+    "Initialize for the activation: He's weights for ReLU and its kin, Glorot's for tanh, LeCun's for SELU.",
+    "Scale the inputs to mean 0 and deviation 1, or use fewer layers.",
+)
+_EVERYWHERE = (
+    "Initialize with He's or Glorot's weights: these start too small.",
+    "Look whether the loss is scaled down, or the outputs are saturated.",
+    "Add batch normalization.",
+)
+
+
+@dataclass(frozen=True)
+class Vanishing:
+    """Finds gradients that vanish with depth, or everywhere while the loss is still high.
+
+    With depth: the first kernels' mean-absolute gradients, and all below them, are a small part of the largest one's.
+    Where every kernel gets at most half of the gradient of the next, over five or more, the decline is steady and a
+    larger part is too small as well. So are three or more kernels that rise in order, as in one branch of several. A
+    gradient that is exactly zero is no matter of this rule, but of `Dead` and `Saturated`.
+
+    Attributes:
+        ratio: Part of the largest kernel's gradient below which the first one's has vanished.
+        alarm_ratio: Below this it is an alarm.
+        steady_ratio: The same as `ratio`, where the decline is steady.
+        steady_factor: The least factor from one kernel to the next of a steady decline.
+        least_kernels: Networks of fewer kernels have no depth.
+        least_steady: Kernels that a steady decline needs.
+        everywhere: Mean-absolute gradient below which all kernels' have vanished.
+        elasticity: The same without units: how much the loss would change by, in parts of itself, if all weights did.
+    """
+
+    ratio: float = 1e-3
+    alarm_ratio: float = 1e-4
+    steady_ratio: float = 5e-3
+    steady_factor: float = 2.0
+    least_kernels: int = 3
+    least_steady: int = 5
+    everywhere: float = 1e-8
+    elasticity: float = 1e-4
+    code = "GL101"
+    name = "vanishing gradient"
+
+    def signs(self, evidence: Evidence) -> Iterator[Sign]:
+        """Yields the two signs."""
+        gradients = evidence.of_kernels("gradient_mean_abs")
+        gradients = np.where((gradients > 0) & np.isfinite(gradients), gradients, np.nan)
+        if len(evidence.kernels) >= self.least_kernels:
+            yield self._by_depth(evidence, gradients)
+        yield self._everywhere(evidence, gradients)
+
+    def _by_depth(self, evidence, gradients):
+        logs = np.log10(gradients)
+        means = trailing(logs, _WINDOW).mean(axis=1)  # NaN unless all are known
+        top = np.fmax.reduce(means, axis=1, keepdims=True)
+        parts = np.fmax.accumulate(means, axis=1) - top  # of a kernel and all below it
+        first = np.take_along_axis(parts, np.argmax(~np.isnan(parts), axis=1)[:, None], 1)[:, 0]
+        lowest = parts <= np.log10(self.ratio)
+        in_order = self._in_order(means, top)
+        is_steady = self._is_steady(means) & (first <= np.log10(self.steady_ratio))
+        where = lowest | in_order | (is_steady[:, None] & (parts <= np.log10(self.steady_ratio)))
+        is_on = where.any(axis=1) & ~evidence.is_learned
+        measured = np.fmin.reduce(np.where(where, means - top, np.nan), axis=1)
+        is_below = lowest.any(axis=1) | in_order.any(axis=1)
+        return Sign(
+            is_on=is_on,
+            measured=10**measured,
+            threshold=self.ratio if (is_on & is_below).any() else self.steady_ratio,
+            message="The gradient vanishes towards the input: in {where} it is {measured} of the largest kernel's.",
+            remedies=_BY_DEPTH,
+            names=evidence.kernels,
+            where=where,
+            is_alarm=measured <= np.log10(self.alarm_ratio),
+            is_worst_small=True,
+            least=1,
+            window=_WINDOW,
+        )
+
+    def _is_steady(self, means):
+        steps = np.diff(means, axis=1)
+        return (steps >= np.log10(self.steady_factor)).all(axis=1) & (means.shape[1] >= self.least_steady)
+
+    def _in_order(self, means, top):
+        """Returns the kernels [T, K] far below the largest, where there are several and they rise by depth."""
+        is_small = means - top <= np.log10(self.ratio)
+        small = np.where(is_small, means, np.nan)
+        below = np.fmax.accumulate(np.concatenate([np.full((len(small), 1), np.nan), small[:, :-1]], axis=1), axis=1)
+        rises = (np.where(is_small, small > below, True) | np.isnan(below)).all(axis=1)
+        spread = np.fmax.reduce(small, axis=1) - np.fmin.reduce(small, axis=1)
+        return is_small & ((is_small.sum(axis=1) >= 3) & rises & (spread >= 1))[:, None]
+
+    def _everywhere(self, evidence, gradients):
+        largest = np.fmax.reduce(gradients, axis=1) if gradients.shape[1] else np.full(len(gradients), np.nan)
+        norms = [evidence.of_kernels(name) for name in ("gradient_norm", "weight_norm")]
+        product = np.sqrt(np.prod([np.nansum(norm**2, axis=1) for norm in norms], axis=0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            is_rigid = ~(product / np.abs(evidence.loss) > self.elasticity)
+        is_on = (largest < self.everywhere) & is_rigid & ~evidence.is_learned & (evidence.progress < 0.5)
+        return Sign(
+            is_on=is_on,
+            measured=largest,
+            threshold=self.everywhere,
+            message="All gradients have vanished: the largest mean of a kernel's is {measured}, and the loss is high.",
+            remedies=_EVERYWHERE,
+            is_alarm=True,
+            is_worst_small=True,
+        )
