@@ -109,7 +109,7 @@ class GradientLogger(keras.callbacks.Callback):
         self._more_writers = tuple(writers)
         self._rules, self._on_finding = checked_rules(rules), checked_on_finding(on_finding)
         self._probe, self._error = Probe(activations, histograms), None
-        self._writer = self._switch = self._setting = self._announcer = None
+        self._writer = self._switch = self._setting = self._monitor = None
         self._captures = ()
         self._is_training = self._is_armed = False
 
@@ -121,7 +121,7 @@ class GradientLogger(keras.callbacks.Callback):
     @property
     def findings(self) -> list[Finding]:
         """What was found in the last training, worst first."""
-        return self._announcer.findings if self._announcer else []
+        return self._monitor.findings if self._monitor else []
 
     def set_params(self, params):
         """Begins anew: Keras calls it before a training and before an evaluation that is no part of one."""
@@ -235,8 +235,9 @@ class GradientLogger(keras.callbacks.Callback):
 
     def _watch(self, model):
         """Has every snapshot that is written from now on diagnosed."""
-        self._announcer = Announcer(self._on_finding, self._writer, self.log_dir, model)
-        self._diagnosed = Diagnosed(self._writer, Monitor(self._announcer.tell, self._rules))
+        announcer = Announcer(self._on_finding, self._writer, self.log_dir, model)
+        self._monitor = Monitor(announcer.tell, self._rules)
+        self._diagnosed = Diagnosed(self._writer, self._monitor)
 
     def _open(self, model):
         writers = [EventWriter(self.log_dir)] if _is_chief(model.distribute_strategy) else []

@@ -452,7 +452,7 @@ HEALTHY = [
     Case(
         "regression in large units",
         functional(
-            lambda x: _dense(1)(_dense(32, "relu")(_dense(32, "relu")(x))), (64,), adam(0.03), loss="mse", metrics=()
+            lambda x: _dense(1)(_dense(32, "relu")(_dense(32, "relu")(x))), (64,), adam(0.01), loss="mse", metrics=()
         ),
         data=regression,
     ),

@@ -6,7 +6,7 @@ section 4.2). The ratio of first to last layer is AutoTrainer's sign (Zhang et a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,10 +66,13 @@ class Vanishing:
             return
         layers, gradients = evidence.of_layers("gradient_mean_abs")
         gradients = np.where((gradients > 0) & np.isfinite(gradients), gradients, np.nan)
+        everywhere = self._everywhere(evidence, gradients)
         if len(layers) >= self.least_layers:
-            yield self._by_depth(evidence, layers, gradients)
-            yield self._of_biases(evidence)
-        yield self._everywhere(evidence, gradients)
+            by_depth, of_biases = self._by_depth(evidence, layers, gradients), self._of_biases(evidence)
+            yield by_depth
+            # Said only where the kernels do not say it.
+            yield replace(of_biases, is_on=of_biases.is_on & ~by_depth.is_on & ~everywhere.is_on)
+        yield everywhere
 
     def _by_depth(self, evidence, layers, gradients):
         logs = np.log10(gradients)
