@@ -24,8 +24,8 @@ class Monitor:
 
     Args:
         tell: Function of a list of those `Finding`s that are new, got worse, or healed, and a list of all that stand,
-            worst first; and the step. It is called whenever the first list is not empty, and at the end where the second
-            has changed since.
+            worst first; and the step. It is called whenever the first list is not empty, and at the end where the
+            second has changed since.
         rules: The rules. Defaults to `None`, for all.
 
     Attributes:

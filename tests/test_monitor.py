@@ -1,4 +1,4 @@
-"""Diagnosis while training: each finding said once, worse and healed; the same as afterwards; what the user asked for."""
+"""Diagnosis while training: each finding said once, worse and healed; the same as afterwards; as the user asked."""
 
 import warnings
 
@@ -118,12 +118,12 @@ def test_warn_says_it_once_and_the_text_tab_has_it(tmp_path, loop):
     model, logger = deep_sigmoid(), gradlog.GradientLogger(tmp_path, every=2)
     x, y = data()
 
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    train = {"fit": lambda: model.fit(dataset, verbose=0, callbacks=[logger])}
+    train["train"] = lambda: gradlog.train(model, dataset, steps=10, callbacks=[logger])
+
     with pytest.warns(UserWarning, match="GL101 alarm · vanishing gradient · layer1") as caught:
-        if loop == "fit":
-            model.fit(x, y, verbose=0, callbacks=[logger])
-        else:
-            dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
-            gradlog.train(model, dataset, steps=10, callbacks=[logger])
+        train[loop]()
 
     assert sum("GL101" in str(one.message) for one in caught) == 1
     history = gradlog.read(tmp_path)
