@@ -117,6 +117,7 @@ def _add_diagnose(commands):
             "gradlog diagnose logs",
             "gradlog diagnose logs/relu --steps 500:",
             "gradlog diagnose logs --json > findings.json",
+            "gradlog diagnose torch_logs --tag 'gradient=gradients/{variable}' --tag train/loss=Loss/train",
         ],
         "exit codes: 0 no findings, 1 findings, 2 cannot (one line on standard error says why)",
     )
@@ -164,11 +165,16 @@ def _add(commands, name, command, text, examples, exit_codes=_EXIT_CODES):
         "--variables", type=_pattern, metavar="REGEX", help="only variables in whose name this is found"
     )
     parser.add_argument("--steps", type=_steps, metavar="A:B", default=(None, None), help=_STEPS_HELP)
+    parser.add_argument("--tag", type=_tag, action="append", metavar="NAME=PATTERN", help=_TAG_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
     parser.set_defaults(command=command)
     return parser
 
 
+_TAG_HELP = (
+    "how a log that gradlog did not write calls something, as in gradient_norm=grads/{variable} or train/loss=Loss; "
+    "may be given several times"
+)
 _STEPS_HELP = "only steps from A to B, both included; either may be left out, and N alone is one step"
 
 
@@ -177,6 +183,13 @@ def _pattern(text):
         return re.compile(text)
     except re.error as error:
         raise argparse.ArgumentTypeError(f"expected a regular expression ({error}), received {text!r}") from error
+
+
+def _tag(text):
+    name, equals, pattern = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"expected NAME=PATTERN, as in gradient=grads/{{variable}}, received {text!r}")
+    return name, pattern
 
 
 def _steps(text):
@@ -193,7 +206,7 @@ def _steps(text):
 def _chosen(options):
     from gradlog.selection import Selection
 
-    return Selection(options.runs, options.variables, options.steps)
+    return Selection(options.runs, options.variables, options.steps, dict(options.tag) if options.tag else None)
 
 
 def _summary(options):

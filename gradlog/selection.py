@@ -32,11 +32,13 @@ class Selection:
         runs: Compiled regular expression, searched in the names of runs; `None` for all of them.
         variables: The same for variables.
         steps: A tuple (first, last) of steps, both included; `None` where an end is open.
+        tags: Patterns of tags, for logs that gradlog did not write, as `gradlog.read` takes them.
     """
 
     runs: re.Pattern | None = None
     variables: re.Pattern | None = None
     steps: tuple[int | None, int | None] = (None, None)
+    tags: dict[str, str] | None = None
 
 
 def read(log_dir: str | os.PathLike, selection: Selection = Selection()) -> dict[str, History]:
@@ -57,11 +59,18 @@ def read(log_dir: str | os.PathLike, selection: Selection = Selection()) -> dict
         raise CannotError(f"no run matches --runs {selection.runs.pattern!r}; the runs are: {there}")
     runs = {}
     for name in screen.counted(chosen, "reading run"):
-        history = gradlog.read(Path(log_dir) / name)
+        history = _read(Path(log_dir) / name, selection.tags)
         for text in getattr(history, "notes", ()):
             screen.note(f"{_shown(name, log_dir)}: {text}")
         runs[_shown(name, log_dir)] = history
     return _within_steps(runs, selection)
+
+
+def _read(path, tags):
+    try:
+        return gradlog.read(path, tags=tags)
+    except ValueError as error:
+        raise CannotError(f"--tag: {error}") from error
 
 
 def with_variables(runs: dict[str, History], selection: Selection) -> dict[str, History]:
