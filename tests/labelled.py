@@ -309,7 +309,7 @@ SICK = [
     _sick("sigmoid, 8 layers", mlp("sigmoid", 8, 16), VANISHING, STUCK),
     _sick("sigmoid, 15 layers", mlp("sigmoid", 15, 32), VANISHING, f"{STUCK} {UNCHANGED}"),
     _sick("tanh, small weights", mlp("tanh", 8, 32, sgd(0.1), 0.05), VANISHING, STUCK),
-    _sick("ReLU, tiny weights", mlp("relu", 7, 128, initializer=0.01), VANISHING, f"{DEAD} {STUCK}"),
+    _sick("ReLU, tiny weights", mlp("relu", 7, 128, initializer=0.01), VANISHING, f"{DEAD} {STUCK} {UNCHANGED}"),
     _sick("sigmoid branch beside a ReLU branch", functional(two_branches(("relu", "sigmoid"), 7), (64,)), VANISHING),
     _sick("ReLU, weights of deviation 1", mlp("relu", 7, 128, sgd(0.01), 1.0), f"{EXPLODING} {NONFINITE}", DEAD),
     _sick(
@@ -327,8 +327,8 @@ SICK = [
     _sick(
         "Adam at 1",
         mlp("relu", 4, 32, adam(1.0)),
-        f"{EXPLODING} {UPDATE} {ERRATIC}",
-        f"{DEAD} {STUCK} {UNCHANGED} {VANISHING}",
+        f"{EXPLODING} {UPDATE} {ERRATIC} {DEAD}",
+        f"{STUCK} {UNCHANGED} {VANISHING}",
     ),
     _sick(
         "SGD at 5 kills ReLU",

@@ -152,6 +152,10 @@ CASES = {
         [STUCK],
     ),
     "nothing moves": ({"update_ratio": 0.0, "loss": flat()}, [("GL302", 0, None), STUCK]),
+    "a schedule that ends at zero": (
+        {"update_ratio": np.r_[np.geomspace(1e-3, 1e-5, 10), np.zeros(10)][:, None], "loss": flat()},
+        [STUCK],
+    ),
     # GL303
     "weights that shrink away": ({"weight_norm": np.geomspace(5, 1e-4, 20)[:, None]}, [("GL303", 90, None)]),
     "weights that shrink by half": ({"weight_norm": np.geomspace(5, 2.5, 20)[:, None]}, []),

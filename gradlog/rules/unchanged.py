@@ -21,7 +21,7 @@ _REMEDIES = (
 
 @dataclass(frozen=True)
 class Unchanged:
-    """Finds kernels whose weights stand still, below others that move; or all, while the loss is high.
+    """Finds kernels whose weights stand still, below others that move; or all, where none ever moved.
 
     Attributes:
         still: Update ratio that is no change: float32 holds seven digits.
@@ -45,7 +45,8 @@ class Unchanged:
         medians = evidence.medians_of_kernels("update_ratio", self.least)
         is_still = medians < self.still
         above = np.fmax.accumulate(medians[:, ::-1], axis=1)[:, ::-1]
-        is_none_moving = (np.fmax.reduce(ratios, axis=1) == 0)[:, None]
+        # So far: under a schedule that ends at zero they stand still at last.
+        is_none_moving = (np.fmax.accumulate(np.fmax.reduce(ratios, axis=1)) == 0)[:, None]
         is_stuck = ((evidence.progress < self.progress) & ~evidence.is_learned)[:, None]
         where = is_still & (above > self.moving) & is_stuck
         where |= is_none_moving & ~evidence.is_learned[:, None]  # a loss that falls all the same is noise
