@@ -418,6 +418,16 @@ HEALTHY = [
     Case("gradient accumulation", mlp("relu", 3, 32, adam(3e-3, gradient_accumulation_steps=4)), every=4, epochs=6),
     Case("exponential moving average", mlp("relu", 3, 32, adam(3e-3, use_ema=True))),
     Case("weight decay", mlp("relu", 3, 32, lambda: keras.optimizers.AdamW(3e-3, weight_decay=0.01))),
+    Case(
+        "loss scaling that skips the first steps",
+        mlp(
+            "relu",
+            3,
+            32,
+            lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(3e-3), 2.0**24),
+            dtype="mixed_float16",
+        ),
+    ),
     Case("residual", functional(resnet, (64,))),
     Case("convolutions", functional(cnn, (8, 8, 1), adam(3e-3)), data=images),
     Case("convolutions with normalization", functional(cnn_with_norm, (8, 8, 1)), data=images),
