@@ -32,10 +32,11 @@ class Announcer:
                 self._on_finding(finding)
             elif self._on_finding != "ignore" and finding.last_step is None:
                 warnings.warn(f"in {self._log_dir!r}\n{finding}", stacklevel=2)
-        if news and self._on_finding == "stop" and not self._model.stop_training:
+        standing = [finding for finding in news if finding.last_step is None]
+        if standing and self._on_finding == "stop" and not self._model.stop_training:
             self._model.stop_training = True
             warnings.warn(
-                f"gradlog stops the training of {self._log_dir!r} after step {step:,}: {news[0].title}. "
+                f"gradlog stops the training of {self._log_dir!r} after step {step:,}: {standing[0].title}. "
                 'Log with on_finding="warn" to train on.',
                 stacklevel=2,
             )

@@ -143,7 +143,7 @@ class GradientLogger(keras.callbacks.Callback):
             self._writer.close()
         self._has_earlier_run = self._writer is None and _holds_a_run(self.log_dir)
         self._writer = self._open(self.model)
-        self._watch(self.model)
+        self._watch(self.model, self._optimizers)
         self._is_training = True
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -225,7 +225,7 @@ class GradientLogger(keras.callbacks.Callback):
     def _attached(self, model, capture):
         self._writer, self._captures = self._open(model), (capture,)
         self._setting = self._error = None
-        self._watch(model)
+        self._watch(model, (capture.optimizer,))
         try:
             with attach.watched(capture, self._diagnosed):
                 yield
@@ -233,10 +233,14 @@ class GradientLogger(keras.callbacks.Callback):
             self._writer.close()
             self._look_for_errors()
 
-    def _watch(self, model):
-        """Has every snapshot that is written from now on diagnosed."""
+    def _watch(self, model, optimizers):
+        """Has every snapshot that is written from now on diagnosed; a training that goes on is one run."""
         announcer = Announcer(self._on_finding, self._writer, self.log_dir, model)
-        self._monitor = Monitor(announcer.tell, self._rules)
+        step = min((num_batches(one) // batches_per_step(one) for one in optimizers), default=0)
+        if self._monitor is not None and self._monitor.is_before(step):
+            self._monitor.go_on(announcer.tell)
+        else:
+            self._monitor = Monitor(announcer.tell, self._rules)
         self._diagnosed = Diagnosed(self._writer, self._monitor)
 
     def _open(self, model):

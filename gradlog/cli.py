@@ -181,7 +181,7 @@ _STEPS_HELP = "only steps from A to B, both included; either may be left out, an
 def _pattern(text):
     try:
         return re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"expected a regular expression ({error}), received {text!r}") from error
 
 
@@ -213,8 +213,9 @@ def _summary(options):
     from gradlog import report, selection, summary
 
     chosen = _chosen(options)
-    runs = selection.read(options.log_dir, chosen)
-    summary.show(selection.with_variables(runs, chosen), report.findings(runs, chosen), options.json)
+    runs = selection.read_whole(options.log_dir, chosen)
+    shown = selection.with_variables(selection.within_steps(runs, chosen), chosen)
+    summary.show(shown, report.findings(runs, chosen), options.json)
     return CLEAN
 
 
@@ -222,8 +223,8 @@ def _diagnose(options):
     from gradlog import report, selection
 
     chosen = _chosen(options)
-    runs = selection.read(options.log_dir, chosen)
-    selection.with_variables(runs, chosen)  # says so where there is no such variable
+    runs = selection.read_whole(options.log_dir, chosen)
+    selection.with_variables(selection.within_steps(runs, chosen), chosen)  # says so where there is nothing chosen
     return FINDINGS if report.show(runs, report.findings(runs, chosen), options.json) else CLEAN
 
 

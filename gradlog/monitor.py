@@ -1,11 +1,13 @@
 """Monitor: diagnoses a run while it trains, by the same rules as afterwards."""
 
+import contextlib
 import time
 import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gradlog import names
 from gradlog.diagnosis import findings_by_sign
 from gradlog.finding import Finding
 from gradlog.history import History, Series, Snapshot, join
@@ -35,7 +37,7 @@ class Monitor:
     def __init__(self, tell: Callable[[list[Finding], list[Finding], int], None], rules: Sequence[Rule] | None = None):
         self._tell, self._rules = tell, rules
         self._tables, self._scalars, self._told = {}, {}, {}
-        self.findings, self._written = [], []
+        self.findings, self._written, self._broken = [], [], set()
         self._begun, self._spent = time.perf_counter(), 0.0
         self._is_behind = False
 
@@ -44,10 +46,19 @@ class Monitor:
         self._tables[snapshot.step] = (snapshot.variables, snapshot.columns, snapshot.statistics)
         for tag, number in snapshot.scalars.items():
             self._scalars.setdefault(tag, {})[snapshot.step] = number
-        is_broken = not np.isfinite(list(snapshot.scalars.values())).all()
+        is_newly_broken = bool(_broken(snapshot) - self._broken)
+        self._broken |= _broken(snapshot)
         self._is_behind = self._spent > _SECONDS + _PART_OF_THE_TIME * (time.perf_counter() - self._begun)
-        if is_broken or not self._is_behind:
+        if is_newly_broken or not self._is_behind:
             self._diagnose()
+
+    def is_before(self, step: int) -> bool:
+        """Whether a training that goes on at a step goes on with this run."""
+        return bool(self._tables) and max(self._tables) < step
+
+    def go_on(self, tell: Callable) -> None:
+        """Goes on with the same run in another training, and tells another function."""
+        self._tell = tell
 
     def finish(self) -> None:
         """Diagnoses the steps that were put off, and tells how the findings stand at last."""
@@ -105,10 +116,20 @@ class Diagnosed:
             diagnose(*arguments)
         except Exception as error:  # also of a function of the user's own
             self._is_failed = True
-            warnings.warn(
-                f"gradlog diagnoses this training no further, it goes on: {type(error).__name__}: {error}",
-                stacklevel=2,
-            )
+            with contextlib.suppress(Warning):  # where warnings are errors, it has been raised already
+                warnings.warn(
+                    f"gradlog diagnoses this training no further, it goes on: {type(error).__name__}: {error}",
+                    stacklevel=2,
+                )
+
+
+def _broken(snapshot):
+    """Returns the names of what is not finite at a step."""
+    found = {tag for tag, number in snapshot.scalars.items() if not np.isfinite(number)}
+    if names.NONFINITE in snapshot.columns:
+        counts = snapshot.statistics[:, snapshot.columns.index(names.NONFINITE)]
+        found.update(snapshot.variables[index] for index in np.flatnonzero(counts > 0))
+    return found
 
 
 def _rank(finding):

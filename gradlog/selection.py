@@ -42,7 +42,12 @@ class Selection:
 
 
 def read(log_dir: str | os.PathLike, selection: Selection = Selection()) -> dict[str, History]:
-    """Reads the chosen runs in and below a directory, within the chosen steps, with all their variables.
+    """Reads the chosen runs in and below a directory, within the chosen steps, with all their variables."""
+    return within_steps(read_whole(log_dir, selection), selection)
+
+
+def read_whole(log_dir: str | os.PathLike, selection: Selection = Selection()) -> dict[str, History]:
+    """Reads the chosen runs in and below a directory, from their beginning to the last chosen step.
 
     What cannot be read of a run is noted on standard error.
 
@@ -63,7 +68,8 @@ def read(log_dir: str | os.PathLike, selection: Selection = Selection()) -> dict
         for text in getattr(history, "notes", ()):
             screen.note(f"{_shown(name, log_dir)}: {text}")
         runs[_shown(name, log_dir)] = history
-    return _within_steps(runs, selection)
+    within_steps(runs, selection)  # says so where there are none
+    return within_steps(runs, dataclasses.replace(selection, steps=(None, selection.steps[1])))
 
 
 def _read(path, tags):
@@ -116,7 +122,12 @@ def _matches(pattern, text):
     return pattern is None or pattern.search(text) is not None
 
 
-def _within_steps(runs, selection):
+def within_steps(runs: dict[str, History], selection: Selection) -> dict[str, History]:
+    """Returns the runs within the chosen steps.
+
+    Raises:
+        CannotError: no run has such a step; the message says which there are.
+    """
     if selection.steps == (None, None):
         return runs
     first, last = (-np.inf if selection.steps[0] is None else selection.steps[0], selection.steps[1])

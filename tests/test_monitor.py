@@ -145,6 +145,18 @@ def test_stop_ends_the_training_and_says_why(tmp_path):
     assert int(model.optimizer.iterations) == 5  # the third logged step, and no further
 
 
+def test_numbers_that_stay_broken_are_no_reason_to_hurry():
+    """What is not finite is diagnosed at once when it is new, and then like all else."""
+    times = []
+    monitor = Monitor(lambda new, all_of_them, step: times.append(step))
+    diagnose, monitor._diagnose = monitor._diagnose, lambda: (times.append("diagnosed"), diagnose())
+    for snapshot in snapshots(run(loss=np.r_[np.full(8, 2.0), np.full(12, np.nan)])):
+        monitor._spent = float("inf")
+        monitor.add(snapshot)
+
+    assert times == ["diagnosed", 80]
+
+
 def test_ignore_warns_of_nothing(tmp_path):
     model, logger = deep_sigmoid(), gradlog.GradientLogger(tmp_path, every=2, on_finding="ignore")
 
@@ -208,11 +220,17 @@ def test_a_loop_of_ones_own_is_diagnosed(tmp_path):
     assert "GL101" in gradlog.read(tmp_path).texts["gradlog/findings"].values[-1]
 
 
-def test_a_second_training_begins_anew(tmp_path):
-    model, logger = deep_sigmoid(), gradlog.GradientLogger(tmp_path, every=2, on_finding="ignore")
-    model.fit(*data(), verbose=0, callbacks=[logger])
-    assert logger.findings
+def test_a_training_that_goes_on_is_one_run(tmp_path):
+    """Told once over five calls of `fit`, and the same as afterwards; another model begins anew."""
+    keras.utils.set_random_seed(1)
+    told = []
+    model, logger = deep_sigmoid(), gradlog.GradientLogger(tmp_path, every=2, on_finding=told.append)
+    for _ in range(5):
+        model.fit(*data(), verbose=0, callbacks=[logger])
 
+    assert [finding.code for finding in told].count("GL101") == 1
+    assert logger.findings == gradlog.diagnose(gradlog.read(tmp_path))
+    logger.set_model(deep_sigmoid())
     logger.set_params({})
     logger.on_train_begin()
 

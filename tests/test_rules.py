@@ -17,6 +17,11 @@ def at_end(value, number=5):
     return np.array([1e-2] * (number - 1) + [value])
 
 
+def by_head(others, head):
+    """An array [20, 5]: a number of the first four layers, and the last one's over the steps."""
+    return np.column_stack([np.full((20, 4), others), head])
+
+
 # What is changed of a healthy run, and the findings: (code, first step, last step).
 CASES = {
     "healthy": ({}, []),
@@ -43,7 +48,14 @@ CASES = {
         {"gradient_mean_abs": DECLINE * 1e-4, "loss": np.r_[2.3, np.full(19, 1e-3)]},
         [],
     ),
-    "vanishing once the accuracy is high": ({"gradient_mean_abs": DECLINE, "accuracy": np.full(20, 0.97)}, []),
+    "vanishing once the accuracy is high": (
+        {"gradient_mean_abs": DECLINE, "accuracy": np.r_[0.1, np.full(19, 0.97)]},
+        [],
+    ),
+    "vanishing where one class is nearly all": (
+        {"gradient_mean_abs": DECLINE, "accuracy": np.full(20, 0.98)},
+        [("GL101", 0, None)],
+    ),
     "two layers have no depth": ({"layers": 2, "gradient_mean_abs": np.array([1e-9, 1])}, []),
     "vanishing everywhere": (
         {"gradient_mean_abs": 1e-10, "gradient_norm": 1e-9, "bias_gradient_norm": 1e-9, "loss": flat()},
@@ -67,12 +79,16 @@ CASES = {
     ),
     "a norm that grows with the loss": (
         {"norm": np.geomspace(1, 99, 20), "loss": np.linspace(2.3, 6, 20)},
-        [("GL102", 110, None), STUCK],
+        [("GL102", 120, None), STUCK],
     ),
     "a norm that grows while the loss falls": ({"norm": np.geomspace(0.1, 99, 20)}, []),
     "steps of the size of the weights": (
         {"update_ratio": at_end(0.5), "loss": flat()},
         [("GL102", 0, None), STUCK],
+    ),
+    "an overflow that passes, in a network that vanishes": (
+        {"gradient_mean_abs": DECLINE, "gradient_nonfinite": during(7, 0, 8, 9)},
+        [("GL101", 0, None), ("GL103", 80, 80)],
     ),
     # GL103
     "NaN from one step on": (
@@ -89,9 +105,9 @@ CASES = {
     # GL201
     "dead by the probe": (
         {"activation_dead/layer2": 0.6, "loss": flat()},
-        [("GL201", 0, None), STUCK],
+        [("GL201", 50, None), STUCK],
     ),
-    "dead by the probe, and learning": ({"activation_dead/layer2": 0.6}, [("GL201", 0, 50)]),
+    "dead by the probe, and learning": ({"activation_dead/layer2": 0.6}, []),
     "nearly all dead by the probe": ({"activation_dead/layer2": 0.95}, [("GL201", 0, None)]),
     "a layer that is dead by proof": (
         {
@@ -113,7 +129,7 @@ CASES = {
     # GL202
     "saturated by the probe": (
         {"activation_saturated/layer2": 0.7, "loss": flat()},
-        [("GL202", 0, None), STUCK],
+        [("GL202", 50, None), STUCK],
     ),
     "saturated by the probe, and learning": (
         {"activation_saturated/layer2": 0.7, "loss": np.r_[2.3, np.linspace(1.5, 0.3, 19)]},
@@ -142,6 +158,10 @@ CASES = {
         {"update_ratio": np.geomspace(1e-9, 1e-3, 20)[:, None], "loss": np.r_[np.full(15, 2.3), [2.2, 2, 1.5, 1, 0.5]]},
         [],
     ),
+    "a head that starts at zero": (
+        {"update_ratio": by_head(1e-3, 1 / np.arange(1, 21)), "weight_norm": by_head(5.0, np.arange(20))},
+        [],
+    ),
     # GL302
     "lower layers that stand still": (
         {"update_ratio": np.array([0, 1e-9, 1e-3, 1e-3, 1e-3]), "loss": flat()},
@@ -167,13 +187,14 @@ CASES = {
     ),
     "a plateau after falling": ({"loss": np.r_[np.linspace(2.3, 1, 5), np.full(15, 1.0)]}, []),
     "nine steps are too few": ({"steps": 9, "loss": flat(9)}, []),
+    "a lucky first batch": ({"loss": np.r_[0.4, np.linspace(2.3, 0.5, 19)]}, []),
     # GL402
     "a loss that wanders under large steps": (
         {"loss": np.resize([2.0, 3.0, 2.5, 1.9], 20), "update_ratio": at_end(0.08)},
         [("GL402", 0, None), STUCK],
     ),
     "a loss that wanders under small steps": ({"loss": np.resize([2.0, 3.0, 2.5, 1.9], 20)}, [STUCK]),
-    "a loss that runs away": ({"loss": np.geomspace(2.3, 230, 20)}, [("GL402", 60, None), STUCK]),
+    "a loss that runs away": ({"loss": np.geomspace(2.3, 230, 20)}, [("GL402", 100, None), STUCK]),
 }
 
 

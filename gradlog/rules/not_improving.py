@@ -40,7 +40,7 @@ class NotImproving:
         steps = evidence.steps
         is_late = (np.arange(1, len(steps) + 1) >= self.least) & (steps - steps[0] >= self.least_steps)
         is_known = np.isfinite(evidence.loss) & np.isfinite(evidence.first_loss)
-        is_flat = (evidence.progress < self.progress) & ~evidence.is_learned
+        is_flat = (evidence.progress < self.progress) & ~evidence.is_good
         yield Sign(
             is_on=is_late & is_known & is_flat & ~_is_warming_up(evidence),
             measured=np.maximum(evidence.progress, 0),

@@ -47,9 +47,10 @@ class Unchanged:
         above = np.fmax.accumulate(medians[:, ::-1], axis=1)[:, ::-1]
         # So far: under a schedule that ends at zero they stand still at last.
         is_none_moving = (np.fmax.accumulate(np.fmax.reduce(ratios, axis=1)) == 0)[:, None]
-        is_stuck = ((evidence.progress < self.progress) & ~evidence.is_learned)[:, None]
-        where = is_still & (above > self.moving) & is_stuck
-        where |= is_none_moving & ~evidence.is_learned[:, None]  # a loss that falls all the same is noise
+        is_stuck = ((evidence.progress < self.progress) & ~evidence.is_good)[:, None]
+        is_recurrent = np.array([kernel.endswith("recurrent_kernel") for kernel in evidence.kernels])
+        where = is_still & (above > self.moving) & is_stuck & ~is_recurrent  # one step in time leaves it at rest
+        where |= is_none_moving & ~evidence.is_good[:, None]  # a loss that falls all the same is noise
         yield Sign(
             is_on=where.any(axis=1),
             measured=np.fmin.reduce(np.where(where, ratios, np.nan), axis=1),
