@@ -99,23 +99,31 @@ class Evidence:
 
     @cached_property
     def is_broken(self) -> np.ndarray:
-        """Whether NaN or infinite numbers stand in a gradient, or stood in the last three; boolean [T].
+        """Whether NaN or infinite numbers stood in a gradient, and the network has not come back since; boolean [T].
 
-        While they do, nothing else says what is wrong.
+        Until it has, nothing else says what is wrong. It has where all kernels moved in three logged steps in a row:
+        weights that are NaN do not.
         """
         now = (self.of_variables("gradient_nonfinite") > 0).any(axis=1)
-        return np.fmax.reduce(trailing(now, 3), axis=1) > 0 if len(now) else now
+        is_well = ~now
+        if "update_ratio" in self.history.columns:
+            is_well &= (self.of_kernels("update_ratio") > 0).all(axis=1)
+        times = np.arange(len(now))
+        came_back = np.maximum.accumulate(np.where((trailing(is_well, 3) == 1).all(axis=1), times, -1))
+        broke = np.maximum.accumulate(np.where(now, times, -1))
+        return (broke >= 0) & (came_back < broke)
 
     @cached_property
     def first_loss(self) -> np.ndarray:
-        """What the loss was at first, float64 [T]: the first, or the median of the first five where that is more.
+        """What the loss was at first, float64 [T]: the median of the first five, or the first where it fell from there.
 
-        So one lucky batch is no yardstick. NaN where no loss was logged.
+        So one lucky or unlucky batch is no yardstick. NaN where no loss was logged.
         """
         known = np.flatnonzero(np.isfinite(self.loss))
         result = np.full(len(self.loss), np.nan)
         for number, time in enumerate(known[:5], 1):
-            result[time:] = max(self.loss[known[0]], np.median(self.loss[known[:number]]))
+            first, median = self.loss[known[0]], np.median(self.loss[known[:number]])
+            result[time:] = first if first > median + 0.1 * abs(median) else median
         return result
 
     @cached_property

@@ -66,7 +66,7 @@ def finding_of(rule: Rule, sign: Sign, evidence: Evidence) -> Finding | None:
     for start, end in spans:
         is_in[start:end] = True
     is_in &= sign.is_on & is_judged
-    if not is_in.any():
+    if is_in.sum() < sign.least:
         return None
     where = _where(sign, is_in)
     measured = sign.measured[is_in]
