@@ -339,7 +339,7 @@ SICK = [
     _sick("SGD at 1e-6", mlp("relu", 4, 32, sgd(1e-6)), UPDATE, f"{STUCK} {UNCHANGED}"),
     _sick("Adam at 1e-7", mlp("relu", 4, 32, adam(1e-7)), UPDATE, STUCK),
     _sick("learning rate 0", mlp("relu", 4, 32, sgd(0.0)), UNCHANGED, STUCK),
-    _sick("NaN in the data", mlp("relu", 3, 32), NONFINITE, f"{EXPLODING} {DEAD}", data=with_nan),
+    _sick("NaN in the data", mlp("relu", 3, 32), NONFINITE, f"{EXPLODING} {DEAD} {STUCK}", data=with_nan),
     _sick(
         "logarithm of zero",
         functional(lambda x: _dense(10, "softmax")(_dense(32, "relu")(x)), (64,), loss=log_of_zero),

@@ -29,7 +29,7 @@ class NotImproving:
         least_steps: The same of the optimizer's steps, for runs that log each.
     """
 
-    progress: float = 0.05
+    progress: float = 0.03
     least: int = 10
     least_steps: int = 100
     code = "GL401"

@@ -40,7 +40,7 @@ class UpdateRatio:
     largest: float = 0.1
     exploding: float = 0.3
     smallest: float = 5e-5
-    progress: float = 0.05
+    progress: float = 0.03
     code = "GL301"
     name = "update ratio out of range"
 
