@@ -22,8 +22,7 @@ def _pandas():
         import pandas
     except ImportError as error:
         raise ImportError(
-            "A table of a run is made with pandas, which is not installed. Install it with "
-            "`pip install pandas`."
+            "A table of a run is made with pandas, which is not installed. Install it with `pip install pandas`."
         ) from error
     return pandas
 

@@ -1,0 +1,256 @@
+/** Page: puts together what the user has chosen, what the server answers, and the pictures. */
+
+import {isDark, onThemeChange} from './colors.js';
+import {choice, layerChooser, RunChooser, StepSlider} from './controls.js';
+import {element} from './dom.js';
+import {saveCsv, savePng} from './download.js';
+import {emptyState} from './empty.js';
+import {findingsList, statisticOf} from './findings.js';
+import {Model} from './model.js';
+import * as sections from './sections.js';
+import {allSteps, concerns, layerOf, nearest, ofPart, union} from './shape.js';
+import {readState, writeState} from './state.js';
+import {Tooltip} from './tooltip.js';
+
+const RELOAD = 5000; // milliseconds
+const MOST_STEPS = 400; // columns of a heat map
+const MOST_PICKED = 8;
+const MOST_RUNS = 12;
+const PARTS = {kernels: 'kernels', biases: 'biases', all: 'all variables'};
+const KINDS = {gradient: 'gradient', weight: 'weight', activation: 'activation'};
+const TITLES = {
+  findings: 'Findings',
+  heatmaps: 'Layers over steps',
+  profile: 'By depth',
+  overTime: 'Over time',
+  ratios: 'Last over first layer',
+  histograms: 'Histograms',
+};
+
+export class Page {
+  constructor(body) {
+    this.model = new Model();
+    this.state = readState();
+    this.chosenFinding = null;
+    this.turn = 0;
+    this.live = element('div', {class: 'unseen', role: 'status', 'aria-live': 'polite'});
+    this.problem = element('p', {class: 'problem', role: 'alert', hidden: true});
+    this.side = element('aside', {'aria-label': 'What is shown'});
+    this.main = element('main', {});
+    body.replaceChildren(this.side, this.main, this.live);
+    this.tooltip = new Tooltip(body);
+    this.chooser = new RunChooser((change) => this.change(change));
+    this.choices = element('div', {});
+    this.side.append(this.chooser.root, this.choices);
+    this.slider = new StepSlider((step) => this.change({step}));
+  }
+
+  /** Draws, and goes on drawing what is new. */
+  async start() {
+    this.dress();
+    onThemeChange(() => {
+      this.dress();
+      this.draw();
+    });
+    let width = window.innerWidth;
+    new ResizeObserver(() => {
+      if (window.innerWidth === width || !window.innerWidth) return;
+      width = window.innerWidth;
+      this.draw();
+    }).observe(document.body);
+    await this.reload(true);
+    setInterval(() => this.isSeen() && this.reload(), RELOAD);
+  }
+
+  isSeen() {
+    return document.visibilityState === 'visible' && window.innerWidth > 0;
+  }
+
+  dress() {
+    document.documentElement.classList.toggle('dark', isDark());
+  }
+
+  async reload(isFirst = false) {
+    try {
+      const isNew = await this.model.reload();
+      this.problem.hidden = true;
+      if (isNew || isFirst) await this.draw();
+    } catch (error) {
+      this.complain(error);
+    }
+  }
+
+  complain(error) {
+    this.problem.textContent = `The runs could not be read: ${error.message}. It is tried again every few seconds.`;
+    this.problem.hidden = false;
+    if (!this.problem.isConnected) this.main.prepend(this.problem);
+  }
+
+  change(changed) {
+    Object.assign(this.state, changed);
+    if ('filter' in changed || 'statistic' in changed || 'part' in changed) this.chosenFinding = null;
+    writeState(this.state);
+    return this.draw();
+  }
+
+  /** Fetches what the choices need and draws it; only the latest call does, where several overlap. */
+  async draw() {
+    const turn = ++this.turn;
+    if (!this.model.runs.length) {
+      this.side.hidden = true;
+      this.main.replaceChildren(emptyState());
+      return;
+    }
+    const {state} = this;
+    if (!(state.statistic in this.model.statistics)) state.statistic = Object.keys(this.model.statistics)[0];
+    const matching = this.chooser.chosen(this.model.runs, state);
+    const runs = matching.slice(0, MOST_RUNS);
+    try {
+      const tables = await Promise.all(runs.map((run) => this.model.table(run, state.statistic, MOST_STEPS)));
+      const found = await Promise.all(runs.map(async (run) => ({run, findings: await this.model.findings(run)})));
+      const shownRuns = runs.map((run, index) => ({run, table: ofPart(tables[index], state.part)}));
+      const view = this.view(shownRuns);
+      const histograms = await Promise.all(runs.map((run) => this.histogram(run, view)));
+      if (turn === this.turn) this.show(shownRuns, view, found, histograms, matching.length);
+    } catch (error) {
+      if (turn === this.turn) this.complain(error);
+    }
+  }
+
+  async histogram(run, view) {
+    const none = {steps: [], first: 0, counts: [], zeros: [], num_steps: 0};
+    const name = view.kind === 'activation' ? layerOf(view.layer) : view.layer;
+    return {run, histogram: name ? await this.model.histograms(run, view.kind, name) : none};
+  }
+
+  /** What is drawn, where the user has chosen nothing yet as well. */
+  view(shownRuns) {
+    const {state} = this;
+    const steps = allSteps(shownRuns.map(({table}) => table));
+    const variables = union(shownRuns.map(({table}) => table.variables));
+    const picked = state.picked.filter((name) => variables.includes(name));
+    const ends = variables.length > 1 ? [variables[0], variables.at(-1)] : variables;
+    const box = this.chosenFinding && {
+      run: this.chosenFinding.run,
+      has: (name) => concerns(this.chosenFinding.finding.where, name),
+      first: this.chosenFinding.finding.first_step,
+      last: this.chosenFinding.finding.last_step ?? Infinity,
+    };
+    const kind = state.kind in KINDS ? state.kind : 'gradient';
+    return {
+      statistic: state.statistic,
+      statisticName: this.model.statistics[state.statistic],
+      part: state.part,
+      steps,
+      step: steps.length ? steps[nearest(steps, state.step)] : null,
+      variables,
+      picked: picked.length ? picked : ends,
+      layer: variables.includes(state.layer) ? state.layer : (variables[0] ?? ''),
+      kind,
+      box,
+      tooltip: this.tooltip,
+      say: (text) => (this.live.textContent = text),
+      pick: (step, layer) => this.pick(step, layer),
+    };
+  }
+
+  pick(step, layer) {
+    const picked = this.state.picked.includes(layer) ? this.state.picked : [...this.state.picked, layer];
+    this.change({step, layer, picked: picked.slice(-MOST_PICKED)});
+  }
+
+  show(shownRuns, view, found, histograms, numMatching) {
+    this.side.hidden = false;
+    this.slider.draw(view.steps, Math.max(view.steps.indexOf(view.step), 0));
+    this.chooser.draw(this.state);
+    this.drawChoices(view);
+    if (!this.frames) this.build();
+    if (!this.main.contains(this.frames.findings)) {
+      this.main.replaceChildren(this.problem, this.hint, ...Object.values(this.frames));
+    }
+    this.hint.hidden = numMatching <= MOST_RUNS;
+    this.hint.textContent = `The first ${MOST_RUNS} of ${numMatching} runs are shown; narrow the filter for others.`;
+    this.rows = {
+      heatmaps: () => sections.tableRows(shownRuns, view.statistic),
+      profile: () => sections.profileRows(shownRuns, view),
+      overTime: () => sections.overTimeRows(shownRuns, view),
+      ratios: () => sections.ratioRows(shownRuns),
+      histograms: () => sections.histogramRows(histograms, view),
+    };
+    this.fill('findings', (content) => content.append(findingsList(found, this.chosenFinding, (...chosen) => this.find(...chosen))));
+    this.fill('heatmaps', (content) => sections.drawHeatmaps(content, shownRuns, view));
+    this.fill('profile', (content) => sections.drawProfile(content, shownRuns, view));
+    this.fill('overTime', (content) => sections.drawOverTime(content, shownRuns, view));
+    this.fill('ratios', (content) => sections.drawRatios(content, shownRuns, view));
+    this.fill('histograms', (content) => sections.drawHistograms(content, histograms, view));
+    this.main.dataset.ready = String(this.turn);
+  }
+
+  /** Replaces a section's content without a jump of the page, and keeps the keyboard where it was. */
+  fill(name, drawInto) {
+    const content = this.frames[name].querySelector('.content');
+    const focused = [...content.querySelectorAll('[tabindex], button')].indexOf(document.activeElement);
+    content.style.minHeight = `${content.offsetHeight}px`;
+    content.replaceChildren();
+    drawInto(content);
+    content.style.minHeight = '';
+    if (focused >= 0) content.querySelectorAll('[tabindex], button')[focused]?.focus({preventScroll: true});
+  }
+
+  build() {
+    this.hint = element('p', {class: 'hint', hidden: true});
+    this.frames = {};
+    for (const [name, title] of Object.entries(TITLES)) {
+      const head = element('header', {}, element('h2', {id: `title-${name}`, text: title}));
+      const section = element('section', {id: name, 'aria-labelledby': `title-${name}`}, head);
+      if (name !== 'findings') head.append(...this.buttons(name, section));
+      if (name === 'profile') section.append(this.slider.root);
+      section.append(element('div', {class: 'content'}));
+      this.frames[name] = section;
+    }
+  }
+
+  buttons(name, section) {
+    const csv = element('button', {text: 'CSV', title: 'Save the numbers', click: () => saveCsv(this.rows[name](), `gradients-${name}`)});
+    const png = element('button', {text: 'PNG', title: 'Save the picture', click: () => savePng(section, `gradients-${name}`)});
+    return [csv, png];
+  }
+
+  drawChoices(view) {
+    const focused = [...this.choices.querySelectorAll('select, input, summary')].indexOf(document.activeElement);
+    const isOpen = this.choices.querySelector('details')?.open;
+    const layers = layerChooser(view.variables, view.picked, (name) => this.togglePicked(view.picked, name));
+    if (isOpen !== undefined) layers.open = isOpen;
+    const names = Object.fromEntries(view.variables.map((name) => [name, name]));
+    this.choices.replaceChildren(
+      choice('Statistic', this.model.statistics, view.statistic, (statistic) => this.change({statistic})),
+      choice('Variables', PARTS, view.part, (part) => this.change({part})),
+      layers,
+      choice('Histograms of', names, view.layer, (layer) => this.change({layer})),
+      choice('its', KINDS, view.kind, (kind) => this.change({kind})),
+    );
+    if (focused >= 0) this.choices.querySelectorAll('select, input, summary')[focused]?.focus();
+  }
+
+  togglePicked(picked, name) {
+    this.change({picked: picked.includes(name) ? picked.filter((each) => each !== name) : [...picked, name]});
+  }
+
+  /** Shows a finding in the pictures: its statistic, its layers, its first step. */
+  async find(run, finding) {
+    const statistic = statisticOf(finding.code) ?? this.state.statistic;
+    const part = finding.where.some((name) => name.endsWith('/bias')) ? 'all' : this.state.part;
+    const table = await this.model.table(run, statistic, MOST_STEPS);
+    const variables = ofPart(table, part).variables.filter((name) => concerns(finding.where, name));
+    const changed = {statistic, part, step: finding.first_step};
+    if (finding.where.length && variables.length) {
+      Object.assign(changed, {picked: variables.slice(0, MOST_PICKED), layer: variables[0]});
+    }
+    Object.assign(this.state, changed);
+    this.chosenFinding = {run: run.run, finding};
+    writeState(this.state);
+    await this.draw();
+    this.frames.heatmaps.scrollIntoView({behavior: 'smooth', block: 'start'});
+    this.live.textContent = `The pictures show ${finding.name} of ${run.run}.`;
+  }
+}
