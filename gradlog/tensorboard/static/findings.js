@@ -34,8 +34,13 @@ export function findingsList(found, chosen, show) {
   return list;
 }
 
+function some(names) {
+  if (names.length <= 4) return names.join(', ');
+  return `${names[0]}, ${names[1]} … ${names.at(-1)} (${names.length} in all)`;
+}
+
 function card({run, finding}, chosen, show) {
-  const where = finding.where.length ? finding.where.join(', ') : 'the whole run';
+  const where = finding.where.length ? some(finding.where) : 'the whole run';
   const isChosen = chosen?.run === run.run && JSON.stringify(chosen.finding) === JSON.stringify(finding);
   const title = element(
     'button',

@@ -13,6 +13,7 @@ import uPlot from './vendor/uPlot.js';
 export function lines(container, lines, look) {
   const drawable = (y) => y !== null && (!look.isLogarithmic || y > 0);
   const filled = lines.filter((line) => line.y.some(drawable));
+  const empty = lines.filter((line) => !filled.includes(line)).map((line) => line.label);
   if (!filled.length) {
     container.append(element('p', {class: 'nothing', text: look.nothing ?? 'No numbers here to draw.'}));
     return;
@@ -21,6 +22,10 @@ export function lines(container, lines, look) {
   const chart = new uPlot(options(filled, look), data, container);
   chart.root.setAttribute('role', 'img');
   chart.root.setAttribute('aria-label', description(filled, look));
+  if (empty.length) {
+    const text = `Nothing to draw, every number is zero, NaN, infinite or missing: ${empty.join(', ')}`;
+    container.append(element('p', {class: 'nothing', text}));
+  }
 }
 
 function description(filled, look) {
@@ -77,7 +82,16 @@ function named(axis, {xNames, xLabel}) {
 }
 
 function vertical(axis, look) {
-  return {...axis, label: look.yLabel, size: 62, values: texts(shown)};
+  const sparse = look.isLogarithmic ? {filter: decades} : {};
+  const [grid, ticks] = [axis.grid, axis.ticks].map((lines) => ({...lines, ...sparse}));
+  return {...axis, grid, ticks, label: look.yLabel, size: 62, values: texts(shown)};
+}
+
+/** Of a logarithmic axis over more than four decades, only whole ones have a line. */
+function decades(chart, splits) {
+  const {min, max} = chart.scales.y;
+  if (max / min < 1e4) return splits;
+  return splits.map((value) => (Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-6 ? value : null));
 }
 
 function series(filled) {

@@ -9,7 +9,7 @@ import {findingsList, statisticOf} from './findings.js';
 import {Model} from './model.js';
 import * as sections from './sections.js';
 import {allSteps, concerns, layerOf, nearest, ofPart, union} from './shape.js';
-import {readState, writeState} from './state.js';
+import {onAddressChange, readState, writeState} from './state.js';
 import {Tooltip} from './tooltip.js';
 
 const RELOAD = 5000; // milliseconds
@@ -50,6 +50,10 @@ export class Page {
     this.dress();
     onThemeChange(() => {
       this.dress();
+      this.draw();
+    });
+    onAddressChange(() => {
+      Object.assign(this.state, readState());
       this.draw();
     });
     let width = window.innerWidth;
@@ -177,13 +181,22 @@ export class Page {
       ratios: () => sections.ratioRows(shownRuns),
       histograms: () => sections.histogramRows(histograms, view),
     };
-    this.fill('findings', (content) => content.append(findingsList(found, this.chosenFinding, (...chosen) => this.find(...chosen))));
+    this.showFindings(found);
     this.fill('heatmaps', (content) => sections.drawHeatmaps(content, shownRuns, view));
     this.fill('profile', (content) => sections.drawProfile(content, shownRuns, view));
     this.fill('overTime', (content) => sections.drawOverTime(content, shownRuns, view));
     this.fill('ratios', (content) => sections.drawRatios(content, shownRuns, view));
     this.fill('histograms', (content) => sections.drawHistograms(content, histograms, view));
     this.main.dataset.ready = String(this.turn);
+  }
+
+  /** Draws the findings, unless they are as they were: what is unfolded stays so. */
+  showFindings(found) {
+    const key = JSON.stringify([found, this.chosenFinding, isDark()]);
+    if (key === this.findingsKey) return;
+    this.findingsKey = key;
+    const list = findingsList(found, this.chosenFinding, (run, finding) => this.find(run, finding));
+    this.fill('findings', (content) => content.append(list));
   }
 
   /** Replaces a section's content without a jump of the page, and keeps the keyboard where it was. */

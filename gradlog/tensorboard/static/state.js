@@ -45,6 +45,13 @@ export function readState() {
   return state;
 }
 
+/** Calls a function when the user changes the tab's choices in the address. */
+export function onAddressChange(call) {
+  host().addEventListener('hashchange', () => {
+    if (parts()[0] === 'gradlog' && parts().some((part) => part.startsWith(PREFIX))) call();
+  });
+}
+
 /** Writes the choices that are not the default into the address, beside what others keep there. */
 export function writeState(state) {
   const others = parts().filter((part) => !part.startsWith(PREFIX));
