@@ -107,15 +107,28 @@ def test_the_tab_opens_with_a_panel_a_run_and_its_numbers(browser, address):
 
 
 def test_what_is_not_finite_is_said_and_has_its_own_color(browser, address):
-    with tab(browser, address) as (_, frame):
+    with tab(browser, address, "&p.gradlog.step=0") as (_, frame):
         canvas = panel(frame, "exploding").locator("canvas")
         canvas.wait_for()
 
         assert "400 elements NaN or infinite" in hover(frame, canvas, 23, 0, 24, 8)
-        color = canvas.evaluate(
-            "drawing => [...drawing.getContext('2d').getImageData(drawing.width - 4, 2, 1, 1).data].slice(0, 3)"
-        )
-        assert color == [0xFF, 0x0A, 0x8A] or color == [0, 0, 0]  # or the frame around the step that is chosen
+        assert color_at(canvas, 3, 3) == [0xFF, 0x0A, 0x8A]
+
+
+def color_at(canvas, right, top):
+    """The colour of a canvas so many points from its right and its upper edge."""
+    point = f"drawing.width - {right}, {top}, 1, 1"
+    return canvas.evaluate(f"drawing => [...drawing.getContext('2d').getImageData({point}).data].slice(0, 3)")
+
+
+def test_histograms_over_the_steps_have_the_parts_of_the_elements(browser, address):
+    with tab(browser, address, "&p.gradlog.filter=small&p.gradlog.kind=weight") as (_, frame):
+        canvas = frame.locator("#histograms figure canvas")
+        canvas.wait_for()
+
+        # three ones and a minus two
+        assert hover(frame, canvas, 1, 0, 3, 2) == "small · 2e0 to 4e0 · step 10 · 0.25"
+        assert hover(frame, canvas, 2, 1, 3, 2) == "small · 1e0 to 2e0 · step 20 · 0.75"
 
 
 def test_the_slider_moves_every_picture_and_stands_in_the_address(browser, address):
@@ -140,7 +153,7 @@ def test_a_click_on_a_heat_map_chooses_step_and_layer(browser, address):
         canvas.click(position={"x": 104 + 2.5 * (box["width"] - 104) / 24, "y": 3.5 * (box["height"] - 20) / 8})
 
         frame.get_by_text("vanishing (step 100)").wait_for()
-        assert frame.get_by_label("Histograms of").input_value() == "layer4/kernel"
+        assert frame.get_by_label("Histograms of layer").input_value() == "layer4/kernel"
         frame.get_by_role("img", name="gradient of layer4/kernel by magnitude").wait_for()
 
 

@@ -60,11 +60,11 @@ export function shade(part) {
   return `rgb(${red}, ${green}, ${blue})`;
 }
 
-/** A scale for all runs together: logarithmic, but for fractions. */
+/** A scale for all runs together: logarithmic, but for fractions, which go from zero to `most`. */
 export class Scale {
-  constructor(tables, isFraction) {
+  constructor(tables, isFraction, most = 1) {
     this.isFraction = isFraction;
-    [this.low, this.high] = isFraction ? [0, 1] : [Infinity, -Infinity];
+    [this.low, this.high] = isFraction ? [0, most] : [Infinity, -Infinity];
     if (isFraction) return;
     for (const table of tables) {
       for (const row of table.values) {
@@ -80,13 +80,13 @@ export class Scale {
   }
 
   color(value) {
-    if (this.isFraction) return shade(value);
+    if (this.isFraction) return shade(value / this.high);
     if (value <= 0) return ZERO;
     return shade(Math.log10(value / this.low) / Math.log10(this.high / this.low));
   }
 
   /** The number at a part from 0 to 1 of the scale. */
   at(part) {
-    return this.isFraction ? part : this.low * (this.high / this.low) ** part;
+    return this.isFraction ? part * this.high : this.low * (this.high / this.low) ** part;
   }
 }

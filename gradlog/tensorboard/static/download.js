@@ -34,12 +34,20 @@ export function savePng(section, name) {
     const box = drawing.getBoundingClientRect();
     context.drawImage(drawing, box.left - whole.left, box.top - whole.top, box.width, box.height);
   }
+  for (const spot of section.querySelectorAll('.swatch, .u-marker')) {
+    const box = spot.getBoundingClientRect();
+    const {backgroundColor, borderTopColor, borderTopWidth} = getComputedStyle(spot);
+    if (spot.classList.contains('u-marker') && parseFloat(borderTopWidth) === 0) continue;
+    context.fillStyle = spot.classList.contains('swatch') ? backgroundColor : borderTopColor;
+    context.fillRect(box.left - whole.left, box.top - whole.top, box.width, box.height);
+  }
   context.textBaseline = 'middle';
   for (const text of section.querySelectorAll('h2, h3, .u-label, .unit')) {
     const box = text.getBoundingClientRect();
     context.font = `${getComputedStyle(text).fontWeight} ${getComputedStyle(text).fontSize} Roboto, sans-serif`;
     context.fillStyle = ink();
-    context.fillText(text.textContent, box.left - whole.left, box.top - whole.top + box.height / 2);
+    const indent = text.querySelector('.swatch') ? 18 : 0;
+    context.fillText(text.textContent, box.left - whole.left + indent, box.top - whole.top + box.height / 2);
   }
   sheet.toBlob((blob) => save(blob, `${name}.png`));
 }

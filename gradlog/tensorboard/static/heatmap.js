@@ -12,7 +12,7 @@ export function cellText(run, table, time, place) {
   let text = shown(table.values[time][place]);
   if (mark > 0) text += ` (${mark.toLocaleString('en-US')} elements NaN or infinite)`;
   else if (mark === 0) text = 'infinite';
-  else if (table.values[time][place] === null) text = 'no gradient';
+  else if (table.values[time][place] === null) text = 'no number';
   return `${run.run} · ${table.variables[place]} · step ${stepText(table.steps[time])} · ${text}`;
 }
 
@@ -43,7 +43,9 @@ function draw(context, table, look, {rows, height, wide}) {
   context.fillRect(0, 0, look.width, rows * height + BELOW);
   table.steps.forEach((_, time) => {
     for (let row = 0; row < table.variables.length; row++) {
-      drawCell(context, table, look, time, row, [GUTTER + time * wide, row * height, Math.max(wide, 1), height]);
+      const [left, top] = [Math.round(GUTTER + time * wide), Math.round(row * height)];
+      const [right, bottom] = [Math.round(GUTTER + (time + 1) * wide), Math.round((row + 1) * height)];
+      drawCell(context, table, look, time, row, [left, top, Math.max(right - left, 1), bottom - top]);
     }
   });
   label(context, table, look, {rows, height, wide});
@@ -55,7 +57,7 @@ function drawCell(context, table, look, time, row, [x, y, width, height]) {
   const isMarked = table.marks.has(`${time} ${row}`);
   if (value === null && !isMarked) return;
   context.fillStyle = isMarked ? colors.NONFINITE : look.scale.color(value);
-  context.fillRect(x, y, width + 0.5, height + 0.5);
+  context.fillRect(x, y, width, height);
   if (!isMarked || width < 5) return;
   context.strokeStyle = '#ffffff';
   context.lineWidth = 1.5;
@@ -105,9 +107,11 @@ function outline(context, table, look, {rows, height, wide}) {
     context.strokeRect(left + 1.5, top + 1.5, right - left - 3, bottom - top - 3);
   }
   if (look.step < 0) return;
-  context.strokeStyle = colors.isDark() ? '#ffffff' : '#000000';
-  context.lineWidth = 1.5;
-  context.strokeRect(GUTTER + look.step * wide + 0.75, 0.75, Math.max(wide, 3) - 1.5, rows * height - 1.5);
+  for (const [color, thick] of [['#000000', 3], ['#ffffff', 1]]) {
+    context.strokeStyle = color;
+    context.lineWidth = thick;
+    context.strokeRect(GUTTER + look.step * wide + 0.5, 1.5, Math.max(wide, 3) - 1, rows * height - 3);
+  }
 }
 
 function listen(drawing, run, table, look, {height, wide}) {
@@ -141,7 +145,7 @@ function listen(drawing, run, table, look, {height, wide}) {
 }
 
 /** The colours of the numbers, and what the other colours mean. */
-export function legend(scale, name) {
+export function legend(scale, name, withOthers = true) {
   const [drawing, context] = canvas(560, 34, {role: 'img', 'aria-label': `Colours of ${name}, from little to much`});
   context.fillStyle = colors.paper();
   context.fillRect(0, 0, 560, 34);
@@ -156,6 +160,7 @@ export function legend(scale, name) {
     context.fillText(shown(scale.at(part)), 4 + 260 * part, 18);
   }
   context.textAlign = 'left';
+  if (!withOthers) return drawing;
   const others = [[colors.NONFINITE, 'NaN or infinite'], ...(scale.isFraction ? [] : [[colors.ZERO, 'zero']])];
   others.forEach(([color, text], index) => {
     context.fillStyle = color;

@@ -8,7 +8,7 @@ import {emptyState} from './empty.js';
 import {findingsList, statisticOf} from './findings.js';
 import {Model} from './model.js';
 import * as sections from './sections.js';
-import {allSteps, concerns, layerOf, nearest, ofPart, union} from './shape.js';
+import {allSteps, concerns, layerOf, nearest, ofPart, sameLayer, union} from './shape.js';
 import {onAddressChange, readState, writeState} from './state.js';
 import {Tooltip} from './tooltip.js';
 
@@ -123,8 +123,9 @@ export class Page {
 
   async histogram(run, view) {
     const none = {steps: [], first: 0, counts: [], zeros: [], num_steps: 0};
-    const name = view.kind === 'activation' ? layerOf(view.layer) : view.layer;
-    return {run, histogram: name ? await this.model.histograms(run, view.kind, name) : none};
+    const isOfLayers = view.statistic.startsWith('activation_');
+    const name = view.kind === 'activation' ? layerOf(view.layer) : isOfLayers ? `${view.layer}/kernel` : view.layer;
+    return {run, histogram: view.layer ? await this.model.histograms(run, view.kind, name) : none};
   }
 
   /** What is drawn, where the user has chosen nothing yet as well. */
@@ -132,7 +133,7 @@ export class Page {
     const {state} = this;
     const steps = allSteps(shownRuns.map(({table}) => table));
     const variables = union(shownRuns.map(({table}) => table.variables));
-    const picked = state.picked.filter((name) => variables.includes(name));
+    const picked = union([state.picked.map((name) => sameLayer(variables, name)).filter(Boolean)]);
     const ends = variables.length > 1 ? [variables[0], variables.at(-1)] : variables;
     const box = this.chosenFinding && {
       run: this.chosenFinding.run,
@@ -149,7 +150,7 @@ export class Page {
       step: steps.length ? steps[nearest(steps, state.step)] : null,
       variables,
       picked: picked.length ? picked : ends,
-      layer: variables.includes(state.layer) ? state.layer : (variables[0] ?? ''),
+      layer: sameLayer(variables, state.layer) ?? variables[0] ?? '',
       kind,
       box,
       tooltip: this.tooltip,
@@ -239,8 +240,8 @@ export class Page {
       choice('Statistic', this.model.statistics, view.statistic, (statistic) => this.change({statistic})),
       choice('Variables', PARTS, view.part, (part) => this.change({part})),
       layers,
-      choice('Histograms of', names, view.layer, (layer) => this.change({layer})),
-      choice('its', KINDS, view.kind, (kind) => this.change({kind})),
+      choice('Histograms of layer', names, view.layer, (layer) => this.change({layer})),
+      choice('Histograms of its', KINDS, view.kind, (kind) => this.change({kind})),
     );
     if (focused >= 0) this.choices.querySelectorAll('select, input, summary')[focused]?.focus();
   }

@@ -4,9 +4,10 @@ import {runColor, Scale} from './colors.js';
 import {element, shown, stepText} from './dom.js';
 import {heatmap, legend} from './heatmap.js';
 import {lines} from './lines.js';
-import {layerOf, nearest, overTime, ratios, union} from './shape.js';
+import {byMagnitude, layerOf, nearest, overTime, ratios, union} from './shape.js';
 
 const DASHES = [undefined, [8, 4], [2, 3], [10, 3, 2, 3], [14, 5]];
+const MOST_MAGNITUDES = 32; // rows
 const FRACTIONS = ['gradient_zero_fraction', 'activation_dead', 'activation_saturated'];
 
 function isFraction(statistic) {
@@ -16,9 +17,13 @@ function isFraction(statistic) {
 /** Panels of layer by step, one a run, on one scale of colours. */
 export function drawHeatmaps(container, shownRuns, view) {
   const scale = new Scale(shownRuns.map(({table}) => table), isFraction(view.statistic));
-  const width = Math.max(300, Math.min(620, (container.clientWidth - 16 * 2) / Math.min(shownRuns.length, 2) - 16));
   container.append(legend(scale, view.statisticName));
-  const panels = element('div', {class: 'panels'});
+  panels(container, shownRuns, scale, view, view.pick, () => missing(view));
+}
+
+function panels(container, shownRuns, scale, view, pick, nothing) {
+  const width = Math.max(300, Math.min(620, (container.clientWidth - 16 * 2) / Math.min(shownRuns.length, 2) - 16));
+  const row = element('div', {class: 'panels'});
   for (const {run, table} of shownRuns) {
     const look = {
       width,
@@ -27,14 +32,14 @@ export function drawHeatmaps(container, shownRuns, view) {
       boxes: view.box && view.box.run === run.run ? [view.box] : [],
       tooltip: view.tooltip,
       say: view.say,
-      pick: (time, place) => view.pick(table.steps[time], table.variables[place]),
+      pick: (time, place) => pick(table.steps[time], table.variables[place]),
     };
     const title = element('h3', {}, element('span', {class: 'swatch', color: runColor(run.color)}), run.run);
-    const drawing = table.variables.length ? heatmap(run, table, look) : element('p', {class: 'nothing', text: missing(view)});
-    const thinned = table.steps.length < table.num_steps ? ` · ${table.steps.length} of ${stepText(table.num_steps)} steps, with the extremes` : '';
-    panels.append(element('figure', {'data-run': run.run}, title, drawing, element('figcaption', {text: thinned})));
+    const drawing = table.variables.length ? heatmap(run, table, look) : element('p', {class: 'nothing', text: nothing()});
+    const thinned = table.steps.length < table.num_steps ? ` · ${table.steps.length} of ${stepText(table.num_steps)} steps` : '';
+    row.append(element('figure', {'data-run': run.run}, title, drawing, element('figcaption', {text: thinned})));
   }
-  container.append(panels);
+  container.append(row);
 }
 
 function missing(view) {
@@ -91,8 +96,20 @@ export function drawRatios(container, shownRuns, view) {
   lines(container, drawn, {...common(container, view), ...look, isLogarithmic: true});
 }
 
-/** Histograms of one layer by magnitude, several runs over each other, at one step. */
+/** Histograms of one layer by magnitude: several runs over each other at one step, and each over the steps. */
 export function drawHistograms(container, found, view) {
+  drawOverlay(container, found, view);
+  const tables = byMagnitude(found.map(({histogram}) => histogram), MOST_MAGNITUDES);
+  const shownRuns = found.map(({run}, index) => ({run, table: tables[index]})).filter(({table}) => table.variables.length);
+  if (!shownRuns.length) return;
+  const most = Math.max(...tables.flatMap(({values}) => values.flat()), 0.01);
+  const scale = new Scale([], true, most);
+  const name = `part of the elements, by magnitude of the ${view.kind} of ${view.layer}`;
+  container.append(element('h3', {text: name}), legend(scale, name, false));
+  panels(container, shownRuns, scale, {...view, box: null}, (step) => view.pick(step, view.layer), () => '');
+}
+
+function drawOverlay(container, found, view) {
   const drawn = found.filter(({histogram}) => histogram.steps.length).map(({run, histogram}) => {
     const time = nearest(histogram.steps, view.step);
     const total = histogram.counts[time].reduce((sum, count) => sum + count, histogram.zeros[time]);

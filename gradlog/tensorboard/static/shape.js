@@ -27,6 +27,37 @@ export function layerOf(name) {
   return /\/(kernel|bias)$/.test(name) ? name.slice(0, name.lastIndexOf('/')) : name;
 }
 
+/** The variable of a name, or else of its layer: statistics of activations go by layers. */
+export function sameLayer(variables, name) {
+  return variables.includes(name) ? name : variables.find((each) => layerOf(each) === layerOf(name));
+}
+
+/**
+ * Histograms of several runs as tables for heat maps: rows of magnitudes, large ones at the top, parts of all elements.
+ * @param {Array} histograms What the server answers.
+ * @param {number} most How many rows at most; octaves are put together where there are more.
+ */
+export function byMagnitude(histograms, most) {
+  const filled = histograms.filter(({counts}) => counts.length && counts[0].length);
+  const low = Math.min(...filled.map(({first}) => first));
+  const high = Math.max(...filled.map(({first, counts}) => first + counts[0].length));
+  const size = Math.max(1, Math.ceil((high - low) / most));
+  const starts = [];
+  for (let start = low; start < high; start += size) starts.unshift(start);
+  return histograms.map((histogram) => ofMagnitudes(histogram, starts.filter(Number.isFinite), size));
+}
+
+function ofMagnitudes({steps, first, counts, zeros, num_steps}, starts, size) {
+  const values = counts.map((row, time) => {
+    const total = row.reduce((sum, count) => sum + count, zeros[time]) || 1;
+    const inside = (start) => row.slice(Math.max(start - first, 0), Math.max(start - first + size, 0));
+    return starts.map((start) => inside(start).reduce((sum, count) => sum + count, 0) / total);
+  });
+  const text = (exponent) => (2 ** exponent).toExponential(0).replace('+', '');
+  const variables = starts.map((start) => `${text(start)} to ${text(start + size)}`);
+  return {variables, labels: starts.map(text), steps, values, marks: new Map(), num_steps};
+}
+
 /** Where the logged step stands that is nearest to a step; the last where there is none. */
 export function nearest(steps, step) {
   if (step === null || !steps.length) return steps.length - 1;
