@@ -82,10 +82,15 @@ def is_failure(answer):
 def hover(frame, canvas, time, row, num_steps, num_rows):
     """Moves the pointer onto a cell; returns what the tooltip says."""
     canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    wide, high = (box["width"] - 104) / num_steps, (box["height"] - 20) / num_rows
-    canvas.hover(position={"x": 104 + (time + 0.5) * wide, "y": (row + 0.5) * high})
+    canvas.hover(position=place(canvas, time, row, num_steps, num_rows))
     return frame.locator(".tooltip").inner_text()
+
+
+def place(canvas, time, row, num_steps, num_rows):
+    """Where a cell stands, beside the names of layers and above the steps."""
+    box, left = canvas.bounding_box(), float(canvas.get_attribute("data-gutter"))
+    wide, high = (box["width"] - left) / num_steps, (box["height"] - 20) / num_rows
+    return {"x": left + (time + 0.5) * wide, "y": (row + 0.5) * high}
 
 
 def panel(frame, run):
@@ -148,9 +153,8 @@ def test_a_click_on_a_heat_map_chooses_step_and_layer(browser, address):
     with tab(browser, address) as (_, frame):
         canvas = panel(frame, "vanishing").locator("canvas")
         canvas.wait_for()
-        box = canvas.bounding_box()
 
-        canvas.click(position={"x": 104 + 2.5 * (box["width"] - 104) / 24, "y": 3.5 * (box["height"] - 20) / 8})
+        canvas.click(position=place(canvas, 2, 3, 24, 8))
 
         frame.get_by_text("vanishing (step 100)").wait_for()
         assert frame.get_by_label("Histograms of layer").input_value() == "layer4/kernel"

@@ -3,7 +3,7 @@
 import * as colors from './colors.js';
 import {canvas, shown, stepText} from './dom.js';
 
-const GUTTER = 104;
+const WIDEST_GUTTER = 110;
 const BELOW = 20;
 
 /** How a panel says a cell. */
@@ -24,32 +24,55 @@ export function cellText(run, table, time, place) {
  */
 export function heatmap(run, table, look) {
   const rows = Math.max(table.variables.length, 1);
-  const height = Math.max(7, Math.min(22, 260 / rows));
+  const height = Math.max(2, Math.min(22, Math.max(260 / rows, Math.min(9, 600 / rows))));
   const [drawing, context] = canvas(look.width, rows * height + BELOW, {
     tabindex: 0,
     role: 'application',
     'aria-roledescription': 'heat map',
     'aria-label': `Heat map of ${run.run}: ${rows} layers, ${table.steps.length} steps. Arrow keys move, Enter picks.`,
   });
-  const wide = (look.width - GUTTER) / Math.max(table.steps.length, 1);
-  const place = {rows, height, wide};
+  const gutter = gutterOf(context, table);
+  drawing.dataset.gutter = gutter;
+  const wide = (look.width - gutter) / Math.max(table.steps.length, 1);
+  const place = {rows, height, wide, gutter};
   draw(context, table, look, place);
   listen(drawing, run, table, look, place);
   return drawing;
 }
 
-function draw(context, table, look, {rows, height, wide}) {
+function gutterOf(context, table) {
+  const widest = Math.max(0, ...table.labels.map((name) => context.measureText(name).width));
+  return Math.min(WIDEST_GUTTER, Math.ceil(widest) + 10);
+}
+
+function draw(context, table, look, place) {
+  const full = [0, 0, look.width, place.rows * place.height + BELOW];
+  context.drawImage(cells(table, look, place), ...full);
+  outline(context, table, look, place);
+}
+
+const drawn = new WeakMap();
+
+/** The picture of a table without what moves with the step; it is kept, since thousands of cells take their time. */
+function cells(table, look, place) {
+  const key = JSON.stringify([look.width, look.scale.low, look.scale.high, colors.isDark(), window.devicePixelRatio]);
+  if (drawn.get(table)?.key !== key) drawn.set(table, {key, picture: cellPicture(table, look, place)});
+  return drawn.get(table).picture;
+}
+
+function cellPicture(table, look, {rows, height, wide, gutter}) {
+  const [picture, context] = canvas(look.width, rows * height + BELOW);
   context.fillStyle = colors.paper();
   context.fillRect(0, 0, look.width, rows * height + BELOW);
   table.steps.forEach((_, time) => {
     for (let row = 0; row < table.variables.length; row++) {
-      const [left, top] = [Math.round(GUTTER + time * wide), Math.round(row * height)];
-      const [right, bottom] = [Math.round(GUTTER + (time + 1) * wide), Math.round((row + 1) * height)];
+      const [left, top] = [Math.round(gutter + time * wide), Math.round(row * height)];
+      const [right, bottom] = [Math.round(gutter + (time + 1) * wide), Math.round((row + 1) * height)];
       drawCell(context, table, look, time, row, [left, top, Math.max(right - left, 1), bottom - top]);
     }
   });
-  label(context, table, look, {rows, height, wide});
-  outline(context, table, look, {rows, height, wide});
+  label(context, table, look, {rows, height, wide, gutter});
+  return picture;
 }
 
 function drawCell(context, table, look, time, row, [x, y, width, height]) {
@@ -70,21 +93,21 @@ function drawCell(context, table, look, time, row, [x, y, width, height]) {
   context.stroke();
 }
 
-function label(context, table, look, {rows, height, wide}) {
+function label(context, table, look, {rows, height, wide, gutter}) {
   context.fillStyle = colors.ink();
   context.textBaseline = 'middle';
   context.textAlign = 'right';
   const each = Math.ceil(12 / height);
   table.labels.forEach((name, row) => {
-    if (row % each === 0) context.fillText(shortened(context, name, GUTTER - 8), GUTTER - 6, (row + 0.5) * height);
+    if (row % each === 0) context.fillText(shortened(context, name, gutter - 8), gutter - 6, Math.max(6, (row + 0.5) * height));
   });
   context.textBaseline = 'top';
-  const number = Math.min(table.steps.length, Math.max(2, Math.floor((look.width - GUTTER) / 70)));
+  const number = Math.min(table.steps.length, Math.max(2, Math.floor((look.width - gutter) / 70)));
   for (let tick = 0; tick < number; tick++) {
     const time = number === 1 ? 0 : Math.round((tick * (table.steps.length - 1)) / (number - 1));
     context.textAlign = tick === 0 ? 'left' : tick === number - 1 ? 'right' : 'center';
     const part = tick === 0 ? 0 : tick === number - 1 ? 1 : 0.5;
-    context.fillText(stepText(table.steps[time]), GUTTER + (time + part) * wide, rows * height + 5);
+    context.fillText(stepText(table.steps[time]), gutter + (time + part) * wide, rows * height + 5);
   }
 }
 
@@ -95,30 +118,30 @@ function shortened(context, text, width) {
   return `…${text.slice(-end)}`;
 }
 
-function outline(context, table, look, {rows, height, wide}) {
+function outline(context, table, look, {rows, height, wide, gutter}) {
   for (const box of look.boxes) {
     const places = table.variables.flatMap((name, row) => (box.has(name) ? [row] : []));
     const times = table.steps.flatMap((step, time) => (step >= box.first && step <= box.last ? [time] : []));
     if (!places.length || !times.length) continue;
     context.strokeStyle = '#e8710a';
     context.lineWidth = 3;
-    const [top, left] = [places[0] * height, GUTTER + times[0] * wide];
-    const [bottom, right] = [(places.at(-1) + 1) * height, GUTTER + (times.at(-1) + 1) * wide];
+    const [top, left] = [places[0] * height, gutter + times[0] * wide];
+    const [bottom, right] = [(places.at(-1) + 1) * height, gutter + (times.at(-1) + 1) * wide];
     context.strokeRect(left + 1.5, top + 1.5, right - left - 3, bottom - top - 3);
   }
   if (look.step < 0) return;
   for (const [color, thick] of [['#000000', 3], ['#ffffff', 1]]) {
     context.strokeStyle = color;
     context.lineWidth = thick;
-    context.strokeRect(GUTTER + look.step * wide + 0.5, 1.5, Math.max(wide, 3) - 1, rows * height - 3);
+    context.strokeRect(gutter + look.step * wide + 0.5, 1.5, Math.max(wide, 3) - 1, rows * height - 3);
   }
 }
 
-function listen(drawing, run, table, look, {height, wide}) {
+function listen(drawing, run, table, look, {height, wide, gutter}) {
   let [time, row] = [Math.max(look.step, 0), 0];
   const exists = () => time in table.steps && row in table.variables;
   const move = (event) => {
-    time = Math.floor((event.offsetX - GUTTER) / wide);
+    time = Math.floor((event.offsetX - gutter) / wide);
     row = Math.floor(event.offsetY / height);
     if (exists()) look.tooltip.show(cellText(run, table, time, row), event.clientX, event.clientY);
     else look.tooltip.hide();
@@ -139,7 +162,7 @@ function listen(drawing, run, table, look, {height, wide}) {
     row = Math.min(Math.max(row + moves[1], 0), table.variables.length - 1);
     const text = cellText(run, table, time, row);
     const box = drawing.getBoundingClientRect();
-    look.tooltip.show(text, box.left + GUTTER + (time + 0.5) * wide, box.top + (row + 0.5) * height);
+    look.tooltip.show(text, box.left + gutter + (time + 0.5) * wide, box.top + (row + 0.5) * height);
     look.say(text);
   });
 }

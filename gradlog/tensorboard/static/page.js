@@ -32,6 +32,7 @@ export class Page {
     this.model = new Model();
     this.state = readState();
     this.chosenFinding = null;
+    this.parts = new WeakMap();
     this.turn = 0;
     this.live = element('div', {class: 'unseen', role: 'status', 'aria-live': 'polite'});
     this.problem = element('p', {class: 'problem', role: 'alert', hidden: true});
@@ -112,13 +113,20 @@ export class Page {
     try {
       const tables = await Promise.all(runs.map((run) => this.model.table(run, state.statistic, MOST_STEPS)));
       const found = await Promise.all(runs.map(async (run) => ({run, findings: await this.model.findings(run)})));
-      const shownRuns = runs.map((run, index) => ({run, table: ofPart(tables[index], state.part)}));
+      const shownRuns = runs.map((run, index) => ({run, table: this.shaped(tables[index])}));
       const view = this.view(shownRuns);
       const histograms = await Promise.all(runs.map((run) => this.histogram(run, view)));
       if (turn === this.turn) this.show(shownRuns, view, found, histograms, matching.length);
     } catch (error) {
       if (turn === this.turn) this.complain(error);
     }
+  }
+
+  /** The chosen part of a table; the same object for the same, by which pictures are known again. */
+  shaped(table) {
+    const {part} = this.state;
+    if (!this.parts.has(table)) this.parts.set(table, {});
+    return (this.parts.get(table)[part] ??= ofPart(table, part));
   }
 
   async histogram(run, view) {

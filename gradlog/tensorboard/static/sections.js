@@ -7,6 +7,7 @@ import {lines} from './lines.js';
 import {byMagnitude, layerOf, nearest, overTime, ratios, union} from './shape.js';
 
 const DASHES = [undefined, [8, 4], [2, 3], [10, 3, 2, 3], [14, 5]];
+const [LEAST_WIDTH, GAP] = [290, 16]; // of a panel, as in style.css
 const MOST_MAGNITUDES = 32; // rows
 const FRACTIONS = ['gradient_zero_fraction', 'activation_dead', 'activation_saturated'];
 
@@ -22,7 +23,8 @@ export function drawHeatmaps(container, shownRuns, view) {
 }
 
 function panels(container, shownRuns, scale, view, pick, nothing) {
-  const width = Math.max(300, Math.min(620, (container.clientWidth - 16 * 2) / Math.min(shownRuns.length, 2) - 16));
+  const number = Math.max(1, Math.min(shownRuns.length, Math.floor((container.clientWidth + GAP) / (LEAST_WIDTH + GAP))));
+  const width = Math.floor(Math.min(620, (container.clientWidth - GAP * (number - 1)) / number));
   const row = element('div', {class: 'panels'});
   for (const {run, table} of shownRuns) {
     const look = {
@@ -36,7 +38,7 @@ function panels(container, shownRuns, scale, view, pick, nothing) {
     };
     const title = element('h3', {}, element('span', {class: 'swatch', color: runColor(run.color)}), run.run);
     const drawing = table.variables.length ? heatmap(run, table, look) : element('p', {class: 'nothing', text: nothing()});
-    const thinned = table.steps.length < table.num_steps ? ` · ${table.steps.length} of ${stepText(table.num_steps)} steps` : '';
+    const thinned = table.steps.length < table.num_steps ? `${table.steps.length} of ${stepText(table.num_steps)} logged steps` : '';
     row.append(element('figure', {'data-run': run.run}, title, drawing, element('figcaption', {text: thinned})));
   }
   container.append(row);
