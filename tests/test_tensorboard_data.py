@@ -4,14 +4,16 @@ import json
 import urllib.parse
 import urllib.request
 
+import event_files
 import numpy as np
 import pytest
 import tensorboard_server as server
 from small_logs import COLUMNS, MEAN_ABS, STEPS, VARIABLES, write_run, write_scalars
+from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
 
 import gradlog
 from gradlog.history import History, Series, Snapshot
-from gradlog.tensorboard import data
+from gradlog.tensorboard import data, demo
 from gradlog.tensorboard.plugin import GradientsLoader
 from gradlog.writers import EventWriter
 
@@ -39,6 +41,7 @@ def log_dir(tmp_path_factory):
     write_run(path / HOSTILE, SICK, range(0, 120, 10), variables=DEEP)
     write_scalars(path / "foreign", {"train/loss": 1.0})
     write_unfrozen(path / "unfrozen")
+    write_malformed(path / "malformed")
     return path
 
 
@@ -49,6 +52,17 @@ def write_unfrozen(path):
     table = np.array([[0.25, 0, 0.2], [0.75, 0, 0.3]], np.float32)
     writer.write(Snapshot(10, ("a/kernel", "b/kernel"), COLUMNS, table))
     writer.close()
+
+
+def write_malformed(path):
+    """A run whose table has other bytes than its shape says."""
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_content=b"123")
+    tensor.tensor_shape.dim.add(size=1)
+    metadata = summary_pb2.SummaryMetadata(data_class=summary_pb2.DATA_CLASS_TENSOR)
+    metadata.plugin_data.plugin_name = "gradlog"
+    metadata.plugin_data.content = b'{"variables": ["a/kernel"], "statistics": ["gradient_norm"]}'
+    value = summary_pb2.Summary.Value(tag="gradlog/statistics", metadata=metadata, tensor=tensor)
+    event_files.write(path / "events.out.tfevents.1.name", event_files.event(3, value))
 
 
 @pytest.fixture(scope="module", params=LOADERS)
@@ -62,7 +76,7 @@ def ask(request, log_dir):
         status, content = server.get(f"{address}data/{route}?{urllib.parse.urlencode(parameters)}")
         return status, json.loads(content)
 
-    server.wait_for(lambda: len(answer("runs")[1]["runs"]) == 6)
+    server.wait_for(lambda: len(answer("runs")[1]["runs"]) == 7)
     answer.address = address
     return answer
 
@@ -161,6 +175,7 @@ def test_the_sick_run_has_a_vanishing_gradient(ask):
         ("table", {"run": "foreign", "statistic": "gradient_norm"}, 404, "No run"),
         ("histograms", {"run": "small", "kind": "nothing", "variable": "a"}, 400, "no such histograms"),
         ("findings", {"run": ""}, 404, "No run"),
+        ("table", {"run": "malformed", "statistic": "gradient_norm"}, 400, "run 'malformed' cannot be read"),
     ],
 )
 def test_senseless_parameters_are_answered_with_a_sentence(ask, route, parameters, status, sentence):
@@ -235,3 +250,15 @@ def test_histogram_by_octave_of_rows_by_hand():
     assert answer["first"] == -2  # [1/4, 1/2)
     assert answer["counts"] == [[5, 0, 0, 0, 2]]
     assert answer["zeros"] == [9]
+
+
+def test_the_demo_writes_runs_that_have_what_they_are_called(tmp_path, capsys):
+    assert demo.main([str(tmp_path)]) == 0
+    found = {name: {each.code for each in gradlog.diagnose(run)} for name, run in gradlog.read(tmp_path).items()}
+
+    assert found["healthy"] == set()
+    assert "GL101" in found["vanishing"]
+    assert {"GL102", "GL103"} <= found["exploding"]
+    assert found["dead"] == {"GL201"}
+    assert demo.main([str(tmp_path)]) == 2
+    assert "choose another directory" in capsys.readouterr().err

@@ -149,6 +149,23 @@ def test_the_slider_moves_every_picture_and_stands_in_the_address(browser, addre
         assert "p.gradlog.step=0" in page.url
 
 
+def test_play_goes_through_the_steps_to_the_last(browser, address):
+    with tab(browser, address, "&p.gradlog.filter=small&p.gradlog.step=0") as (_, frame):
+        frame.get_by_text("small (step 0)").wait_for()
+        frame.locator("output").evaluate(
+            """output => {
+                window.seen = [];
+                const note = () => window.seen.push(output.textContent);
+                new MutationObserver(note).observe(output, {childList: true});
+            }"""
+        )
+        frame.get_by_role("button", name="Play").click()
+
+        frame.get_by_text("small (step 20)").wait_for()
+        frame.get_by_role("button", name="Play").wait_for()
+        assert list(dict.fromkeys(frame.evaluate("window.seen"))) == ["step 0", "step 10", "step 20"]
+
+
 def test_a_click_on_a_heat_map_chooses_step_and_layer(browser, address):
     with tab(browser, address) as (_, frame):
         canvas = panel(frame, "vanishing").locator("canvas")

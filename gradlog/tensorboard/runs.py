@@ -1,5 +1,6 @@
 """Runs: what TensorBoard has read of a run, as a `History`."""
 
+import threading
 from collections.abc import Iterable
 
 import numpy as np
@@ -24,7 +25,7 @@ class Runs:
     """
 
     def __init__(self, provider: providers.DataProvider):
-        self._provider, self._kept = provider, {}
+        self._provider, self._kept, self._lock = provider, {}, threading.Lock()
 
     def list(self, ctx, experiment: str) -> list[dict]:
         """Returns what there is: a dictionary a run that has gradlog's statistics, in TensorBoard's order.
@@ -56,17 +57,24 @@ class Runs:
         if described is None:
             raise errors.NotFoundError(f"No run with gradlog's statistics has this name: {run!r}.")
         version, key = (described.max_step, described.max_wall_time), (experiment, run)
-        if key not in self._kept or self._kept[key][0] != version:
-            while len(self._kept) >= _MOST_KEPT:
-                self._kept.pop(next(iter(self._kept)), None)
-            self._kept[key] = version, self._read(ctx, experiment, run, described.plugin_content)
-        return self._kept[key][1]
+        kept_version, history = self._kept.get(key, (None, None))
+        if kept_version != version:
+            history = self._read(ctx, experiment, run, described.plugin_content)
+            self._keep(key, (version, history))
+        return history
 
     def histograms(self, ctx, experiment: str, run: str, tag: str) -> Series:
         """Returns the rows [k, 3] of a histogram over the steps; without steps where there is none."""
         data = self._read_tensors(ctx, experiment, run, tag, "histograms")
         by_step = {datum.step: np.asarray(datum.numpy, np.float64).reshape(-1, 3) for datum in data}
         return Series(np.array(sorted(by_step), np.int64), [by_step[step] for step in sorted(by_step)])
+
+    def _keep(self, key, content):
+        with self._lock:  # requests come in several threads
+            self._kept.pop(key, None)
+            self._kept[key] = content
+            if len(self._kept) > _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
 
     def _tables(self, ctx, experiment, run=None):
         chosen = providers.RunTagFilter(runs=None if run is None else [run], tags=[names.STATISTICS_TAG])
@@ -77,13 +85,16 @@ class Runs:
 
     def _read_tensors(self, ctx, experiment, run, tag, plugin_name):
         chosen = providers.RunTagFilter(runs=[run], tags=[tag])
-        data = self._provider.read_tensors(
-            ctx,
-            experiment_id=experiment,
-            plugin_name=plugin_name,
-            downsample=MOST_SAMPLES,
-            run_tag_filter=chosen,
-        )
+        try:
+            data = self._provider.read_tensors(
+                ctx,
+                experiment_id=experiment,
+                plugin_name=plugin_name,
+                downsample=MOST_SAMPLES,
+                run_tag_filter=chosen,
+            )
+        except (ValueError, TypeError, AttributeError, KeyError) as error:  # of tensors whose bytes do not fit
+            raise errors.InvalidArgumentError(f"{tag!r} of run {run!r} cannot be read: {error}.") from error
         return data.get(run, {}).get(tag, [])
 
     def _read(self, ctx, experiment, run, content):

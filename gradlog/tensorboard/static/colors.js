@@ -53,7 +53,10 @@ export function paper() {
 /** The colour of a number from 0 to 1. */
 export function shade(part) {
   const at = Math.min(Math.max(part, 0), 1);
-  const above = Math.max(1, STOPS.findIndex((stop) => stop[0] >= at));
+  const above = Math.max(
+    1,
+    STOPS.findIndex((stop) => stop[0] >= at),
+  );
   const [low, high] = [STOPS[above - 1], STOPS[above]];
   const weight = (at - low[0]) / (high[0] - low[0]);
   const [red, green, blue] = [1, 2, 3].map((index) => Math.round(low[index] + weight * (high[index] - low[index])));

@@ -37,7 +37,10 @@ export function shown(value) {
   if (value === 0) return '0';
   const size = Math.abs(value);
   if (size >= 0.001 && size < 10000) return String(Number(value.toPrecision(3)));
-  return value.toExponential(2).replace(/\.?0+e/, 'e').replace('e+', 'e');
+  return value
+    .toExponential(2)
+    .replace(/\.?0+e/, 'e')
+    .replace('e+', 'e');
 }
 
 /** Steps with thousands apart. */

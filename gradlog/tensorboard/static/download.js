@@ -18,7 +18,10 @@ function field(value) {
 
 /** Saves rows, the first the names of the columns. */
 export function saveCsv(rows, name) {
-  save(new Blob([rows.map((row) => row.map(field).join(',')).join('\r\n') + '\r\n'], {type: 'text/csv'}), `${name}.csv`);
+  save(
+    new Blob([rows.map((row) => row.map(field).join(',')).join('\r\n') + '\r\n'], {type: 'text/csv'}),
+    `${name}.csv`,
+  );
 }
 
 /** Saves the pictures of a section as they stand, each under its caption. */

@@ -2,11 +2,7 @@
 
 import {element} from './dom.js';
 
-const EXAMPLE = [
-  'import gradlog',
-  '',
-  'model.fit(x, y, callbacks=[gradlog.GradientLogger("logs/first")])',
-].join('\n');
+const EXAMPLE = ['import gradlog', '', 'model.fit(x, y, callbacks=[gradlog.GradientLogger("logs/first")])'].join('\n');
 
 /** The help. */
 export function emptyState() {
@@ -18,8 +14,8 @@ export function emptyState() {
     element('pre', {}, element('code', {text: EXAMPLE})),
     element('p', {text: 'Then start TensorBoard on the directory above the runs:'}),
     element('pre', {}, element('code', {text: 'tensorboard --logdir logs'})),
-    element('p', {
-      text: 'To look at the tab first, write a few small runs: python -m gradlog.tensorboard.demo logs/demo. What is written while TensorBoard runs appears here by itself.',
-    }),
+    element('p', {text: 'To look at the tab first, write a few small runs:'}),
+    element('pre', {}, element('code', {text: 'python -m gradlog.tensorboard.demo logs/demo'})),
+    element('p', {text: 'What is written while TensorBoard runs appears here by itself.'}),
   );
 }

@@ -44,7 +44,12 @@ function card({run, finding}, chosen, show) {
   const isChosen = chosen?.run === run.run && JSON.stringify(chosen.finding) === JSON.stringify(finding);
   const title = element(
     'button',
-    {class: 'finding-title', 'aria-pressed': String(isChosen), title: 'Show in the pictures', click: () => show(run, finding)},
+    {
+      class: 'finding-title',
+      'aria-pressed': String(isChosen),
+      title: 'Show in the pictures',
+      click: () => show(run, finding),
+    },
     element('span', {class: `severity ${finding.severity}`, text: finding.severity}),
     element('span', {class: 'swatch', color: runColor(run.color)}),
     element('strong', {text: `${run.run}: ${finding.name}`}),

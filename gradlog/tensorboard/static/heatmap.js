@@ -20,7 +20,8 @@ export function cellText(run, table, time, place) {
  * Draws a panel.
  * @param {Object} run
  * @param {Object} table What the server answers, of the variables shown, with `marks`, the non-finite by 'time place'.
- * @param {Object} look width, scale, step (index, or -1), boxes ({variables, first, last}), tooltip, say, pick(time, place).
+ * @param {Object} look width, scale, step (index, or -1), layer, boxes ({has(variable), first, last}), tooltip,
+ *   say(text), pick(time, place).
  */
 export function heatmap(run, table, look) {
   const rows = Math.max(table.variables.length, 1);
@@ -99,7 +100,8 @@ function label(context, table, look, {rows, height, wide, gutter}) {
   context.textAlign = 'right';
   const each = Math.ceil(12 / height);
   table.labels.forEach((name, row) => {
-    if (row % each === 0) context.fillText(shortened(context, name, gutter - 8), gutter - 6, Math.max(6, (row + 0.5) * height));
+    if (row % each === 0)
+      context.fillText(shortened(context, name, gutter - 8), gutter - 6, Math.max(6, (row + 0.5) * height));
   });
   context.textBaseline = 'top';
   const number = Math.min(table.steps.length, Math.max(2, Math.floor((look.width - gutter) / 70)));
@@ -130,7 +132,10 @@ function outline(context, table, look, {rows, height, wide, gutter}) {
     context.strokeRect(left + 1.5, top + 1.5, right - left - 3, bottom - top - 3);
   }
   if (look.step < 0) return;
-  for (const [color, thick] of [['#000000', 3], ['#ffffff', 1]]) {
+  for (const [color, thick] of [
+    ['#000000', 3],
+    ['#ffffff', 1],
+  ]) {
     context.strokeStyle = color;
     context.lineWidth = thick;
     context.strokeRect(gutter + look.step * wide + 0.5, 1.5, Math.max(wide, 3) - 1, rows * height - 3);
@@ -138,7 +143,7 @@ function outline(context, table, look, {rows, height, wide, gutter}) {
 }
 
 function listen(drawing, run, table, look, {height, wide, gutter}) {
-  let [time, row] = [Math.max(look.step, 0), 0];
+  let [time, row] = [Math.max(look.step, 0), Math.max(table.variables.indexOf(look.layer), 0)];
   const exists = () => time in table.steps && row in table.variables;
   const move = (event) => {
     time = Math.floor((event.offsetX - gutter) / wide);
@@ -178,7 +183,11 @@ export function legend(scale, name, withOthers = true) {
   }
   context.fillStyle = colors.ink();
   context.textBaseline = 'top';
-  for (const [part, align] of [[0, 'left'], [0.5, 'center'], [1, 'right']]) {
+  for (const [part, align] of [
+    [0, 'left'],
+    [0.5, 'center'],
+    [1, 'right'],
+  ]) {
     context.textAlign = align;
     context.fillText(shown(scale.at(part)), 4 + 260 * part, 18);
   }

@@ -8,7 +8,8 @@ import uPlot from './vendor/uPlot.js';
  * Draws a chart into a container.
  * @param {Element} container
  * @param {Array} lines {label, color, dash, x, y}; y is null where there is no number.
- * @param {Object} look width, isLogarithmic, title, xNames (labels of 0, 1, …), xText(value), xLabel, yLabel, mark (an x).
+ * @param {Object} look width, isLogarithmic, title, xNames (labels of 0, 1, …), xText(value), xLabel, yLabel,
+ *   mark (an x), nothing (what to say where there are no numbers).
  */
 export function lines(container, lines, look) {
   const drawable = (y) => y !== null && (!look.isLogarithmic || y > 0);
@@ -51,7 +52,10 @@ function options(filled, look) {
     height: look.height ?? 300,
     scales: {x: {time: false, range: xRange}, y: {distr: look.isLogarithmic ? 3 : 1}},
     axes: [look.xNames ? named(axis, look) : {...axis, label: look.xLabel, values: texts(xText)}, vertical(axis, look)],
-    series: [{label: look.xLabel, value: (_, x) => (x === null ? '–' : (look.xNames?.[x] ?? xText(x)))}, ...series(filled)],
+    series: [
+      {label: look.xLabel, value: (_, x) => (x === null ? '–' : (look.xNames?.[x] ?? xText(x)))},
+      ...series(filled),
+    ],
     plugins: look.mark === undefined ? [] : [{hooks: {draw: (chart) => mark(chart, look.mark)}}],
     padding: [12, look.xNames ? 48 : 24, 0, 0],
     legend: {live: true},

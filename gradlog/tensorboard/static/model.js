@@ -6,8 +6,9 @@ async function ask(route, parameters) {
   const url = new URL(route, DATA);
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
   const response = await fetch(url);
-  const content = await response.json();
-  if (!response.ok) throw new Error(content.error);
+  const isJson = response.headers.get('Content-Type')?.startsWith('application/json');
+  const content = isJson ? await response.json() : {error: `the server answered ${response.status}`};
+  if (!response.ok || !isJson) throw new Error(content.error);
   return content;
 }
 

@@ -59,7 +59,7 @@ export class Page {
     });
     let width = window.innerWidth;
     new ResizeObserver(() => {
-      if (window.innerWidth === width || !window.innerWidth) return;
+      if (!window.innerWidth || (window.innerWidth === width && !this.isStale)) return;
       width = window.innerWidth;
       this.draw();
     }).observe(document.body);
@@ -78,7 +78,6 @@ export class Page {
   async reload(isFirst = false) {
     try {
       const isNew = await this.model.reload();
-      this.problem.hidden = true;
       if (isNew || isFirst) await this.draw();
     } catch (error) {
       this.complain(error);
@@ -86,7 +85,7 @@ export class Page {
   }
 
   complain(error) {
-    this.problem.textContent = `The runs could not be read: ${error.message}. It is tried again every few seconds.`;
+    this.problem.textContent = `Not everything could be read: ${error.message}`;
     this.problem.hidden = false;
     if (!this.problem.isConnected) this.main.prepend(this.problem);
   }
@@ -101,25 +100,33 @@ export class Page {
   /** Fetches what the choices need and draws it; only the latest call does, where several overlap. */
   async draw() {
     const turn = ++this.turn;
+    this.isStale = !window.innerWidth; // another tab is open: it is drawn when this one is seen again
+    if (this.isStale) return;
     if (!this.model.runs.length) {
       this.side.hidden = true;
       this.main.replaceChildren(emptyState());
       return;
     }
     const {state} = this;
-    if (!(state.statistic in this.model.statistics)) state.statistic = Object.keys(this.model.statistics)[0];
+    this.problem.hidden = true;
+    if (!Object.hasOwn(this.model.statistics, state.statistic)) state.statistic = Object.keys(this.model.statistics)[0];
     const matching = this.chooser.chosen(this.model.runs, state);
-    const runs = matching.slice(0, MOST_RUNS);
-    try {
-      const tables = await Promise.all(runs.map((run) => this.model.table(run, state.statistic, MOST_STEPS)));
-      const found = await Promise.all(runs.map(async (run) => ({run, findings: await this.model.findings(run)})));
-      const shownRuns = runs.map((run, index) => ({run, table: this.shaped(tables[index])}));
-      const view = this.view(shownRuns);
-      const histograms = await Promise.all(runs.map((run) => this.histogram(run, view)));
-      if (turn === this.turn) this.show(shownRuns, view, found, histograms, matching.length);
-    } catch (error) {
-      if (turn === this.turn) this.complain(error);
-    }
+    const fetched = await this.ofEach(matching.slice(0, MOST_RUNS), async (run) => ({
+      run,
+      table: this.shaped(await this.model.table(run, state.statistic, MOST_STEPS)),
+      findings: await this.model.findings(run),
+    }));
+    const view = this.view(fetched);
+    const histograms = await this.ofEach(fetched, ({run}) => this.histogram(run, view));
+    if (turn === this.turn) this.show(fetched, view, fetched, histograms, matching.length);
+  }
+
+  /** Asks for something of each run; one that cannot be read is said and left out, so that the others are seen. */
+  async ofEach(runs, fetchOne) {
+    const answers = await Promise.allSettled(runs.map(fetchOne));
+    const failed = answers.find(({status}) => status === 'rejected');
+    if (failed) this.complain(failed.reason);
+    return answers.filter(({status}) => status === 'fulfilled').map(({value}) => value);
   }
 
   /** The chosen part of a table; the same object for the same, by which pictures are known again. */
@@ -149,7 +156,7 @@ export class Page {
       first: this.chosenFinding.finding.first_step,
       last: this.chosenFinding.finding.last_step ?? Infinity,
     };
-    const kind = state.kind in KINDS ? state.kind : 'gradient';
+    const kind = Object.hasOwn(KINDS, state.kind) ? state.kind : 'gradient';
     return {
       statistic: state.statistic,
       statisticName: this.model.statistics[state.statistic],
@@ -233,8 +240,16 @@ export class Page {
   }
 
   buttons(name, section) {
-    const csv = element('button', {text: 'CSV', title: 'Save the numbers', click: () => saveCsv(this.rows[name](), `gradients-${name}`)});
-    const png = element('button', {text: 'PNG', title: 'Save the picture', click: () => savePng(section, `gradients-${name}`)});
+    const csv = element('button', {
+      text: 'CSV',
+      title: 'Save the numbers',
+      click: () => saveCsv(this.rows[name](), `gradients-${name}`),
+    });
+    const png = element('button', {
+      text: 'PNG',
+      title: 'Save the picture',
+      click: () => savePng(section, `gradients-${name}`),
+    });
     return [csv, png];
   }
 

@@ -17,13 +17,19 @@ function isFraction(statistic) {
 
 /** Panels of layer by step, one a run, on one scale of colours. */
 export function drawHeatmaps(container, shownRuns, view) {
-  const scale = new Scale(shownRuns.map(({table}) => table), isFraction(view.statistic));
+  const scale = new Scale(
+    shownRuns.map(({table}) => table),
+    isFraction(view.statistic),
+  );
   container.append(legend(scale, view.statisticName));
   panels(container, shownRuns, scale, view, view.pick, () => missing(view));
 }
 
 function panels(container, shownRuns, scale, view, pick, nothing) {
-  const number = Math.max(1, Math.min(shownRuns.length, Math.floor((container.clientWidth + GAP) / (LEAST_WIDTH + GAP))));
+  const number = Math.max(
+    1,
+    Math.min(shownRuns.length, Math.floor((container.clientWidth + GAP) / (LEAST_WIDTH + GAP))),
+  );
   const width = Math.floor(Math.min(620, (container.clientWidth - GAP * (number - 1)) / number));
   const row = element('div', {class: 'panels'});
   for (const {run, table} of shownRuns) {
@@ -32,13 +38,17 @@ function panels(container, shownRuns, scale, view, pick, nothing) {
       scale,
       step: nearest(table.steps, view.step),
       boxes: view.box && view.box.run === run.run ? [view.box] : [],
+      layer: view.layer,
       tooltip: view.tooltip,
       say: view.say,
       pick: (time, place) => pick(table.steps[time], table.variables[place]),
     };
     const title = element('h3', {}, element('span', {class: 'swatch', color: runColor(run.color)}), run.run);
-    const drawing = table.variables.length ? heatmap(run, table, look) : element('p', {class: 'nothing', text: nothing()});
-    const thinned = table.steps.length < table.num_steps ? `${table.steps.length} of ${stepText(table.num_steps)} logged steps` : '';
+    const drawing = table.variables.length
+      ? heatmap(run, table, look)
+      : element('p', {class: 'nothing', text: nothing()});
+    const thinned =
+      table.steps.length < table.num_steps ? `${table.steps.length} of ${stepText(table.num_steps)} logged steps` : '';
     row.append(element('figure', {'data-run': run.run}, title, drawing, element('figcaption', {text: thinned})));
   }
   container.append(row);
@@ -71,7 +81,11 @@ export function drawProfile(container, shownRuns, view) {
 }
 
 function common(container, view) {
-  return {width: Math.min(container.clientWidth, 900), isLogarithmic: !isFraction(view.statistic), yLabel: view.statisticName};
+  return {
+    width: Math.min(container.clientWidth, 900),
+    isLogarithmic: !isFraction(view.statistic),
+    yLabel: view.statisticName,
+  };
 }
 
 /** The layers picked, over the steps: the run is the colour, the layer the dash. */
@@ -85,7 +99,12 @@ export function drawOverTime(container, shownRuns, view) {
       y: overTime(table, name),
     })),
   );
-  const look = {title: `${view.statisticName} over time`, xLabel: 'step', mark: view.step, nothing: 'Tick layers at the left.'};
+  const look = {
+    title: `${view.statisticName} over time`,
+    xLabel: 'step',
+    mark: view.step,
+    nothing: 'Tick layers at the left.',
+  };
   lines(container, drawn, {...common(container, view), ...look});
 }
 
@@ -101,28 +120,42 @@ export function drawRatios(container, shownRuns, view) {
 /** Histograms of one layer by magnitude: several runs over each other at one step, and each over the steps. */
 export function drawHistograms(container, found, view) {
   drawOverlay(container, found, view);
-  const tables = byMagnitude(found.map(({histogram}) => histogram), MOST_MAGNITUDES);
-  const shownRuns = found.map(({run}, index) => ({run, table: tables[index]})).filter(({table}) => table.variables.length);
+  const tables = byMagnitude(
+    found.map(({histogram}) => histogram),
+    MOST_MAGNITUDES,
+  );
+  const shownRuns = found
+    .map(({run}, index) => ({run, table: tables[index]}))
+    .filter(({table}) => table.variables.length);
   if (!shownRuns.length) return;
   const most = Math.max(...tables.flatMap(({values}) => values.flat()), 0.01);
   const scale = new Scale([], true, most);
   const name = `part of the elements, by magnitude of the ${view.kind} of ${view.layer}`;
   container.append(element('h3', {text: name}), legend(scale, name, false));
-  panels(container, shownRuns, scale, {...view, box: null}, (step) => view.pick(step, view.layer), () => '');
+  panels(
+    container,
+    shownRuns,
+    scale,
+    {...view, box: null},
+    (step) => view.pick(step, view.layer),
+    () => '',
+  );
 }
 
 function drawOverlay(container, found, view) {
-  const drawn = found.filter(({histogram}) => histogram.steps.length).map(({run, histogram}) => {
-    const time = nearest(histogram.steps, view.step);
-    const total = histogram.counts[time].reduce((sum, count) => sum + count, histogram.zeros[time]);
-    const zeros = total ? histogram.zeros[time] / total : 0;
-    return {
-      label: `${run.run} (step ${stepText(histogram.steps[time])}, ${shown(zeros)} zero)`,
-      color: runColor(run.color),
-      x: histogram.counts[time].map((_, octave) => (histogram.first + octave + 0.5) * Math.log10(2)),
-      y: histogram.counts[time].map((count) => (total ? count / total : 0)),
-    };
-  });
+  const drawn = found
+    .filter(({histogram}) => histogram.steps.length)
+    .map(({run, histogram}) => {
+      const time = nearest(histogram.steps, view.step);
+      const total = histogram.counts[time].reduce((sum, count) => sum + count, histogram.zeros[time]);
+      const zeros = total ? histogram.zeros[time] / total : 0;
+      return {
+        label: `${run.run} (step ${stepText(histogram.steps[time])}, ${shown(zeros)} zero)`,
+        color: runColor(run.color),
+        x: histogram.counts[time].map((_, octave) => (histogram.first + octave + 0.5) * Math.log10(2)),
+        y: histogram.counts[time].map((count) => (total ? count / total : 0)),
+      };
+    });
   lines(container, drawn, {
     width: Math.min(container.clientWidth, 900),
     isLogarithmic: false,
@@ -130,7 +163,8 @@ function drawOverlay(container, found, view) {
     xLabel: `|${view.kind}|, logarithmic`,
     xText: (value) => powerOfTen(value),
     yLabel: 'part of the elements',
-    nothing: view.kind === 'activation' ? missing({statistic: 'activation'}) : 'No histograms of this layer were logged.',
+    nothing:
+      view.kind === 'activation' ? missing({statistic: 'activation'}) : 'No histograms of this layer were logged.',
   });
 }
 
@@ -154,7 +188,9 @@ export function tableRows(shownRuns, statistic) {
 export function profileRows(shownRuns, view) {
   const rows = shownRuns.flatMap(({run, table}) => {
     const time = nearest(table.steps, view.step);
-    return time < 0 ? [] : table.variables.map((name, place) => [run.run, table.steps[time], name, table.values[time][place]]);
+    return time < 0
+      ? []
+      : table.variables.map((name, place) => [run.run, table.steps[time], name, table.values[time][place]]);
   });
   return [['run', 'step', 'variable', view.statistic], ...rows];
 }
@@ -162,14 +198,18 @@ export function profileRows(shownRuns, view) {
 /** The layers over time. */
 export function overTimeRows(shownRuns, view) {
   const rows = shownRuns.flatMap(({run, table}) =>
-    view.picked.flatMap((name) => overTime(table, name).map((value, time) => [run.run, table.steps[time], name, value])),
+    view.picked.flatMap((name) =>
+      overTime(table, name).map((value, time) => [run.run, table.steps[time], name, value]),
+    ),
   );
   return [['run', 'step', 'variable', view.statistic], ...rows];
 }
 
 /** The ratios over time. */
 export function ratioRows(shownRuns) {
-  const rows = shownRuns.flatMap(({run, table}) => ratios(table).map((value, time) => [run.run, table.steps[time], value]));
+  const rows = shownRuns.flatMap(({run, table}) =>
+    ratios(table).map((value, time) => [run.run, table.steps[time], value]),
+  );
   return [['run', 'step', 'last_over_first'], ...rows];
 }
 
@@ -179,7 +219,15 @@ export function histogramRows(found, view) {
     histogram.steps.flatMap((step, time) => [
       [run.run, step, view.layer, view.kind, 0, 0, histogram.zeros[time]],
       ...histogram.counts[time].map((count, octave) => {
-        return [run.run, step, view.layer, view.kind, 2 ** (histogram.first + octave), 2 ** (histogram.first + octave + 1), count];
+        return [
+          run.run,
+          step,
+          view.layer,
+          view.kind,
+          2 ** (histogram.first + octave),
+          2 ** (histogram.first + octave + 1),
+          count,
+        ];
       }),
     ]),
   );

@@ -31,7 +31,7 @@ export function readState() {
   for (const part of parts()) {
     if (!part.startsWith(PREFIX)) continue;
     const [name, ...rest] = part.slice(PREFIX.length).split('=');
-    if (!(name in DEFAULTS)) continue;
+    if (!Object.hasOwn(DEFAULTS, name)) continue;
     try {
       const value = decodeURIComponent(rest.join('='));
       if (Array.isArray(DEFAULTS[name])) state[name] = JSON.parse(value).map(String);
