@@ -1,8 +1,10 @@
 """The tab's routes, asked of a real TensorBoard, with either of its loaders, about runs of the real writers."""
 
 import json
+import re
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import event_files
 import numpy as np
@@ -234,6 +236,26 @@ def test_infinite_statistics_are_marked_and_missing_ones_are_none():
 
     assert answer["values"] == [[None, None, 1.0]]
     assert answer["nonfinite"] == [[0, 0, 0]]
+
+
+def test_a_nan_is_marked_where_gradient_or_weights_are_ill_and_not_where_nothing_was_measured():
+    # columns: non-finite elements, weight norm, update ratio
+    ill_gradient, ill_weights, not_measured, missing = [3, 2, np.nan], [0, np.nan, np.nan], [0, 2, np.nan], [np.nan] * 3
+    table = np.array([[ill_gradient, ill_weights, not_measured, missing]], np.float32)
+    variables, columns = tuple("abcd"), ("gradient_nonfinite", "weight_norm", "update_ratio")
+    history = History(variables, columns, np.array([0]), table)
+
+    assert data.table(history, "update_ratio", 10)["nonfinite"] == [[0, 0, 0], [0, 1, 0]]
+    assert data.table(history, "weight_norm", 10)["nonfinite"] == [[0, 1, 0]]
+
+
+def test_the_page_makes_no_markup_of_text_and_asks_nobody_else():
+    modules = list((Path(gradlog.__file__).parent / "tensorboard" / "static").glob("*.js"))
+    forbidden = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|eval\(|new Function|https?://")
+
+    for path in modules:
+        assert not forbidden.search(path.read_text()), path.name
+    assert len(modules) > 10
 
 
 def history_of(values, counts):

@@ -23,14 +23,14 @@ def table(history: History, statistic: str, most: int) -> dict:
 
     Returns:
         A dictionary of `variables` (V names, from input to output), `steps` [T], `values` [T, V] with `None` where
-        there is no finite number, `nonfinite`, a list of (index of step, index of variable, number of elements that
-        are NaN or infinite; 0 where the statistic itself is), and `num_steps`, of how many steps these are chosen.
+        there is no finite number, `nonfinite`, a list of (index of step, index of variable, number of elements of the
+        gradient that are NaN or infinite; 0 where the statistic itself is), and `num_steps`, of how many steps these
+        are chosen.
 
     Raises:
         InvalidArgumentError: there is no such statistic.
     """
-    variables, steps, values, counts = _cells(history, statistic)
-    is_marked = (counts > 0) | np.isinf(values)
+    variables, steps, values, counts, is_marked = _cells(history, statistic)
     chosen = sampled(values, is_marked, max(1, min(most, MOST_CELLS // max(len(variables), 1))))
     marks = [
         [int(row), int(column), int(counts[chosen[row], column])] for row, column in np.argwhere(is_marked[chosen])
@@ -46,7 +46,7 @@ def table(history: History, statistic: str, most: int) -> dict:
 
 
 def _cells(history, statistic):
-    """Returns variables or layers, steps [T], values [T, V] and the counts of non-finite elements [T, V]."""
+    """Returns variables or layers, steps [T], and values, counts of non-finite elements, and marks, [T, V] each."""
     if statistic not in metadata.STATISTICS:
         known = ", ".join(metadata.STATISTICS)
         raise errors.InvalidArgumentError(
@@ -54,13 +54,30 @@ def _cells(history, statistic):
         )
     if statistic in names.LAYER_SCALARS:
         return _of_layers(history, f"{statistic}/")
-    shape = len(history.steps), len(history.variables)
     if statistic not in history.columns:
-        return (), history.steps, np.zeros((shape[0], 0)), np.zeros((shape[0], 0))
-    counts = np.zeros(shape)
-    if names.NONFINITE in history.columns and "gradient" in statistic:
-        counts = np.nan_to_num(history.statistic(names.NONFINITE))
-    return history.variables, history.steps, history.statistic(statistic).astype(np.float64), counts
+        nothing = np.zeros((len(history.steps), 0))
+        return (), history.steps, nothing, nothing, nothing > 0
+    values, counts = history.statistic(statistic).astype(np.float64), _nonfinite(history)
+    is_marked = np.isinf(values) | (counts > 0)
+    if not statistic.startswith("gradient"):
+        # A NaN is a sign of illness where gradient or weights are not finite, else of something that was not measured.
+        is_ill = (counts > 0) | _has_no_weight_norm(history)
+        is_marked = np.isinf(values) | (np.isnan(values) & is_ill)
+        counts = np.zeros(values.shape)
+    return history.variables, history.steps, values, counts, is_marked
+
+
+def _nonfinite(history):
+    if names.NONFINITE not in history.columns:
+        return np.zeros(history.statistics.shape[:2])
+    return np.nan_to_num(history.statistic(names.NONFINITE))
+
+
+def _has_no_weight_norm(history):
+    """Returns where a variable was logged, but its weights have no norm that is a number, boolean [T, V]."""
+    if "weight_norm" not in history.columns:
+        return np.zeros(history.statistics.shape[:2], bool)
+    return np.isnan(history.statistic("weight_norm")) & ~np.isnan(history.statistics).all(axis=2)
 
 
 def _of_layers(history, prefix):
@@ -69,7 +86,7 @@ def _of_layers(history, prefix):
     values = np.full((len(steps), len(series)), np.nan)
     for column, each in enumerate(series.values()):
         values[np.searchsorted(steps, each.steps), column] = each.values
-    return tuple(series), steps, values, np.zeros(values.shape)
+    return tuple(series), steps, values, np.zeros(values.shape), np.isinf(values)
 
 
 def histograms(series: Series, most: int) -> dict:

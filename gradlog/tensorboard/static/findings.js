@@ -41,7 +41,7 @@ function some(names) {
 
 function card({run, finding}, chosen, show) {
   const where = finding.where.length ? some(finding.where) : 'the whole run';
-  const isChosen = chosen?.run === run.run && JSON.stringify(chosen.finding) === JSON.stringify(finding);
+  const isChosen = chosen?.run.run === run.run && JSON.stringify(chosen.finding) === JSON.stringify(finding);
   const title = element(
     'button',
     {

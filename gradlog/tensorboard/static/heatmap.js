@@ -11,7 +11,7 @@ export function cellText(run, table, time, place) {
   const mark = table.marks.get(`${time} ${place}`);
   let text = shown(table.values[time][place]);
   if (mark > 0) text += ` (${mark.toLocaleString('en-US')} elements NaN or infinite)`;
-  else if (mark === 0) text = 'infinite';
+  else if (mark === 0) text = 'NaN or infinite';
   else if (table.values[time][place] === null) text = 'no number';
   return `${run.run} · ${table.variables[place]} · step ${stepText(table.steps[time])} · ${text}`;
 }

@@ -3,30 +3,21 @@
 import {isDark, onThemeChange} from './colors.js';
 import {choice, layerChooser, RunChooser, StepSlider} from './controls.js';
 import {element} from './dom.js';
-import {saveCsv, savePng} from './download.js';
 import {emptyState} from './empty.js';
 import {findingsList, statisticOf} from './findings.js';
+import {Frames} from './frames.js';
 import {Model} from './model.js';
 import * as sections from './sections.js';
-import {allSteps, concerns, layerOf, nearest, ofPart, sameLayer, union} from './shape.js';
+import {concerns, layerOf, ofPart} from './shape.js';
 import {onAddressChange, readState, writeState} from './state.js';
 import {Tooltip} from './tooltip.js';
+import {KINDS, viewOf} from './view.js';
 
 const RELOAD = 5000; // milliseconds
 const MOST_STEPS = 400; // columns of a heat map
 const MOST_PICKED = 8;
 const MOST_RUNS = 12;
 const PARTS = {kernels: 'kernels', biases: 'biases', all: 'all variables'};
-const KINDS = {gradient: 'gradient', weight: 'weight', activation: 'activation'};
-const TITLES = {
-  findings: 'Findings',
-  heatmaps: 'Layers over steps',
-  profile: 'By depth',
-  overTime: 'Over time',
-  ratios: 'Last over first layer',
-  histograms: 'Histograms',
-};
-
 export class Page {
   constructor(body) {
     this.model = new Model();
@@ -44,6 +35,8 @@ export class Page {
     this.choices = element('div', {});
     this.side.append(this.chooser.root, this.choices);
     this.slider = new StepSlider((step) => this.change({step}));
+    this.hint = element('p', {class: 'hint', hidden: true});
+    this.frames = new Frames({profile: this.slider.root});
   }
 
   /** Draws, and goes on drawing what is new. */
@@ -143,31 +136,11 @@ export class Page {
     return {run, histogram: view.layer ? await this.model.histograms(run, view.kind, name) : none};
   }
 
-  /** What is drawn, where the user has chosen nothing yet as well. */
   view(shownRuns) {
-    const {state} = this;
-    const steps = allSteps(shownRuns.map(({table}) => table));
-    const variables = union(shownRuns.map(({table}) => table.variables));
-    const picked = union([state.picked.map((name) => sameLayer(variables, name)).filter(Boolean)]);
-    const ends = variables.length > 1 ? [variables[0], variables.at(-1)] : variables;
-    const box = this.chosenFinding && {
-      run: this.chosenFinding.run,
-      has: (name) => concerns(this.chosenFinding.finding.where, name),
-      first: this.chosenFinding.finding.first_step,
-      last: this.chosenFinding.finding.last_step ?? Infinity,
-    };
-    const kind = Object.hasOwn(KINDS, state.kind) ? state.kind : 'gradient';
+    const drawn = viewOf(this.state, shownRuns, this.chosenFinding);
     return {
-      statistic: state.statistic,
-      statisticName: this.model.statistics[state.statistic],
-      part: state.part,
-      steps,
-      step: steps.length ? steps[nearest(steps, state.step)] : null,
-      variables,
-      picked: picked.length ? picked : ends,
-      layer: sameLayer(variables, state.layer) ?? variables[0] ?? '',
-      kind,
-      box,
+      ...drawn,
+      statisticName: this.model.statistics[drawn.statistic],
       tooltip: this.tooltip,
       say: (text) => (this.live.textContent = text),
       pick: (step, layer) => this.pick(step, layer),
@@ -184,13 +157,10 @@ export class Page {
     this.slider.draw(view.steps, Math.max(view.steps.indexOf(view.step), 0));
     this.chooser.draw(this.state);
     this.drawChoices(view);
-    if (!this.frames) this.build();
-    if (!this.main.contains(this.frames.findings)) {
-      this.main.replaceChildren(this.problem, this.hint, ...Object.values(this.frames));
-    }
+    if (!this.main.contains(this.hint)) this.main.replaceChildren(this.problem, this.hint, ...this.frames.roots());
     this.hint.hidden = numMatching <= MOST_RUNS;
     this.hint.textContent = `The first ${MOST_RUNS} of ${numMatching} runs are shown; narrow the filter for others.`;
-    this.rows = {
+    this.frames.rows = {
       heatmaps: () => sections.tableRows(shownRuns, view.statistic),
       profile: () => sections.profileRows(shownRuns, view),
       overTime: () => sections.overTimeRows(shownRuns, view),
@@ -198,59 +168,22 @@ export class Page {
       histograms: () => sections.histogramRows(histograms, view),
     };
     this.showFindings(found);
-    this.fill('heatmaps', (content) => sections.drawHeatmaps(content, shownRuns, view));
-    this.fill('profile', (content) => sections.drawProfile(content, shownRuns, view));
-    this.fill('overTime', (content) => sections.drawOverTime(content, shownRuns, view));
-    this.fill('ratios', (content) => sections.drawRatios(content, shownRuns, view));
-    this.fill('histograms', (content) => sections.drawHistograms(content, histograms, view));
+    this.frames.fill('heatmaps', (content) => sections.drawHeatmaps(content, shownRuns, view));
+    this.frames.fill('profile', (content) => sections.drawProfile(content, shownRuns, view));
+    this.frames.fill('overTime', (content) => sections.drawOverTime(content, shownRuns, view));
+    this.frames.fill('ratios', (content) => sections.drawRatios(content, shownRuns, view));
+    this.frames.fill('histograms', (content) => sections.drawHistograms(content, histograms, view));
     this.main.dataset.ready = String(this.turn);
   }
 
   /** Draws the findings, unless they are as they were: what is unfolded stays so. */
   showFindings(found) {
-    const key = JSON.stringify([found, this.chosenFinding, isDark()]);
+    const told = found.map(({run, findings}) => [run.run, run.color, findings]);
+    const key = JSON.stringify([told, this.chosenFinding, isDark()]);
     if (key === this.findingsKey) return;
     this.findingsKey = key;
     const list = findingsList(found, this.chosenFinding, (run, finding) => this.find(run, finding));
-    this.fill('findings', (content) => content.append(list));
-  }
-
-  /** Replaces a section's content without a jump of the page, and keeps the keyboard where it was. */
-  fill(name, drawInto) {
-    const content = this.frames[name].querySelector('.content');
-    const focused = [...content.querySelectorAll('[tabindex], button')].indexOf(document.activeElement);
-    content.style.minHeight = `${content.offsetHeight}px`;
-    content.replaceChildren();
-    drawInto(content);
-    content.style.minHeight = '';
-    if (focused >= 0) content.querySelectorAll('[tabindex], button')[focused]?.focus({preventScroll: true});
-  }
-
-  build() {
-    this.hint = element('p', {class: 'hint', hidden: true});
-    this.frames = {};
-    for (const [name, title] of Object.entries(TITLES)) {
-      const head = element('header', {}, element('h2', {id: `title-${name}`, text: title}));
-      const section = element('section', {id: name, 'aria-labelledby': `title-${name}`}, head);
-      if (name !== 'findings') head.append(...this.buttons(name, section));
-      if (name === 'profile') section.append(this.slider.root);
-      section.append(element('div', {class: 'content'}));
-      this.frames[name] = section;
-    }
-  }
-
-  buttons(name, section) {
-    const csv = element('button', {
-      text: 'CSV',
-      title: 'Save the numbers',
-      click: () => saveCsv(this.rows[name](), `gradients-${name}`),
-    });
-    const png = element('button', {
-      text: 'PNG',
-      title: 'Save the picture',
-      click: () => savePng(section, `gradients-${name}`),
-    });
-    return [csv, png];
+    this.frames.fill('findings', (content) => content.append(list));
   }
 
   drawChoices(view) {
@@ -284,10 +217,10 @@ export class Page {
       Object.assign(changed, {picked: variables.slice(0, MOST_PICKED), layer: variables[0]});
     }
     Object.assign(this.state, changed);
-    this.chosenFinding = {run: run.run, finding};
+    this.chosenFinding = {run, finding};
     writeState(this.state);
     await this.draw();
-    this.frames.heatmaps.scrollIntoView({behavior: 'smooth', block: 'start'});
+    this.frames.scrollTo('heatmaps');
     this.live.textContent = `The pictures show ${finding.name} of ${run.run}.`;
   }
 }
