@@ -266,7 +266,7 @@ def test_dark_and_light_follow_tensorboard(browser, address):
         frame.locator("html:not(.dark)").wait_for()
 
 
-def test_help_stands_where_there_are_no_runs_until_there_are(browser, tmp_path):
+def test_help_stands_where_there_are_no_runs_and_what_is_written_then_is_followed(browser, tmp_path):
     write_scalars(tmp_path / "foreign", {"train/loss": 1.0})
     with tab(browser, opened(tmp_path, runs=0)) as (_, frame):
         frame.get_by_role("heading", name="No gradients here yet").wait_for()
@@ -275,6 +275,11 @@ def test_help_stands_where_there_are_no_runs_until_there_are(browser, tmp_path):
         write_run(tmp_path / "new")
 
         panel(frame, "new").wait_for(timeout=20000)
+        frame.locator("output", has_text=re.compile("^step 20$")).wait_for()
+
+        write_run(tmp_path / "new", steps=(30, 40, 50))
+
+        frame.locator("output", has_text=re.compile("^step 50$")).wait_for(timeout=20000)
 
 
 def test_a_prefix_of_the_path_is_kept(browser, log_dir):
