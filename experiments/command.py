@@ -42,7 +42,7 @@ def carry_out(name, asked_log_dir, load, run, tables, draw=_draw_scenarios):
         print(f"Stopped. What was logged until then is in {log_dir}.", file=sys.stderr)
         return 130
     figure = draw(results, log_dir, log_dir / f"{name}.png")
-    for table in tables(results):
+    for table in filter(None, tables(results)):
         screen.print(table)
     numbers = log_dir / "results.json"
     screen.print(f"Picture: {figure}\nNumbers: {numbers}\nLook at all of it: tensorboard --logdir {log_dir}")

@@ -118,7 +118,7 @@ def _run_scenario(config, scenario, log_dir, split, applicants, bar):
     keras.utils.set_random_seed(config.seed)
     model = build_model(config, scenario, split.x_train.shape[1])
     runs.write_description(log_dir, scenario, applicants.source, applicants.notice, _settings(config))
-    logger = gradlog.GradientLogger(log_dir, every=config.every)
+    logger = gradlog.GradientLogger(log_dir, every=config.every, on_finding="ignore")  # the table says it
     x, y, watched = _fitted(scenario, split)
     callbacks = [logger, bar]
     if watched is not None:
@@ -165,6 +165,7 @@ def _summary(history):
         "last_update_ratio": float(np.median(updates[1])),
         "largest_global_norm": float(history.scalars["gradient_norm/global"].values.max()),
         "last_step": int(history.steps[-1]),
+        "findings": runs.findings(history),
     }
 
 
@@ -181,6 +182,7 @@ def _table(results):
         "last / first",
         "update first",
         "update last",
+        "findings",
     ]
     rows = [
         [
@@ -195,6 +197,7 @@ def _table(results):
             runs.plain(row["ratio_over_run"]),
             f"{row['first_update_ratio']:.1e}",
             f"{row['last_update_ratio']:.1e}",
+            runs.codes(row),
         ]
         for row in results["scenarios"]
     ]
@@ -284,7 +287,11 @@ def main(argv=None):
         log_dir,
         load=lambda: credit_data.load(config.data, config.csv_dir),
         run=lambda log_dir, applicants: run(config, log_dir, applicants),
-        tables=lambda results: [_table(results), _reports(results)],
+        tables=lambda results: [
+            _table(results),
+            _reports(results),
+            runs.findings_table("What is wrong", results["scenarios"]),
+        ],
     )
 
 

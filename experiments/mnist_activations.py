@@ -90,7 +90,7 @@ def _run_scenario(config, activation, log_dir, digits, bar):
     keras.utils.set_random_seed(config.seed)
     model = build_model(config, activation)
     runs.write_description(log_dir, activation, digits.source, digits.notice, _settings(config))
-    logger = gradlog.GradientLogger(log_dir, every=config.every)
+    logger = gradlog.GradientLogger(log_dir, every=config.every, on_finding="ignore")  # the table says it
     dataset = data.batches(digits, config.batch_size, config.seed)
     gradlog.train(model, dataset, steps=config.steps, callbacks=[logger, bar])
     x_test = digits.x_test.astype(np.float32) / 255
@@ -113,6 +113,7 @@ def _summary(history, test):
         "last_kernel_over_run": last.mean(),
         "ratio_over_run": runs.ratio(last.mean(), first.mean()),
         "last_step": int(history.steps[-1]),
+        "findings": runs.findings(history),
     }
 
 
@@ -127,6 +128,7 @@ def _table(results):
         "|g| first, run",
         "|g| last, run",
         "last / first",
+        "findings",
     ]
     rows = [
         [
@@ -139,6 +141,7 @@ def _table(results):
             f"{row['first_kernel_over_run']:.2g}",
             f"{row['last_kernel_over_run']:.2g}",
             runs.plain(row["ratio_over_run"]),
+            runs.codes(row),
         ]
         for row in results["scenarios"]
     ]
@@ -201,7 +204,7 @@ def main(argv=None):
         log_dir,
         load=lambda: data.load_mnist(config.data, config.data_dir),
         run=lambda log_dir, digits: run(config, log_dir, digits),
-        tables=lambda results: [_table(results)],
+        tables=lambda results: [_table(results), runs.findings_table("What is wrong", results["scenarios"])],
     )
 
 

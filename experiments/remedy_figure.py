@@ -101,7 +101,7 @@ def _draw_recurrent(part, remedies):
             for state, style in (("hidden", "--" if "clipnorm" in name else "-"), ("cell", ":")):
                 profiles = [seed["state_gradients"][when].get(state) for seed in seeds]
                 if profiles[0] is not None:
-                    values = np.median(np.array(profiles), axis=0)
+                    values = np.median(np.array(profiles, float), axis=0)
                     label = f"{name}, accuracy {accuracy:.2f}" if state == "hidden" else f"{name}, its cell state"
                     shown = np.where(values > 0, values, np.nan)
                     axis.semilogy(range(1, len(values) + 1), shown, style, color=colors[index], label=label)

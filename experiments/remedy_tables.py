@@ -1,5 +1,6 @@
 """The table of the remedies: for the screen, and for `experiments/README.md`."""
 
+import collections
 import statistics
 
 from experiments import runs
@@ -12,6 +13,7 @@ HEADERS = [
     "update of the first",
     "norm at the start",
     "steps to {target:.0%}",
+    "findings",
 ]
 
 
@@ -35,6 +37,7 @@ def _numbers(seeds):
         _exponential(seeds, "first_update_ratio"),
         _exponential(seeds, "norm_at_start"),
         _steps(seeds),
+        _findings(seeds),
     ]
 
 
@@ -62,6 +65,13 @@ def _steps(seeds):
         return "never"
     steps = f"{statistics.median(known):,.0f}"
     return steps if len(known) == len(seeds) else f"{steps}, {len(known)} of {len(seeds)}"
+
+
+def _findings(seeds):
+    """Returns the codes that were found, with the number of seeds where it was not all."""
+    counts = collections.Counter(code for seed in seeds for code in runs.codes(seed).split() if code != "none")
+    parts = [code if number == len(seeds) else f"{code} {number}x" for code, number in sorted(counts.items())]
+    return ", ".join(parts) or "none"
 
 
 def caption(results):

@@ -28,7 +28,7 @@ def train(config, model, network, digits, seed, log_dir):
         remedy_networks.pretrain(config, model, batches, [parallel.StepCounter()])
     probe = [part[:_NUM_PROBES] for part in test]
     profiles = {"start": _profile(model, probe)} if is_recurrent else {}
-    logger = gradlog.GradientLogger(log_dir, every=config.every)
+    logger = gradlog.GradientLogger(log_dir, every=config.every, on_finding="ignore")  # the table says it
     fitted = model.fit(
         batches,
         steps_per_epoch=_steps_of_an_epoch(config),
@@ -104,6 +104,7 @@ def _summary(history, profiles):
         "norm_at_start": _finite(history.scalars["gradient_norm/global"].values[0]),
         "logged_steps": len(gradients),
         "steps_not_finite": int((~is_finite).sum()),
+        "findings": runs.findings(history),
         **({"state_gradients": profiles} if profiles else {}),
     }
 

@@ -30,6 +30,7 @@ def mnist_activations():
         "last kernel, step 0",
         "last / first",
         "over the run",
+        "findings",
     ]
     rows = [
         [
@@ -39,6 +40,7 @@ def mnist_activations():
             f"{row['last_kernel_at_start']:.1e}",
             runs.plain(row["ratio_at_start"]),
             runs.plain(row["ratio_over_run"]),
+            "; ".join(row["findings"]) or "none",
         ]
         for row in results("mnist_activations")["scenarios"]
     ]
@@ -56,6 +58,7 @@ def credit_card(name="credit_card"):
         "recall of the rejected",
         "last / first",
         "update of the first kernel",
+        "findings",
     ]
     rows = [
         [
@@ -67,6 +70,7 @@ def credit_card(name="credit_card"):
             f"{row['report']['1']['recall']:.2f}",
             runs.plain(row["ratio_over_run"]),
             f"{row['first_update_ratio']:.1e}",
+            runs.codes(row),
         ]
         for row in results(name)["scenarios"]
     ]

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import gradlog
+from gradlog.finding import some
 from gradlog.writers import EventWriter
 
 _SHORT_LIST = re.compile(r"\[\s+([^\[\]{}\"]*?)\s+\]")  # of numbers, which need not stand on a line each
@@ -88,6 +89,34 @@ def table(title, headers, rows, caption=None):
         result.add_column(header, justify="left" if index == 0 else "right", no_wrap=index == 0 and len(headers) > 6)
     for row in rows:
         result.add_row(*row)
+    return result
+
+
+def findings(history):
+    """Returns what is wrong with a run, as a table has it: `GL101 vanishing gradient, layer1: 8.4e-04`, worst first."""
+    return [
+        f"{one.code} {one.name}{', ' * bool(one.where)}{some(one.where)}: {one.measured:.1e}"
+        for one in gradlog.diagnose(history)
+    ]
+
+
+def codes(row):
+    """Returns the codes among the findings of a row of results, for a narrow table."""
+    return " ".join(dict.fromkeys(one.split()[0] for one in row["findings"])) or "none"
+
+
+def findings_table(title, rows):
+    """Returns a table of the findings of several scenarios, or `None` where there are none.
+
+    Args:
+        title: String.
+        rows: Rows of results, each with a `scenario` and its `findings`.
+    """
+    lines = [[row["scenario"], one] for row in rows for one in row["findings"]]
+    if not lines:
+        return None
+    result = table(title, ["scenario", "finding"], lines, "gradlog diagnose says what to try.")
+    result.columns[1].justify = "left"
     return result
 
 

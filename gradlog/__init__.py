@@ -29,6 +29,8 @@ __all__ = ["Finding", "GradientLogger", "History", "__version__", "diagnose", "r
 
 
 def __getattr__(name):
+    if name == "rules":
+        return importlib.import_module("gradlog.rules")
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'gradlog' has no attribute {name!r}")

@@ -19,28 +19,24 @@ class Announcer:
         writer: The writer of the run.
         log_dir: String, the run's directory, for warnings.
         model: The Keras model that trains.
-
-    Attributes:
-        findings: List of all that stands, worst first.
     """
 
     def __init__(self, on_finding: str | Callable[[Finding], None], writer, log_dir: str, model: keras.Model):
         self._on_finding, self._writer, self._log_dir, self._model = on_finding, writer, log_dir, model
-        self.findings = []
 
     def tell(self, news: list[Finding], findings: list[Finding], step: int) -> None:
-        """Takes what is new, and all that stands at a step."""
-        self.findings = findings
+        """Takes what is new, and all that stands at a step; what is not new is written alone."""
         self._writer.write_text(step, names.FINDINGS_TAG, _RULE.join(map(Finding.markdown, findings)))
         for finding in news:
             if callable(self._on_finding):
                 self._on_finding(finding)
             elif self._on_finding != "ignore" and finding.last_step is None:
                 warnings.warn(f"in {self._log_dir!r}\n{finding}", stacklevel=2)
-        if self._on_finding == "stop" and not self._model.stop_training:
+        standing = [finding for finding in news if finding.last_step is None]
+        if standing and self._on_finding == "stop" and not self._model.stop_training:
             self._model.stop_training = True
             warnings.warn(
-                f"gradlog stops the training of {self._log_dir!r} after step {step:,}: {news[0].title}. "
+                f"gradlog stops the training of {self._log_dir!r} after step {step:,}: {standing[0].title}. "
                 'Log with on_finding="warn" to train on.',
                 stacklevel=2,
             )

@@ -109,7 +109,7 @@ class GradientLogger(keras.callbacks.Callback):
         self._more_writers = tuple(writers)
         self._rules, self._on_finding = checked_rules(rules), checked_on_finding(on_finding)
         self._probe, self._error = Probe(activations, histograms), None
-        self._writer = self._switch = self._setting = self._announcer = None
+        self._writer = self._switch = self._setting = self._monitor = None
         self._captures = ()
         self._is_training = self._is_armed = False
 
@@ -121,7 +121,7 @@ class GradientLogger(keras.callbacks.Callback):
     @property
     def findings(self) -> list[Finding]:
         """What was found in the last training, worst first."""
-        return self._announcer.findings if self._announcer else []
+        return self._monitor.findings if self._monitor else []
 
     def set_params(self, params):
         """Begins anew: Keras calls it before a training and before an evaluation that is no part of one."""
@@ -143,7 +143,7 @@ class GradientLogger(keras.callbacks.Callback):
             self._writer.close()
         self._has_earlier_run = self._writer is None and _holds_a_run(self.log_dir)
         self._writer = self._open(self.model)
-        self._watch(self.model)
+        self._watch(self.model, self._optimizers)
         self._is_training = True
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -225,7 +225,7 @@ class GradientLogger(keras.callbacks.Callback):
     def _attached(self, model, capture):
         self._writer, self._captures = self._open(model), (capture,)
         self._setting = self._error = None
-        self._watch(model)
+        self._watch(model, (capture.optimizer,))
         try:
             with attach.watched(capture, self._diagnosed):
                 yield
@@ -233,10 +233,15 @@ class GradientLogger(keras.callbacks.Callback):
             self._writer.close()
             self._look_for_errors()
 
-    def _watch(self, model):
-        """Has every snapshot that is written from now on diagnosed."""
-        self._announcer = Announcer(self._on_finding, self._writer, self.log_dir, model)
-        self._diagnosed = Diagnosed(self._writer, Monitor(self._announcer.tell, self._rules))
+    def _watch(self, model, optimizers):
+        """Has every snapshot that is written from now on diagnosed; a training that goes on is one run."""
+        announcer = Announcer(self._on_finding, self._writer, self.log_dir, model)
+        step = min((num_batches(one) // batches_per_step(one) for one in optimizers), default=0)
+        if self._monitor is not None and self._monitor.is_before(step):
+            self._monitor.go_on(announcer.tell)
+        else:
+            self._monitor = Monitor(announcer.tell, self._rules)
+        self._diagnosed = Diagnosed(self._writer, self._monitor)
 
     def _open(self, model):
         writers = [EventWriter(self.log_dir)] if _is_chief(model.distribute_strategy) else []

@@ -117,6 +117,7 @@ def _add_diagnose(commands):
             "gradlog diagnose logs",
             "gradlog diagnose logs/relu --steps 500:",
             "gradlog diagnose logs --json > findings.json",
+            "gradlog diagnose torch_logs --tag 'gradient=gradients/{variable}' --tag train/loss=Loss/train",
         ],
         "exit codes: 0 no findings, 1 findings, 2 cannot (one line on standard error says why)",
     )
@@ -164,19 +165,31 @@ def _add(commands, name, command, text, examples, exit_codes=_EXIT_CODES):
         "--variables", type=_pattern, metavar="REGEX", help="only variables in whose name this is found"
     )
     parser.add_argument("--steps", type=_steps, metavar="A:B", default=(None, None), help=_STEPS_HELP)
+    parser.add_argument("--tag", type=_tag, action="append", metavar="NAME=PATTERN", help=_TAG_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
     parser.set_defaults(command=command)
     return parser
 
 
+_TAG_HELP = (
+    "how a log that gradlog did not write calls something, as in gradient_norm=grads/{variable} or train/loss=Loss; "
+    "may be given several times"
+)
 _STEPS_HELP = "only steps from A to B, both included; either may be left out, and N alone is one step"
 
 
 def _pattern(text):
     try:
         return re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"expected a regular expression ({error}), received {text!r}") from error
+
+
+def _tag(text):
+    name, equals, pattern = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"expected NAME=PATTERN, as in gradient=grads/{{variable}}, received {text!r}")
+    return name, pattern
 
 
 def _steps(text):
@@ -193,15 +206,16 @@ def _steps(text):
 def _chosen(options):
     from gradlog.selection import Selection
 
-    return Selection(options.runs, options.variables, options.steps)
+    return Selection(options.runs, options.variables, options.steps, dict(options.tag) if options.tag else None)
 
 
 def _summary(options):
     from gradlog import report, selection, summary
 
     chosen = _chosen(options)
-    runs = selection.read(options.log_dir, chosen)
-    summary.show(selection.with_variables(runs, chosen), report.findings(runs, chosen), options.json)
+    runs = selection.read_whole(options.log_dir, chosen)
+    shown = selection.with_variables(selection.within_steps(runs, chosen), chosen)
+    summary.show(shown, report.findings(runs, chosen), options.json)
     return CLEAN
 
 
@@ -209,8 +223,8 @@ def _diagnose(options):
     from gradlog import report, selection
 
     chosen = _chosen(options)
-    runs = selection.read(options.log_dir, chosen)
-    selection.with_variables(runs, chosen)  # says so where there is no such variable
+    runs = selection.read_whole(options.log_dir, chosen)
+    selection.with_variables(selection.within_steps(runs, chosen), chosen)  # says so where there is nothing chosen
     return FINDINGS if report.show(runs, report.findings(runs, chosen), options.json) else CLEAN
 
 

@@ -1,6 +1,5 @@
 """Diagnosis: a run held against the rules."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,8 +47,7 @@ def findings_by_sign(history: History, rules: Sequence[Rule] | None = None) -> d
     if not len(history.steps):
         return {}
     evidence, findings = Evidence(history), {}
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of means of nothing, which are NaN
+    with np.errstate(all="ignore"):
         for rule in RULES if rules is None else rules:
             for number, sign in enumerate(rule.signs(evidence)):
                 findings[rule.code, number] = finding_of(rule, sign, evidence)

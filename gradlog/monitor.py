@@ -1,37 +1,44 @@
 """Monitor: diagnoses a run while it trains, by the same rules as afterwards."""
 
+import contextlib
 import time
 import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gradlog import names
 from gradlog.diagnosis import findings_by_sign
 from gradlog.finding import Finding
 from gradlog.history import History, Series, Snapshot, join
 from gradlog.rules.rule import Rule
 
-_PART_OF_THE_TIME = 0.02  # that diagnosing may take, as a run grows long
+_SECONDS, _PART_OF_THE_TIME = 0.25, 0.02  # that diagnosing may take: at once, and of the time that passes
 _WORSE = 10.0  # times as far beyond the threshold
 
 
 class Monitor:
     """Diagnoses what was logged so far, again and again, and tells what is new.
 
-    Diagnosing looks at the whole run, so it takes the longer the more steps were logged; it is put off while it would
-    take more than a fiftieth of the time, but not where a number is not finite. The last diagnosis, in `finish`, is
+    Diagnosing looks at the whole run, so it takes the longer the more steps were logged; it is put off while it has
+    taken more than a fiftieth of the time, but not where a number is not finite. The last diagnosis, in `finish`, is
     the one that `diagnose` makes of the event file afterwards.
 
     Args:
         tell: Function of a list of those `Finding`s that are new, got worse, or healed, and a list of all that stand,
-            worst first; and the step. It is called whenever the first list is not empty.
+            worst first; and the step. It is called whenever the first list is not empty, and at the end where the
+            second has changed since.
         rules: The rules. Defaults to `None`, for all.
+
+    Attributes:
+        findings: List of all that stands, worst first.
     """
 
     def __init__(self, tell: Callable[[list[Finding], list[Finding], int], None], rules: Sequence[Rule] | None = None):
         self._tell, self._rules = tell, rules
         self._tables, self._scalars, self._told = {}, {}, {}
-        self._next_time = 0.0
+        self.findings, self._written, self._broken = [], [], set()
+        self._begun, self._spent = time.perf_counter(), 0.0
         self._is_behind = False
 
     def add(self, snapshot: Snapshot) -> None:
@@ -39,15 +46,26 @@ class Monitor:
         self._tables[snapshot.step] = (snapshot.variables, snapshot.columns, snapshot.statistics)
         for tag, number in snapshot.scalars.items():
             self._scalars.setdefault(tag, {})[snapshot.step] = number
-        is_broken = not np.isfinite(list(snapshot.scalars.values())).all()
-        self._is_behind = time.perf_counter() < self._next_time
-        if is_broken or not self._is_behind:
+        is_newly_broken = bool(_broken(snapshot) - self._broken)
+        self._broken |= _broken(snapshot)
+        self._is_behind = self._spent > _SECONDS + _PART_OF_THE_TIME * (time.perf_counter() - self._begun)
+        if is_newly_broken or not self._is_behind:
             self._diagnose()
 
+    def is_before(self, step: int) -> bool:
+        """Whether a training that goes on at a step goes on with this run."""
+        return bool(self._tables) and max(self._tables) < step
+
+    def go_on(self, tell: Callable) -> None:
+        """Goes on with the same run in another training, and tells another function."""
+        self._tell = tell
+
     def finish(self) -> None:
-        """Diagnoses the steps that were put off."""
+        """Diagnoses the steps that were put off, and tells how the findings stand at last."""
         if self._is_behind:
             self._diagnose()
+        if self.findings != self._written:
+            self._tell([], self.findings, max(self._tables))
 
     def history(self) -> History:
         """Returns what was taken in so far, without histograms."""
@@ -62,12 +80,13 @@ class Monitor:
         start = time.perf_counter()
         history, self._is_behind = self.history(), False
         found = findings_by_sign(history, self._rules)
-        news = [finding for key, finding in found.items() if _is_news(self._told.get(key), finding)]
-        self._told |= found
+        news = {key: finding for key, finding in found.items() if _is_news(self._told.get(key), finding)}
+        self._told |= news
+        self._spent += time.perf_counter() - start
+        self.findings = sorted(found.values(), key=_rank)
         if news:
-            self._tell(sorted(news, key=_rank), sorted(found.values(), key=_rank), int(history.steps[-1]))
-        end = time.perf_counter()
-        self._next_time = end + (end - start) / _PART_OF_THE_TIME
+            self._written = self.findings
+            self._tell(sorted(news.values(), key=_rank), self.findings, int(history.steps[-1]))
 
 
 class Diagnosed:
@@ -97,10 +116,20 @@ class Diagnosed:
             diagnose(*arguments)
         except Exception as error:  # also of a function of the user's own
             self._is_failed = True
-            warnings.warn(
-                f"gradlog diagnoses this training no further, it goes on: {type(error).__name__}: {error}",
-                stacklevel=2,
-            )
+            with contextlib.suppress(Warning):  # where warnings are errors, it has been raised already
+                warnings.warn(
+                    f"gradlog diagnoses this training no further, it goes on: {type(error).__name__}: {error}",
+                    stacklevel=2,
+                )
+
+
+def _broken(snapshot):
+    """Returns the names of what is not finite at a step."""
+    found = {tag for tag, number in snapshot.scalars.items() if not np.isfinite(number)}
+    if names.NONFINITE in snapshot.columns:
+        counts = snapshot.statistics[:, snapshot.columns.index(names.NONFINITE)]
+        found.update(snapshot.variables[index] for index in np.flatnonzero(counts > 0))
+    return found
 
 
 def _rank(finding):

@@ -12,17 +12,29 @@ _COLORS = {"alarm": "red", "warning": "yellow"}
 def findings(runs: dict[str, History], chosen: selection.Selection) -> dict[str, list]:
     """Returns the findings of each run, worst first.
 
-    A run is diagnosed as a whole, since rules compare its layers; then those findings are left out that are about none
-    of the chosen variables. A run without gradlog's statistics has none.
+    A run is diagnosed as a whole and from its beginning, since rules compare its layers and look back; then those
+    findings are left out that are about none of the chosen variables, or were over before the first chosen step. A run
+    without gradlog's statistics has none.
     """
-    return {name: _of_run(history, chosen.variables) for name, history in runs.items()}
+    return {name: _of_run(history, chosen) for name, history in runs.items()}
 
 
-def _of_run(history, variables):
+def _of_run(history, chosen):
     found = gradlog.diagnose(history) if selection.has_statistics(history) else []
-    if variables is not None:
-        found = [each for each in found if not each.where or any(map(variables.search, each.where))]
+    first = chosen.steps[0] or 0
+    found = [each for each in found if each.last_step is None or each.last_step >= first]
+    if chosen.variables is not None:
+        found = [each for each in found if not each.where or _is_about(each, history, chosen.variables)]
     return sorted(found, key=lambda finding: finding.rank)
+
+
+def _is_about(finding, history, variables):
+    """Whether a finding names a chosen variable, or the layer of one."""
+    meant = set(finding.where)
+    meant.update(
+        name for name in history.variables for place in finding.where if name.startswith((f"{place}/", f"{place}."))
+    )
+    return any(map(variables.search, meant))
 
 
 def show(runs: dict[str, History], found: dict[str, list], as_json: bool) -> int:

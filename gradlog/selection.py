@@ -32,15 +32,22 @@ class Selection:
         runs: Compiled regular expression, searched in the names of runs; `None` for all of them.
         variables: The same for variables.
         steps: A tuple (first, last) of steps, both included; `None` where an end is open.
+        tags: Patterns of tags, for logs that gradlog did not write, as `gradlog.read` takes them.
     """
 
     runs: re.Pattern | None = None
     variables: re.Pattern | None = None
     steps: tuple[int | None, int | None] = (None, None)
+    tags: dict[str, str] | None = None
 
 
 def read(log_dir: str | os.PathLike, selection: Selection = Selection()) -> dict[str, History]:
-    """Reads the chosen runs in and below a directory, within the chosen steps, with all their variables.
+    """Reads the chosen runs in and below a directory, within the chosen steps, with all their variables."""
+    return within_steps(read_whole(log_dir, selection), selection)
+
+
+def read_whole(log_dir: str | os.PathLike, selection: Selection = Selection()) -> dict[str, History]:
+    """Reads the chosen runs in and below a directory, from their beginning to the last chosen step.
 
     What cannot be read of a run is noted on standard error.
 
@@ -57,11 +64,19 @@ def read(log_dir: str | os.PathLike, selection: Selection = Selection()) -> dict
         raise CannotError(f"no run matches --runs {selection.runs.pattern!r}; the runs are: {there}")
     runs = {}
     for name in screen.counted(chosen, "reading run"):
-        history = gradlog.read(Path(log_dir) / name)
+        history = _read(Path(log_dir) / name, selection.tags)
         for text in getattr(history, "notes", ()):
             screen.note(f"{_shown(name, log_dir)}: {text}")
         runs[_shown(name, log_dir)] = history
-    return _within_steps(runs, selection)
+    within_steps(runs, selection)  # says so where there are none
+    return within_steps(runs, dataclasses.replace(selection, steps=(None, selection.steps[1])))
+
+
+def _read(path, tags):
+    try:
+        return gradlog.read(path, tags=tags)
+    except ValueError as error:
+        raise CannotError(f"--tag: {error}") from error
 
 
 def with_variables(runs: dict[str, History], selection: Selection) -> dict[str, History]:
@@ -107,7 +122,12 @@ def _matches(pattern, text):
     return pattern is None or pattern.search(text) is not None
 
 
-def _within_steps(runs, selection):
+def within_steps(runs: dict[str, History], selection: Selection) -> dict[str, History]:
+    """Returns the runs within the chosen steps.
+
+    Raises:
+        CannotError: no run has such a step; the message says which there are.
+    """
     if selection.steps == (None, None):
         return runs
     first, last = (-np.inf if selection.steps[0] is None else selection.steps[0], selection.steps[1])

@@ -209,7 +209,7 @@ def _steps(history):
 
 def _gradients(history, kernels):
     """Returns the `Gradients` of the first logged step, and of the mean over the steps."""
-    if not kernels or "gradient_mean_abs" not in history.columns:
+    if not kernels or "gradient_mean_abs" not in history.columns or not len(history.steps):
         return Gradients(), Gradients()
     ends = [history.statistic("gradient_mean_abs", name).astype(np.float64) for name in (kernels[0], kernels[-1])]
     means = [float(np.mean(values[np.isfinite(values)])) if np.isfinite(values).any() else math.nan for values in ends]

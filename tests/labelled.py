@@ -309,7 +309,7 @@ SICK = [
     _sick("sigmoid, 8 layers", mlp("sigmoid", 8, 16), VANISHING, STUCK),
     _sick("sigmoid, 15 layers", mlp("sigmoid", 15, 32), VANISHING, f"{STUCK} {UNCHANGED}"),
     _sick("tanh, small weights", mlp("tanh", 8, 32, sgd(0.1), 0.05), VANISHING, STUCK),
-    _sick("ReLU, tiny weights", mlp("relu", 7, 128, initializer=0.01), VANISHING, f"{DEAD} {STUCK}"),
+    _sick("ReLU, tiny weights", mlp("relu", 7, 128, initializer=0.01), VANISHING, f"{DEAD} {STUCK} {UNCHANGED}"),
     _sick("sigmoid branch beside a ReLU branch", functional(two_branches(("relu", "sigmoid"), 7), (64,)), VANISHING),
     _sick("ReLU, weights of deviation 1", mlp("relu", 7, 128, sgd(0.01), 1.0), f"{EXPLODING} {NONFINITE}", DEAD),
     _sick(
@@ -327,8 +327,8 @@ SICK = [
     _sick(
         "Adam at 1",
         mlp("relu", 4, 32, adam(1.0)),
-        f"{EXPLODING} {UPDATE} {ERRATIC}",
-        f"{DEAD} {STUCK} {UNCHANGED} {VANISHING}",
+        f"{EXPLODING} {UPDATE} {ERRATIC} {DEAD}",
+        f"{STUCK} {UNCHANGED} {VANISHING}",
     ),
     _sick(
         "SGD at 5 kills ReLU",
@@ -418,6 +418,16 @@ HEALTHY = [
     Case("gradient accumulation", mlp("relu", 3, 32, adam(3e-3, gradient_accumulation_steps=4)), every=4, epochs=6),
     Case("exponential moving average", mlp("relu", 3, 32, adam(3e-3, use_ema=True))),
     Case("weight decay", mlp("relu", 3, 32, lambda: keras.optimizers.AdamW(3e-3, weight_decay=0.01))),
+    Case(
+        "loss scaling that skips the first steps",
+        mlp(
+            "relu",
+            3,
+            32,
+            lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(3e-3), 2.0**24),
+            dtype="mixed_float16",
+        ),
+    ),
     Case("residual", functional(resnet, (64,))),
     Case("convolutions", functional(cnn, (8, 8, 1), adam(3e-3)), data=images),
     Case("convolutions with normalization", functional(cnn_with_norm, (8, 8, 1)), data=images),
@@ -452,7 +462,7 @@ HEALTHY = [
     Case(
         "regression in large units",
         functional(
-            lambda x: _dense(1)(_dense(32, "relu")(_dense(32, "relu")(x))), (64,), adam(0.03), loss="mse", metrics=()
+            lambda x: _dense(1)(_dense(32, "relu")(_dense(32, "relu")(x))), (64,), adam(0.01), loss="mse", metrics=()
         ),
         data=regression,
     ),

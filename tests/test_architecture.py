@@ -91,7 +91,7 @@ IMPORTS = {
     **{f"rules.{name}": {"rules.evidence", "rules.rule"} for name in RULES},
     "rules": {f"rules.{name}" for name in RULES},
     "diagnosis": {"finding", "history", "rules", "rules.evidence", "rules.rule"},
-    "monitor": {"diagnosis", "finding", "history", "rules.rule"},
+    "monitor": {"diagnosis", "finding", "history", "names", "rules.rule"},
     "screen": set(),
     "selection": {"history", "names", "reader", "screen"},
     "report": {"history", "screen", "selection"},

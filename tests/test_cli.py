@@ -298,7 +298,7 @@ def test_an_output_that_cannot_be_written_is_said_before_anything_is_read(
 
 
 def test_an_error_of_the_file_system_is_said_in_one_line(run, logs, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise PermissionError(13, "Permission denied", "relu/events")
 
     monkeypatch.setattr(gradlog, "read", fail, raising=False)
@@ -318,7 +318,7 @@ def test_a_failure_that_nobody_foresaw_is_no_traceback(run, logs, monkeypatch):
 def test_what_could_not_be_read_is_noted_on_standard_error(run, logs, monkeypatch):
     read = gradlog.read
 
-    def noted(log_dir):
+    def noted(log_dir, tags=None):
         history = read(log_dir)
         history.notes = ("events.1 ends within a record.",)
         return history

@@ -10,6 +10,7 @@ from event_files import histogram, number
 from test_reader import write
 
 import gradlog
+from gradlog import cli
 
 TAGS = {
     "gradient_norm": "grads/{variable}",
@@ -153,3 +154,51 @@ def test_what_pytorch_writes_is_read(tmp_path):
     assert [rows[:, 2].sum() for rows in run.histograms["gradient/a"].values] == [101, 101]
     norm = np.linalg.norm(gradient.numpy())
     np.testing.assert_allclose(run.statistic("gradient_norm", "a"), [norm, norm], rtol=0.05)
+
+
+def vanishing_network(log_dir):
+    """Writes what somebody might log of a deep network in PyTorch: the loss, and a mean of |g| of each parameter."""
+    events = []
+    for step in range(0, 200, 10):
+        values = {f"mean/net.{layer}.weight": 8.0 ** (layer - 6) for layer in range(6)}
+        values |= {f"mean/net.{layer}.bias": 8.0 ** (layer - 5) for layer in range(6)}
+        events += [event_files.event(step, number(tag, value)) for tag, value in {**values, "Loss": 2.3}.items()]
+    event_files.write(log_dir / "events.out.tfevents.1", *events)
+
+
+def test_a_foreign_run_can_be_diagnosed(tmp_path, capsys):
+    vanishing_network(tmp_path)
+    tags = {"gradient_mean_abs": "mean/{variable}", "train/loss": "Loss"}
+
+    findings = gradlog.diagnose(gradlog.read(tmp_path, tags=tags))
+
+    assert [(finding.code, finding.where) for finding in findings] == [
+        ("GL101", ("net.0", "net.1", "net.2")),
+        ("GL401", ()),
+    ]
+    options = [f"--tag={name}={pattern}" for name, pattern in tags.items()]
+    assert cli.main(["diagnose", str(tmp_path), *options]) == 1
+    assert "GL101 alarm · vanishing gradient · net.0, net.1, net.2 · since step 0" in capsys.readouterr().out
+
+
+def test_without_its_tags_a_foreign_run_is_named_as_such(tmp_path, capsys):
+    vanishing_network(tmp_path)
+
+    assert cli.main(["diagnose", str(tmp_path)]) == 2
+
+    assert "none of the runs holds gradlog's statistics" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tag", ["no equals sign", "gradient_norm=a/{b}", "gradient_norm=no placeholder"])
+def test_a_pattern_with_a_mistake_is_one_line_on_the_command_line(tmp_path, tag, capsys):
+    vanishing_network(tmp_path)
+
+    try:
+        code = cli.main(["diagnose", str(tmp_path), "--tag", tag])
+    except SystemExit as stopped:
+        code = stopped.code
+
+    printed = capsys.readouterr()
+    assert code == 2
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1

@@ -53,5 +53,5 @@ def test_an_empty_run_is_an_empty_table():
 def test_without_pandas_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
 
-    with pytest.raises(ImportError, match=r"not installed. Install it with `pip install 'gradlog-tf\[analysis\]'`"):
+    with pytest.raises(ImportError, match=r"not installed. Install it with `pip install pandas`"):
         history().to_dataframe()

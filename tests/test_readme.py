@@ -5,6 +5,8 @@ import os
 import re
 from pathlib import Path
 
+import labelled
+
 import gradlog
 from experiments import overhead_report
 from gradlog import names
@@ -30,7 +32,7 @@ def test_every_tag_that_is_written_is_in_the_table(tmp_path):
     documented = {tag for row in rows for tag in re.findall(r"`(.*?)`", row)}
 
     prefixes = [*names.SCALAR_TAGS.values(), names.GRADIENT_HISTOGRAM, names.WEIGHT_HISTOGRAM]
-    expected = {f"{prefix}/<variable>" for prefix in prefixes} | {names.STATISTICS_TAG}
+    expected = {f"{prefix}/<variable>" for prefix in prefixes} | {names.STATISTICS_TAG, names.FINDINGS_TAG}
     expected |= {"gradient_norm/global", "gradient_norm/global_clipped", "train/loss"}
     expected |= {f"{prefix}/<layer>" for prefix in ("activation", "activation_dead", "activation_saturated")}
     expected |= {f"{kind}/<metric>" for kind in ("train", "validation", "test")}
@@ -58,6 +60,26 @@ def test_mnist_numbers_are_those_of_the_committed_results():
         gradients = f"{row['first_kernel_at_start']:.1e} | {row['last_kernel_at_start']:.1e}"
         line = f"| {row['scenario']} | {row['test_accuracy']:.3f} | {gradients} | {ratios[0]} | {ratios[1]} |"
         assert line in README
+
+
+def test_what_is_found_in_the_mnist_runs_is_that_of_the_committed_results():
+    found = {
+        row["scenario"]: row["findings"]
+        for row in json.loads((RESULTS / "mnist_activations.json").read_text())["scenarios"]
+    }
+
+    assert found == {"sigmoid": ["GL101 vanishing gradient, layer1: 8.4e-04"], "relu": [], "leaky_relu": []}
+    assert "in layer1 it is 0.00084 of the largest layer's" in README
+
+
+def test_every_rule_is_in_the_table():
+    rows = re.findall(r"^\| (GL\d+) \| (.*?) \|", README, re.M)
+
+    assert rows == [(rule.code, rule.name) for rule in gradlog.rules.RULES]
+
+
+def test_the_labelled_networks_are_as_many_as_it_says():
+    assert f"{len(labelled.SICK)} networks that are sick and {len(labelled.HEALTHY)} that are not" in README
 
 
 def test_the_section_on_cost_is_made_from_the_committed_results():

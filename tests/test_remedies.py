@@ -253,15 +253,18 @@ def test_a_training_that_breaks_is_told_and_not_averaged():
 
 def test_the_table_says_how_many_seeds_got_there():
     seed = {"test_accuracy": 0.5, "ratio_at_start": 2.0, "ratio_over_run": None, "first_update_ratio": 0.001}
+    seed["findings"] = ["GL101 vanishing gradient, layer1: 8.4e-04"]
     seeds = [
         {**seed, "norm_at_start": 1.0, "steps_to_target": 300},
-        {**seed, "test_accuracy": 0.8, "norm_at_start": 3.0, "steps_to_target": None},
+        {**seed, "test_accuracy": 0.8, "norm_at_start": 3.0, "steps_to_target": None, "findings": []},
         {**seed, "test_accuracy": 0.9, "norm_at_start": 2.0, "steps_to_target": 500},
     ]
 
     rows = remedy_tables.rows({"scenarios": [{"scenario": "vanishing/tanh", "seeds": seeds}]})
 
-    assert rows == [["vanishing/tanh", "0.80 (0.50 to 0.90)", "2 (2 to 2)", "-", "1.0e-03", "2.0e+00", "400, 2 of 3"]]
+    assert rows == [
+        ["vanishing/tanh", "0.80 (0.50 to 0.90)", "2 (2 to 2)", "-", "1.0e-03", "2.0e+00", "400, 2 of 3", "GL101 2x"]
+    ]
 
 
 def test_command_line_in_two_processes(tmp_path, capsys):

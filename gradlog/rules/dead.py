@@ -33,21 +33,24 @@ class Dead:
         alarm_fraction: The same where it is an alarm, and counts in any network.
         bias_fraction: Of a bias' elements without a gradient, median of five logged steps.
         progress: Part by which the loss has to have fallen for units to be spared.
+        least_steps: Steps of the optimizer after which it is expected to have, for a probe to count.
     """
 
     fraction: float = 0.5
     alarm_fraction: float = 0.9
     bias_fraction: float = 0.7
     progress: float = 0.2
+    least_steps: int = 50
     code = "GL201"
     name = "dead ReLU"
 
     def signs(self, evidence: Evidence) -> Iterator[Sign]:
         """Yields what the probe shows, where there is one; else what the gradients prove."""
         names, dead = evidence.layers("activation_dead")
-        is_stuck = (evidence.progress < self.progress) & ~evidence.is_learned
+        is_late = evidence.steps - evidence.steps[:1] >= self.least_steps
+        is_stuck = (evidence.progress < self.progress) & ~evidence.is_good
         if names:
-            yield self._by_probe(names, dead, is_stuck)
+            yield self._by_probe(names, dead, is_stuck & is_late)
             return
         yield self._layers(evidence)
         yield self._units(evidence, is_stuck)
@@ -72,7 +75,7 @@ class Dead:
         below = np.concatenate([is_starved[:, 1:], np.zeros((len(gradients), 1), bool)], axis=1)
         where = below & (gradients == 0)
         return Sign(
-            is_on=where.any(axis=1) & ~evidence.is_learned,
+            is_on=where.any(axis=1) & ~evidence.is_good,
             measured=where.sum(axis=1).astype(float),
             threshold=0,
             message="The whole layer of {where} is dead: the one above it gets nothing but zeros.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.rules.evidence import Evidence, trailing, trailing_median
+from gradlog.rules.evidence import Evidence, lasting_median, started_at_zero, trailing, trailing_median
 from gradlog.rules.rule import Sign
 
 _REMEDIES = (
@@ -28,7 +28,7 @@ class Erratic:
         spread: Median deviation of ten logged losses from their median, in parts of it, that is wandering.
         step: Update ratio of a kernel, median of five logged steps, that is large.
         progress: Part by which the loss has to have fallen for its wandering to be noise.
-        growth: Factor over the first loss, median of three logged steps, that is running away.
+        growth: Factor over the first loss, median of seven logged steps, that is running away.
     """
 
     spread: float = 0.05
@@ -49,7 +49,7 @@ class Erratic:
         deviations = np.median(np.abs(rows - middle[:, None]), axis=1)  # NaN until there are ten
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = deviations / np.abs(middle)
-        is_stuck = (evidence.progress < self.progress) & ~evidence.is_learned
+        is_stuck = (evidence.progress < self.progress) & ~evidence.is_good
         return Sign(
             is_on=(spread > self.spread) & is_stuck & self._is_large(evidence),
             measured=spread,
@@ -62,14 +62,14 @@ class Erratic:
     def _is_large(self, evidence):
         if not evidence.kernels:
             return np.zeros(len(evidence.steps), bool)
-        ratios = trailing_median(evidence.of_kernels("update_ratio"), 5)
-        return np.fmax.reduce(ratios, axis=1) > self.step
+        ratios = evidence.medians_of_kernels("update_ratio", 5)
+        return np.fmax.reduce(np.where(started_at_zero(evidence), np.nan, ratios), axis=1) > self.step
 
     def _running_away(self, evidence):
         with np.errstate(divide="ignore", invalid="ignore"):
-            growth = trailing_median(evidence.loss, 3) / evidence.first_loss
+            growth = lasting_median(evidence.loss) / evidence.first_loss
         return Sign(
-            is_on=(growth > self.growth) & (evidence.first_loss > 0) & ~evidence.is_learned,
+            is_on=(growth > self.growth) & (evidence.first_loss > 0) & ~evidence.is_good,
             measured=growth,
             threshold=self.growth,
             message="The loss runs away: it is {measured} times the first.",

@@ -10,7 +10,7 @@ from gradlog.history import History
 _LOSS = "train/loss"
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
 # What makes several kernels one layer: those of attention, and the two of a recurrent cell.
-_WITHIN_A_LAYER = re.compile(r"(/(query|key|value|attention_output))?[/._][^/._]*$")
+_WITHIN_A_LAYER = re.compile(r"(/(query|key|value|attention_output))?/[^/]*$|[._][^/._]*$")
 _NOT_KERNELS = re.compile(r"(^|[/._])(bias|gamma|beta|moving_\w+|running_\w+|alpha|embeddings?|scale)$")
 
 
@@ -32,12 +32,18 @@ class Evidence:
 
     def __init__(self, history: History):
         self.history, self.steps, self.variables = history, np.asarray(history.steps), history.variables
+        self._known = {}  # several rules look at the same arrays
         kernels = [name for name in history.variables if name.endswith("kernel")]
         self.kernels = tuple(kernels or [name for name in history.variables if not _NOT_KERNELS.search(name)])
 
     def of_kernels(self, statistic: str) -> np.ndarray:
         """Returns a statistic of the kernels, float64 [T, K]; NaN where the run does not have it."""
-        return self.of_variables(statistic)[:, [self.history.variables.index(name) for name in self.kernels]]
+        columns = [self.variables.index(name) for name in self.kernels]
+        return self._once((statistic, "kernels"), lambda: self._table(statistic)[:, columns].astype(np.float64))
+
+    def medians_of_kernels(self, statistic: str, window: int) -> np.ndarray:
+        """Returns the median of the last `window` logged steps, of those that there are; float64 [T, K]."""
+        return self._once((statistic, window), lambda: trailing_median(self.of_kernels(statistic), window))
 
     def of_layers(self, statistic: str) -> tuple[tuple[str, ...], np.ndarray]:
         """Returns the largest of a statistic of the kernels in each layer: L names and float64 [T, L]."""
@@ -48,13 +54,21 @@ class Evidence:
 
     def of_variables(self, statistic: str) -> np.ndarray:
         """Returns a statistic of all variables, float64 [T, V]; NaN where the run does not have it."""
+        return self._once((statistic, "variables"), lambda: self._table(statistic).astype(np.float64))
+
+    def _table(self, statistic):
         if statistic not in self.history.columns:
             return np.full((len(self.steps), len(self.variables)), np.nan)
-        return self.history.statistic(statistic).astype(np.float64)
+        return self.history.statistic(statistic)
+
+    def _once(self, key, compute):
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
 
     def of_biases(self, statistic: str) -> np.ndarray:
         """Returns a statistic of the bias beside each kernel, float64 [T, K]; NaN where there is none."""
-        values = self.of_variables(statistic)
+        values = self._table(statistic)
         result = np.full((len(values), len(self.kernels)), np.nan)
         for column, kernel in enumerate(self.kernels):
             bias = kernel.removesuffix("kernel").removesuffix("weight") + "bias"
@@ -85,39 +99,66 @@ class Evidence:
 
     @cached_property
     def is_broken(self) -> np.ndarray:
-        """Whether NaN or infinite numbers have appeared by then, boolean [T]: nothing later says what is wrong."""
-        return np.maximum.accumulate((self.of_variables("gradient_nonfinite") > 0).any(axis=1))
+        """Whether NaN or infinite numbers stand in a gradient, or stood in the last three; boolean [T].
+
+        While they do, nothing else says what is wrong.
+        """
+        now = (self.of_variables("gradient_nonfinite") > 0).any(axis=1)
+        return np.fmax.reduce(trailing(now, 3), axis=1) > 0 if len(now) else now
 
     @cached_property
-    def first_loss(self) -> float:
-        """The first finite loss; NaN where there is none."""
-        finite = self.loss[np.isfinite(self.loss)]
-        return float(finite[0]) if len(finite) else np.nan
+    def first_loss(self) -> np.ndarray:
+        """What the loss was at first, float64 [T]: the first, or the median of the first five where that is more.
+
+        So one lucky batch is no yardstick. NaN where no loss was logged.
+        """
+        known = np.flatnonzero(np.isfinite(self.loss))
+        result = np.full(len(self.loss), np.nan)
+        for number, time in enumerate(known[:5], 1):
+            result[time:] = max(self.loss[known[0]], np.median(self.loss[known[:number]]))
+        return result
 
     @cached_property
     def is_learned(self) -> np.ndarray:
         """Whether the run has got what it came for, boolean [T]: then small gradients are no fault.
 
-        With an accuracy, where it is 0.9; else where the loss is a tenth of the first one. In either case where the
-        loss is a hundredth. Each as the median of the last three logged steps.
+        With an accuracy, where it is 0.9 and the error has halved; else where the loss is a tenth of the first one. In
+        either case where the loss is a hundredth. Each as the median of the last three logged steps.
         """
-        known = self.first_loss if self.first_loss > 0 else np.nan
-        fraction = trailing_median(self.loss, 3) / known
-        tags = [tag for tag in self.history.scalars if _ACCURACY.match(tag)]
-        if not tags:
+        fraction = trailing_median(self.loss, 3) / np.where(self.first_loss > 0, self.first_loss, np.nan)
+        if self._accuracy is None:
             return fraction < 0.1
-        return (trailing_median(self.scalar(tags[0]), 3) >= 0.9) | (fraction < 0.01)
+        first = self._accuracy[np.argmax(np.isfinite(self._accuracy))]
+        return (self.is_accurate & (1 - trailing_median(self._accuracy, 3) <= (1 - first) / 2)) | (fraction < 0.01)
+
+    @cached_property
+    def is_good(self) -> np.ndarray:
+        """Whether the run has learned, or was as accurate as that from the start, as one that is fine-tuned; [T]."""
+        return self.is_learned | self.is_accurate
+
+    @cached_property
+    def is_accurate(self) -> np.ndarray:
+        """Whether the accuracy is 0.9, the median of three logged steps; False where there is none; boolean [T]."""
+        if self._accuracy is None:
+            return np.zeros(len(self.steps), bool)
+        return trailing_median(self._accuracy, 3) >= 0.9
+
+    @cached_property
+    def _accuracy(self):
+        tags = sorted((tag for tag in self.history.scalars if _ACCURACY.match(tag)), key=len)  # the plain one first
+        return self.scalar(tags[0]) if tags else None
 
     @cached_property
     def progress(self) -> np.ndarray:
-        """How far the loss has fallen at most, as a fraction of the first, float64 [T]; 0 where it is not known.
+        """How far the loss has fallen at most, as a fraction of the first, float64 [T]; NaN where it is not known.
 
         The lowest median of three logged steps in a row so far counts, so that one lucky batch does not.
         """
         medians = trailing_median(self.loss, 3)
-        medians[:2] = np.nan
+        medians[:4] = np.inf  # what it was at first is known then
         lowest = np.fmin.accumulate(medians) if len(medians) else medians
-        return np.nan_to_num((self.first_loss - lowest) / abs(self.first_loss)) if self.first_loss else lowest * 0
+        fallen = (self.first_loss - lowest) / np.abs(self.first_loss)
+        return np.where(np.isfinite(lowest), fallen, np.where(np.isnan(self.first_loss), np.nan, 0))
 
 
 def trailing(values: np.ndarray, window: int) -> np.ndarray:
@@ -133,3 +174,14 @@ def trailing_median(values: np.ndarray, window: int) -> np.ndarray:
     count = np.maximum((~np.isnan(rows)).sum(axis=1, keepdims=True), 1)
     low, high = ((count - 1) // 2, count // 2)
     return ((np.take_along_axis(rows, low, 1) + np.take_along_axis(rows, high, 1)) / 2)[:, 0]
+
+
+def lasting_median(losses: np.ndarray) -> np.ndarray:
+    """Returns the median of the last seven losses, [T], for one batch's is noisy; NaN before there are seven."""
+    return np.where(np.arange(len(losses)) >= 6, trailing_median(losses, 7), np.nan)
+
+
+def started_at_zero(evidence: Evidence) -> np.ndarray:
+    """Returns the kernels whose weights were all zero at first, boolean [K]: any step is large beside them."""
+    norms = evidence.of_kernels("weight_norm")
+    return norms[0] == 0 if len(norms) else np.zeros(norms.shape[1], bool)

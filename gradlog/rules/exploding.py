@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.rules.evidence import Evidence, trailing_median
+from gradlog.rules.evidence import Evidence, lasting_median, started_at_zero, trailing_median
 from gradlog.rules.rule import Sign
 
 _REMEDIES = (
@@ -71,7 +71,7 @@ class Exploding:
         median = trailing_median(finite, 3)
         with np.errstate(divide="ignore", invalid="ignore"):
             growth = median / np.fmin.accumulate(np.where(median > 0, median, np.nan)) if len(median) else median
-        is_worse = trailing_median(evidence.loss, 3) > self.loss_growth * abs(evidence.first_loss)
+        is_worse = lasting_median(evidence.loss) > self.loss_growth * np.abs(evidence.first_loss)
         return Sign(
             is_on=(growth > self.growth) & is_worse,
             measured=growth,
@@ -82,7 +82,8 @@ class Exploding:
         )
 
     def _step(self, evidence):
-        ratios = trailing_median(evidence.of_kernels("update_ratio"), 5)
+        ratios = evidence.medians_of_kernels("update_ratio", 5)
+        ratios = np.where(started_at_zero(evidence), np.nan, ratios)
         where = (ratios > self.step) & (evidence.progress < 0.5)[:, None] & ~evidence.is_learned[:, None]
         return Sign(
             is_on=where.any(axis=1),
@@ -93,6 +94,7 @@ class Exploding:
             names=evidence.kernels,
             where=where,
             is_alarm=True,
+            least=5,
         )
 
 

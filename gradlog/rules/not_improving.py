@@ -26,27 +26,30 @@ class NotImproving:
     Attributes:
         progress: Part by which it has to have fallen.
         least: Logged steps from which on it is expected to have.
+        least_steps: The same of the optimizer's steps, for runs that log each.
     """
 
     progress: float = 0.02
     least: int = 10
+    least_steps: int = 100
     code = "GL401"
     name = "loss not improving"
 
     def signs(self, evidence: Evidence) -> Iterator[Sign]:
         """Yields the one sign."""
-        is_late = np.arange(1, len(evidence.steps) + 1) >= self.least
+        steps = evidence.steps
+        is_late = (np.arange(1, len(steps) + 1) >= self.least) & (steps - steps[0] >= self.least_steps)
         is_known = np.isfinite(evidence.loss) & np.isfinite(evidence.first_loss)
-        is_flat = (evidence.progress < self.progress) & ~evidence.is_learned
+        is_flat = (evidence.progress < self.progress) & ~evidence.is_good
         yield Sign(
             is_on=is_late & is_known & is_flat & ~_is_warming_up(evidence),
-            measured=evidence.progress,
+            measured=np.maximum(evidence.progress, 0),
             threshold=self.progress,
             message="The loss has not fallen since the start: by {measured} of it at most.",
             remedies=_REMEDIES,
             is_worst_small=True,
             least=1,
-            window=self.least,
+            window=len(steps),
         )
 
 

@@ -1,7 +1,7 @@
 """What all rules share: a `Sign` says at which steps it is so, and `findings` makes of it what a person is told."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -60,15 +60,14 @@ class Rule(Protocol):
 def finding_of(rule: Rule, sign: Sign, evidence: Evidence) -> Finding | None:
     """Returns the finding of a sign of a rule, or `None` where it never was so for long enough."""
     steps = evidence.steps
-    if not getattr(rule, "sees_broken", False):
-        sign = replace(sign, is_on=sign.is_on & ~evidence.is_broken)
-    spans = _spans(sign.is_on, sign.least)
-    if not spans:
-        return None
+    is_judged = np.full(len(steps), True) if getattr(rule, "sees_broken", False) else ~evidence.is_broken
+    spans = _spans(_held(sign.is_on, is_judged), sign.least)
     is_in = np.zeros(len(steps), bool)
     for start, end in spans:
         is_in[start:end] = True
-    is_in &= sign.is_on
+    is_in &= sign.is_on & is_judged
+    if not is_in.any():
+        return None
     where = _where(sign, is_in)
     measured = sign.measured[is_in]
     measured = measured[~np.isnan(measured)] if (~np.isnan(measured)).any() else measured
@@ -87,6 +86,12 @@ def finding_of(rule: Rule, sign: Sign, evidence: Evidence) -> Finding | None:
         message=sign.message.format(where=some(where), measured=_number(worst)),
         remedies=sign.remedies,
     )
+
+
+def _held(is_on, is_judged):
+    """Returns what was so at the last step that could be judged: what cannot be has not healed."""
+    last = np.maximum.accumulate(np.where(is_judged, np.arange(len(is_on)), -1))
+    return np.where(last >= 0, is_on[last], False)
 
 
 def _where(sign, is_in):

@@ -30,19 +30,22 @@ class Saturated:
     Attributes:
         fraction: Of a layer's activations that are saturated, by the probe.
         progress: Part by which the loss has to have fallen for a layer to be spared.
+        least_steps: Steps of the optimizer after which it is expected to have, for a probe to count.
     """
 
     fraction: float = 0.5
     progress: float = 0.2
+    least_steps: int = 50
     code = "GL202"
     name = "saturated activation"
 
     def signs(self, evidence: Evidence) -> Iterator[Sign]:
         """Yields what the probe shows, where there is one; else what the gradients prove."""
         names, saturated = evidence.layers("activation_saturated")
-        is_stuck = (evidence.progress < self.progress) & ~evidence.is_learned
+        is_late = evidence.steps - evidence.steps[:1] >= self.least_steps
+        is_stuck = (evidence.progress < self.progress) & ~evidence.is_good
         if names:
-            yield self._by_probe(names, saturated, is_stuck)
+            yield self._by_probe(names, saturated, is_stuck & is_late)
         elif len(evidence.kernels) > 1:
             yield self._by_gradient(evidence, is_stuck)
 
@@ -61,7 +64,7 @@ class Saturated:
     def _by_gradient(self, evidence, is_stuck):
         gradients = evidence.of_kernels("gradient_mean_abs")
         where = np.zeros(gradients.shape, bool)
-        is_blocked = (gradients == 0) & ~(evidence.of_biases("gradient_mean_abs") > 0)
+        is_blocked = (gradients == 0) & (evidence.of_biases("gradient_mean_abs") == 0)  # a recurrent kernel has none
         where[:, :-1] = is_blocked[:, :-1] & (gradients[:, 1:] > 0) & is_stuck[:, None]
         zeros = [np.where(where, evidence.of_kernels("gradient_zero_fraction"), np.nan), np.zeros(gradients.shape)]
         return Sign(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.rules.evidence import Evidence, trailing, trailing_median
+from gradlog.rules.evidence import Evidence
 from gradlog.rules.rule import Sign
 
 _REMEDIES = (
@@ -21,7 +21,7 @@ _REMEDIES = (
 
 @dataclass(frozen=True)
 class Unchanged:
-    """Finds kernels whose weights stand still, below others that move; or all, while the loss is high.
+    """Finds kernels whose weights stand still, below others that move; or all, where none ever moved.
 
     Attributes:
         still: Update ratio that is no change: float32 holds seven digits.
@@ -42,12 +42,15 @@ class Unchanged:
         if not evidence.kernels:
             return
         ratios = evidence.of_kernels("update_ratio")
-        is_still = trailing_median(ratios, self.least) < self.still
-        above = np.fmax.accumulate(trailing_median(ratios, self.least)[:, ::-1], axis=1)[:, ::-1]
-        is_none_moving = (np.fmax.reduce(trailing(ratios, self.least).max(axis=1), axis=1) == 0)[:, None]
-        is_stuck = ((evidence.progress < self.progress) & ~evidence.is_learned)[:, None]
-        where = is_still & (above > self.moving) & is_stuck
-        where |= is_none_moving & ~evidence.is_learned[:, None]  # a loss that falls all the same is noise
+        medians = evidence.medians_of_kernels("update_ratio", self.least)
+        is_still = medians < self.still
+        above = np.fmax.accumulate(medians[:, ::-1], axis=1)[:, ::-1]
+        # So far: under a schedule that ends at zero they stand still at last.
+        is_none_moving = (np.fmax.accumulate(np.fmax.reduce(ratios, axis=1)) == 0)[:, None]
+        is_stuck = ((evidence.progress < self.progress) & ~evidence.is_good)[:, None]
+        is_recurrent = np.array([kernel.endswith("recurrent_kernel") for kernel in evidence.kernels])
+        where = is_still & (above > self.moving) & is_stuck & ~is_recurrent  # one step in time leaves it at rest
+        where |= is_none_moving & ~evidence.is_good[:, None]  # a loss that falls all the same is noise
         yield Sign(
             is_on=where.any(axis=1),
             measured=np.fmin.reduce(np.where(where, ratios, np.nan), axis=1),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.rules.evidence import Evidence, trailing, trailing_median
+from gradlog.rules.evidence import Evidence, started_at_zero, trailing
 from gradlog.rules.rule import Sign
 
 _TOO_LARGE = (
@@ -47,12 +47,12 @@ class UpdateRatio:
     def signs(self, evidence: Evidence) -> Iterator[Sign]:
         """Yields the two signs."""
         if evidence.kernels:
-            ratios = trailing_median(evidence.of_kernels("update_ratio"), 5)
-            yield self._too_large(evidence, ratios)
+            ratios = evidence.medians_of_kernels("update_ratio", 5)
+            yield self._too_large(evidence, np.where(started_at_zero(evidence), np.nan, ratios))
             yield self._too_small(evidence, ratios)
 
     def _too_large(self, evidence, ratios):
-        is_stuck = (evidence.progress < 0.5) & ~evidence.is_learned
+        is_stuck = (evidence.progress < 0.5) & ~evidence.is_good
         where = (ratios > self.largest) & (ratios <= self.exploding) & is_stuck[:, None]
         return Sign(
             is_on=where.any(axis=1),
@@ -62,6 +62,7 @@ class UpdateRatio:
             remedies=_TOO_LARGE,
             names=evidence.kernels,
             where=where,
+            least=5,
         )
 
     def _too_small(self, evidence, ratios):
@@ -69,7 +70,7 @@ class UpdateRatio:
         before = trailing(largest, 6)[:, 0]  # five logged steps ago
         is_rising = largest > 1.2 * before
         is_fallen = np.fmax.accumulate(largest) > 10 * largest
-        is_stuck = (evidence.progress < self.progress) & ~evidence.is_learned
+        is_stuck = (evidence.progress < self.progress) & ~evidence.is_good
         return Sign(
             is_on=(largest < self.smallest) & (largest > 0) & ~is_rising & ~is_fallen & is_stuck,
             measured=largest,

@@ -6,7 +6,7 @@ section 4.2). The ratio of first to last layer is AutoTrainer's sign (Zhang et a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,10 +66,13 @@ class Vanishing:
             return
         layers, gradients = evidence.of_layers("gradient_mean_abs")
         gradients = np.where((gradients > 0) & np.isfinite(gradients), gradients, np.nan)
+        everywhere = self._everywhere(evidence, gradients)
         if len(layers) >= self.least_layers:
-            yield self._by_depth(evidence, layers, gradients)
-            yield self._of_biases(evidence)
-        yield self._everywhere(evidence, gradients)
+            by_depth, of_biases = self._by_depth(evidence, layers, gradients), self._of_biases(evidence)
+            yield by_depth
+            # Said only where the kernels do not say it.
+            yield replace(of_biases, is_on=of_biases.is_on & ~by_depth.is_on & ~everywhere.is_on)
+        yield everywhere
 
     def _by_depth(self, evidence, layers, gradients):
         logs = np.log10(gradients)
@@ -101,10 +104,8 @@ class Vanishing:
     def _of_biases(self, evidence):
         """What arrives at a layer: small weights shrink activations too, which hides it from the kernels."""
         gradients = evidence.of_biases("gradient_mean_abs")
-        known = [column for column in range(gradients.shape[1]) if (gradients[:, column] > 0).any()]
-        logs = np.log10(np.where(gradients > 0, gradients, np.nan)[:, known])
-        means = trailing(logs, _WINDOW).mean(axis=1)
-        parts = means - np.fmax.reduce(means, axis=1, keepdims=True) if known else means
+        means = trailing(np.log10(np.where(gradients > 0, gradients, np.nan)), _WINDOW).mean(axis=1)
+        parts = means - np.fmax.reduce(means, axis=1, keepdims=True)
         where = parts <= np.log10(self.bias_ratio)
         is_on = self._is_steady(means) & where.any(axis=1) & ~evidence.is_learned & (evidence.progress < 0.5)
         return Sign(
@@ -113,7 +114,7 @@ class Vanishing:
             threshold=self.bias_ratio,
             message="Little of the gradient arrives at {where}: by the biases, {measured} of what the last layer gets.",
             remedies=(_EVERYWHERE[0], *_BY_DEPTH),
-            names=tuple(evidence.kernels[column] for column in known),
+            names=evidence.kernels,
             where=where,
             is_alarm=True,
             is_worst_small=True,
@@ -122,8 +123,13 @@ class Vanishing:
         )
 
     def _is_steady(self, means):
-        steps = np.diff(means, axis=1)
-        return (steps >= np.log10(self.steady_factor)).all(axis=1) & (means.shape[1] >= self.least_steady)
+        """Whether each layer that is known gets a part of what the next one gets; boolean [T]."""
+        is_steady, is_known = np.zeros(len(means), bool), ~np.isnan(means)
+        for pattern in np.unique(is_known, axis=0):  # one or two
+            rows = (is_known == pattern).all(axis=1)
+            if pattern.sum() >= self.least_steady:
+                is_steady[rows] = (np.diff(means[rows][:, pattern], axis=1) >= np.log10(self.steady_factor)).all(axis=1)
+        return is_steady
 
     def _in_order(self, means, top):
         """Returns the layers [T, L] far below the largest, where there are several and they rise by depth."""
@@ -140,7 +146,13 @@ class Vanishing:
         product = np.sqrt(np.prod([np.nansum(norm**2, axis=1) for norm in norms], axis=0))
         with np.errstate(divide="ignore", invalid="ignore"):
             is_rigid = ~(product / np.abs(evidence.loss) > self.elasticity)
-        is_on = (largest < self.everywhere) & is_rigid & ~evidence.is_learned & (evidence.progress < 0.5)
+        is_on = (
+            (largest < self.everywhere)
+            & is_rigid
+            & np.isfinite(evidence.loss)
+            & ~evidence.is_learned
+            & (evidence.progress < 0.5)
+        )
         return Sign(
             is_on=is_on,
             measured=largest,
