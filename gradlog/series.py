@@ -120,7 +120,7 @@ class Tables(Growing):
 
     def _decoded(self, value):
         content = value.metadata.plugin_data.content
-        names = self._names.get(content) or _names(content)
+        names = self._names.get(content) or table_names(content)
         table = decoding.array(value.tensor)
         if table.shape != (len(names[0]), len(names[1])):
             raise ValueError(f"a table of {len(names[0])} variables and {len(names[1])} statistics is {table.shape}")
@@ -128,7 +128,12 @@ class Tables(Growing):
         return *names, table
 
 
-def _names(content):
+def table_names(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the names of a table's variables and statistics, from the metadata it came with.
+
+    Raises:
+        ValueError: they are malformed.
+    """
     described = json.loads(content)
     try:
         lists = described["variables"], described["statistics"]

@@ -101,12 +101,20 @@ IMPORTS = {
     "export": {"history", "names", "screen", "selection"},
     "cli": {"_version", "export", "plots", "report", "screen", "selection", "summary"},
     "__main__": {"cli"},
+    "tensorboard": set(),
+    "tensorboard.metadata": {"names"},
+    "tensorboard.sampling": set(),
+    "tensorboard.runs": {"history", "names", "series", "tensorboard"},
+    "tensorboard.data": {"diagnosis", "history", "names", "tensorboard", "tensorboard.sampling"},
+    "tensorboard.demo": {"buckets", "history", "names", "writers"},
+    "tensorboard.plugin": {"names", "tensorboard", "tensorboard.runs"},
 }
 WITHOUT_TENSORFLOW = [
     "gradlog",
     *(f"gradlog.{name}" for name in ("names", "buckets", "history", "statistics", "snapshots", "reader")),
     *(f"gradlog.{name}" for name in ("finding", "rules", "diagnosis", "monitor")),
     *(f"gradlog.{name}" for name in ("cli", "selection", "summary", "report", "plots", "export")),
+    "gradlog.tensorboard.plugin",
 ]
 
 
@@ -171,6 +179,7 @@ def test_public_names():
         "activations",
         "finding",
         "screen",
+        "tensorboard.sampling",
     ],
 )
 def test_examples_in_docstrings_run(module):

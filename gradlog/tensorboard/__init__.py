@@ -1,0 +1,1 @@
+"""The tab Gradients in TensorBoard; it imports no TensorFlow."""

@@ -1,0 +1,126 @@
+"""Plugin: the tab's routes, and how TensorBoard loads it. `http_api.md` says what each route answers."""
+
+import functools
+import json
+import mimetypes
+from pathlib import Path
+
+from tensorboard import errors, plugin_util
+from tensorboard.backend import http_util
+from tensorboard.plugins import base_plugin
+from werkzeug import wrappers
+
+from gradlog import names
+from gradlog.tensorboard import data, metadata
+from gradlog.tensorboard.runs import Runs
+
+_STATIC = Path(__file__).parent / "static"
+_SERVED = (".js", ".css")
+_MOST_STEPS, _DEFAULT_STEPS = 2000, 400
+
+
+class GradientsLoader(base_plugin.TBLoader):
+    """Loads the tab; before, it has TensorBoard keep as many tables of a run as it keeps scalars."""
+
+    def fix_flags(self, flags):
+        """Sets the number of samples, unless `--samples_per_plugin` says one for `gradlog`."""
+        samples = dict(getattr(flags, "samples_per_plugin", None) or {})
+        flags.samples_per_plugin = {metadata.PLUGIN_NAME: metadata.SAMPLES, **samples}
+
+    def load(self, context):
+        """Returns the plugin; nothing where this TensorBoard has no data provider."""
+        return GradientsPlugin(context) if context.data_provider else None
+
+
+class GradientsPlugin(base_plugin.TBPlugin):
+    """Serves the page, which is static, and the data of the runs.
+
+    Args:
+        context: TensorBoard's `TBContext`.
+    """
+
+    plugin_name = metadata.PLUGIN_NAME
+
+    def __init__(self, context):
+        self._runs = Runs(context.data_provider)
+
+    def get_plugin_apps(self):
+        """Returns the routes; a file is served under its own name alone, no part of a request is a path."""
+        files = [path for path in sorted(_STATIC.rglob("*")) if path.suffix in _SERVED]
+        routes = {"runs": self._list, "table": self._table, "histograms": self._histograms, "findings": self._findings}
+        return {
+            **{f"/{path.relative_to(_STATIC).as_posix()}": _served(path) for path in files},
+            **{f"/data/{name}": _answered(function) for name, function in routes.items()},
+        }
+
+    def is_active(self):
+        """Returns `False`: TensorBoard shows the tab by itself once a run has summaries of its name."""
+        return False
+
+    def frontend_metadata(self):
+        """Returns what the tab is called and which module draws it."""
+        return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name=metadata.TAB_NAME)
+
+    def _list(self, ctx, experiment, arguments):
+        return {"statistics": metadata.STATISTICS, "runs": self._runs.list(ctx, experiment)}
+
+    def _table(self, ctx, experiment, arguments):
+        history = self._runs.history(ctx, experiment, _required(arguments, "run"))
+        return data.table(history, _required(arguments, "statistic"), _steps(arguments))
+
+    def _histograms(self, ctx, experiment, arguments):
+        run, kind = _required(arguments, "run"), _required(arguments, "kind")
+        if kind not in metadata.HISTOGRAMS:
+            known = ", ".join(metadata.HISTOGRAMS)
+            raise errors.InvalidArgumentError(
+                f"There are no such histograms. Expected {known}. Received: kind={kind!r}"
+            )
+        tag = names.tag(kind, _required(arguments, "variable"))
+        return data.histograms(self._runs.histograms(ctx, experiment, run, tag), _steps(arguments))
+
+    def _findings(self, ctx, experiment, arguments):
+        return {"findings": data.findings(self._runs.history(ctx, experiment, _required(arguments, "run")))}
+
+
+def _required(arguments, name):
+    if name not in arguments:
+        raise errors.InvalidArgumentError(
+            f"The parameter {name!r} is missing. Received: {', '.join(arguments) or 'none'}"
+        )
+    return arguments[name]
+
+
+def _steps(arguments):
+    text = arguments.get("max_steps", str(_DEFAULT_STEPS))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_STEPS):
+        raise errors.InvalidArgumentError(
+            f"Expected as the number of steps an integer from 1 to {_MOST_STEPS}. Received: max_steps={text!r}"
+        )
+    return int(text)
+
+
+def _answered(function):
+    """Returns a WSGI application that answers with what a function of context, experiment and arguments returns."""
+
+    @wrappers.Request.application
+    @functools.wraps(function)
+    def application(request):
+        ctx, experiment = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
+        try:
+            content, code = function(ctx, experiment, request.args), 200
+        except errors.PublicError as error:
+            content, code = {"error": str(error)}, error.http_code
+        text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+        return http_util.Respond(request, text, "application/json", code=code)
+
+    return application
+
+
+def _served(path):
+    content_type = "text/javascript" if path.suffix == ".js" else mimetypes.types_map.get(path.suffix, "text/plain")
+
+    @wrappers.Request.application
+    def application(request):
+        return http_util.Respond(request, path.read_bytes(), content_type)
+
+    return application

@@ -1,0 +1,160 @@
+"""Runs: what TensorBoard has read of a run, as a `History`."""
+
+import threading
+from collections.abc import Iterable
+
+import numpy as np
+from tensorboard import errors
+from tensorboard.data import provider as providers
+from tensorboard.plugins.scalar import metadata as scalar_metadata
+
+from gradlog import names
+from gradlog.history import History, Series, join
+from gradlog.series import table_names
+from gradlog.tensorboard import metadata
+
+MOST_SAMPLES = 100_000  # of one tag: all that TensorBoard has kept
+_MOST_KEPT = 32  # runs whose `History` is kept until it grows
+
+
+class Runs:
+    """The runs that TensorBoard shows, through its data provider.
+
+    Args:
+        provider: TensorBoard's `DataProvider`.
+    """
+
+    def __init__(self, provider: providers.DataProvider):
+        self._provider, self._kept, self._lock = provider, {}, threading.Lock()
+
+    def list(self, ctx, experiment: str) -> list[dict]:
+        """Returns what there is: a dictionary a run that has gradlog's statistics, in TensorBoard's order.
+
+        Each has `run`, `color` (its number among all runs, by which TensorBoard colours them), `last_step` and
+        `wall_time`, which rise as the run goes on.
+        """
+        described = self._tables(ctx, experiment)
+        runs = sorted(self._provider.list_runs(ctx, experiment_id=experiment), key=_order)
+        return [
+            {
+                "run": run.run_name,
+                "color": number,
+                "last_step": described[run.run_name].max_step,
+                "wall_time": described[run.run_name].max_wall_time,
+            }
+            for number, run in enumerate(runs)
+            if run.run_name in described
+        ]
+
+    def history(self, ctx, experiment: str, run: str) -> History:
+        """Returns a run as far as TensorBoard has read and kept it, without its histograms.
+
+        Raises:
+            NotFoundError: there is no such run, or nothing of gradlog's in it.
+            InvalidArgumentError: its table does not name its variables.
+        """
+        described = self._tables(ctx, experiment, run).get(run)
+        if described is None:
+            raise errors.NotFoundError(f"No run with gradlog's statistics has this name: {run!r}.")
+        version, key = (described.max_step, described.max_wall_time), (experiment, run)
+        kept_version, history = self._kept.get(key, (None, None))
+        if kept_version != version:
+            history = self._read(ctx, experiment, run, described.plugin_content)
+            self._keep(key, (version, history))
+        return history
+
+    def histograms(self, ctx, experiment: str, run: str, tag: str) -> Series:
+        """Returns the rows [k, 3] of a histogram over the steps; without steps where there is none."""
+        data = self._read_tensors(ctx, experiment, run, tag, "histograms")
+        by_step = {datum.step: np.asarray(datum.numpy, np.float64).reshape(-1, 3) for datum in data}
+        return Series(np.array(sorted(by_step), np.int64), [by_step[step] for step in sorted(by_step)])
+
+    def _keep(self, key, content):
+        with self._lock:  # requests come in several threads
+            self._kept.pop(key, None)
+            self._kept[key] = content
+            if len(self._kept) > _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+
+    def _tables(self, ctx, experiment, run=None):
+        chosen = providers.RunTagFilter(runs=None if run is None else [run], tags=[names.STATISTICS_TAG])
+        listed = self._provider.list_tensors(
+            ctx, experiment_id=experiment, plugin_name=metadata.PLUGIN_NAME, run_tag_filter=chosen
+        )
+        return {name: tags[names.STATISTICS_TAG] for name, tags in listed.items() if names.STATISTICS_TAG in tags}
+
+    def _read_tensors(self, ctx, experiment, run, tag, plugin_name):
+        chosen = providers.RunTagFilter(runs=[run], tags=[tag])
+        try:
+            data = self._provider.read_tensors(
+                ctx,
+                experiment_id=experiment,
+                plugin_name=plugin_name,
+                downsample=MOST_SAMPLES,
+                run_tag_filter=chosen,
+            )
+        except (ValueError, TypeError, AttributeError, KeyError) as error:  # of tensors whose bytes do not fit
+            raise errors.InvalidArgumentError(f"{tag!r} of run {run!r} cannot be read: {error}.") from error
+        return data.get(run, {}).get(tag, [])
+
+    def _read(self, ctx, experiment, run, content):
+        try:
+            variables, columns = table_names(content)
+        except ValueError as error:
+            raise errors.InvalidArgumentError(f"The statistics of run {run!r} cannot be read: {error}.") from error
+        tables, others = {}, set()
+        for datum in self._read_tensors(ctx, experiment, run, names.STATISTICS_TAG, metadata.PLUGIN_NAME):
+            table = np.asarray(datum.numpy)
+            if table.shape == (len(variables), len(columns)):
+                tables[datum.step] = variables, columns, table
+            else:
+                others.add(datum.step)
+        scalars = self._scalars(ctx, experiment, run, everything=bool(others))
+        tables |= _tables_of_scalars(scalars, others)
+        return History(*join(dict(sorted(tables.items()))), scalars=scalars)
+
+    def _scalars(self, ctx, experiment, run, everything):
+        """Reads the scalars of a run; those that are in the table as well only if everything is asked for."""
+        of_run = {"experiment_id": experiment, "plugin_name": scalar_metadata.PLUGIN_NAME}
+        listed = self._provider.list_scalars(ctx, **of_run, run_tag_filter=providers.RunTagFilter(runs=[run]))
+        tags = [tag for tag in listed.get(run, {}) if everything or not _is_in_table(tag)]
+        if not tags:
+            return {}
+        chosen = providers.RunTagFilter(runs=[run], tags=tags)
+        read = self._provider.read_scalars(ctx, **of_run, downsample=MOST_SAMPLES, run_tag_filter=chosen)
+        return {tag: _series(data) for tag, data in read.get(run, {}).items()}
+
+
+def _order(run):
+    return float("inf") if run.start_time is None else run.start_time, run.run_name
+
+
+def _is_in_table(tag):
+    return tag.partition("/")[0] in names.SCALAR_TAGS.values()
+
+
+def _series(data):
+    by_step = {datum.step: datum.value for datum in data}
+    steps = sorted(by_step)
+    return Series(np.array(steps, np.int64), np.array([by_step[step] for step in steps], np.float32))
+
+
+def _tables_of_scalars(scalars: dict[str, Series], steps: Iterable[int]) -> dict:
+    """Returns tables, as `join` takes them, of steps at which there were other variables than at the first.
+
+    TensorBoard keeps the names that came with a tag's first value alone, so those of a later table are not known.
+    """
+    result = {}
+    for step in steps:
+        cells = {}
+        for column, prefix in names.SCALAR_TAGS.items():
+            for tag, series in scalars.items():
+                if tag.startswith(f"{prefix}/") and not tag.startswith(f"{prefix}/{names.GLOBAL}"):
+                    place = int(np.searchsorted(series.steps, step))
+                    if place < len(series.steps) and series.steps[place] == step:
+                        cells[tag.removeprefix(f"{prefix}/"), column] = series.values[place]
+        variables, columns = (tuple(dict.fromkeys(key[index] for key in cells)) for index in (0, 1))
+        if cells:
+            table = [[cells.get((variable, column), np.nan) for column in columns] for variable in variables]
+            result[step] = variables, columns, np.array(table, np.float32)
+    return result

@@ -1,0 +1,95 @@
+/** Colours: of runs, as TensorBoard has them; of numbers; of the page, light or dark. */
+
+// TensorBoard's palette, by the number of a run; the first has a lighter twin on dark ground.
+const RUNS = ['#425066', '#12b5cb', '#e52592', '#f9ab00', '#9334e6', '#7cb342', '#e8710a'];
+const FIRST_ON_DARK = '#8e98a3';
+// From little to much, of even steps in lightness: dark violet, blue, green, yellow.
+const STOPS = [
+  [0.0, 48, 18, 84],
+  [0.2, 66, 62, 134],
+  [0.4, 46, 110, 142],
+  [0.6, 36, 158, 134],
+  [0.8, 122, 204, 88],
+  [1.0, 250, 231, 60],
+];
+
+export const NONFINITE = '#ff0a8a';
+export const ZERO = '#000000';
+
+export function isDark() {
+  try {
+    return window.parent.document.body.classList.contains('dark-mode');
+  } catch {
+    return window.matchMedia('(prefers-color-scheme: dark)').matches;
+  }
+}
+
+/** Calls a function when TensorBoard changes between light and dark. */
+export function onThemeChange(call) {
+  try {
+    const options = {attributes: true, attributeFilter: ['class']};
+    new MutationObserver(call).observe(window.parent.document.body, options);
+  } catch {
+    window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', call);
+  }
+}
+
+export function runColor(number) {
+  return number % RUNS.length === 0 && isDark() ? FIRST_ON_DARK : RUNS[number % RUNS.length];
+}
+
+export function ink() {
+  return isDark() ? '#e8eaed' : '#212121';
+}
+
+export function faint() {
+  return isDark() ? '#555b61' : '#dadce0';
+}
+
+export function paper() {
+  return isDark() ? '#303030' : '#ffffff';
+}
+
+/** The colour of a number from 0 to 1. */
+export function shade(part) {
+  const at = Math.min(Math.max(part, 0), 1);
+  const above = Math.max(
+    1,
+    STOPS.findIndex((stop) => stop[0] >= at),
+  );
+  const [low, high] = [STOPS[above - 1], STOPS[above]];
+  const weight = (at - low[0]) / (high[0] - low[0]);
+  const [red, green, blue] = [1, 2, 3].map((index) => Math.round(low[index] + weight * (high[index] - low[index])));
+  return `rgb(${red}, ${green}, ${blue})`;
+}
+
+/** A scale for all runs together: logarithmic, but for fractions, which go from zero to `most`. */
+export class Scale {
+  constructor(tables, isFraction, most = 1) {
+    this.isFraction = isFraction;
+    [this.low, this.high] = isFraction ? [0, most] : [Infinity, -Infinity];
+    if (isFraction) return;
+    for (const table of tables) {
+      for (const row of table.values) {
+        for (const value of row) {
+          if (value === null || value <= 0) continue;
+          if (value < this.low) this.low = value;
+          if (value > this.high) this.high = value;
+        }
+      }
+    }
+    if (this.high < this.low) [this.low, this.high] = [1e-6, 1];
+    if (this.high === this.low) [this.low, this.high] = [this.low / 10, this.high * 10];
+  }
+
+  color(value) {
+    if (this.isFraction) return shade(value / this.high);
+    if (value <= 0) return ZERO;
+    return shade(Math.log10(value / this.low) / Math.log10(this.high / this.low));
+  }
+
+  /** The number at a part from 0 to 1 of the scale. */
+  at(part) {
+    return this.isFraction ? part * this.high : this.low * (this.high / this.low) ** part;
+  }
+}

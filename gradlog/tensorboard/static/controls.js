@@ -1,0 +1,125 @@
+/** Controls: the side bar, in which one chooses runs, statistic and layers. */
+
+import {runColor} from './colors.js';
+import {element} from './dom.js';
+
+let numbers = 0;
+
+function labelled(text, control) {
+  const id = `control-${numbers++}`;
+  control.id = id;
+  return element('div', {class: 'control'}, element('label', {for: id, text}), control);
+}
+
+/** A choice among a few, {value: text}. */
+export function choice(text, choices, chosen, change) {
+  const options = Object.entries(choices).map(([value, name]) =>
+    element('option', {value, text: name, selected: value === chosen}),
+  );
+  return labelled(text, element('select', {change: (event) => change(event.target.value)}, ...options));
+}
+
+/** The field of the regular expression that runs have to match, and the runs. */
+export class RunChooser {
+  constructor(change) {
+    this.change = change;
+    this.error = element('p', {class: 'error', role: 'alert'});
+    this.list = element('ul', {class: 'runs', 'aria-label': 'Runs'});
+    this.field = element('input', {type: 'search', placeholder: 'regular expression', input: () => this.typed()});
+    this.root = element('div', {}, labelled('Runs', this.field), this.error, this.list);
+  }
+
+  /** The runs that match and are not unticked; all where the expression is none. */
+  chosen(runs, state) {
+    let pattern = null;
+    this.error.textContent = '';
+    try {
+      pattern = new RegExp(state.filter, 'i');
+    } catch {
+      this.error.textContent = 'This is no regular expression.';
+    }
+    const matching = runs.filter((run) => !pattern || pattern.test(run.run));
+    if (runs.length && !matching.length) this.error.textContent = 'No run matches.';
+    this.matching = matching;
+    return matching.filter((run) => !state.hidden.includes(run.run));
+  }
+
+  draw(state) {
+    this.state = state;
+    if (document.activeElement !== this.field) this.field.value = state.filter;
+    const focused = document.activeElement?.dataset?.run;
+    this.list.replaceChildren(...this.matching.map((run) => this.item(run)));
+    for (const box of this.list.querySelectorAll('input')) if (box.dataset.run === focused) box.focus();
+  }
+
+  item(run) {
+    const isShown = !this.state.hidden.includes(run.run);
+    const box = element('input', {type: 'checkbox', 'data-run': run.run, change: () => this.ticked(run.run)});
+    box.checked = isShown;
+    const swatch = element('span', {class: 'swatch', color: runColor(run.color)});
+    return element('li', {}, element('label', {}, box, swatch, element('span', {text: run.run})));
+  }
+
+  typed() {
+    this.change({filter: this.field.value});
+  }
+
+  ticked(run) {
+    const {hidden} = this.state;
+    this.change({hidden: hidden.includes(run) ? hidden.filter((name) => name !== run) : [...hidden, run]});
+  }
+}
+
+/** The layers that are drawn over time, and the one of which histograms are. */
+export function layerChooser(variables, picked, change) {
+  const items = variables.map((name) => {
+    const box = element('input', {type: 'checkbox', 'data-layer': name, change: () => change(name)});
+    box.checked = picked.includes(name);
+    return element('li', {}, element('label', {}, box, element('span', {text: name})));
+  });
+  const summary = element('summary', {text: `Layers over time (${picked.length} of ${variables.length})`});
+  return element('details', {class: 'layers', open: variables.length <= 12}, summary, element('ul', {}, ...items));
+}
+
+/** The slider of steps, with a button that plays them. */
+export class StepSlider {
+  constructor(change) {
+    this.change = change;
+    this.timer = null;
+    this.slider = element('input', {type: 'range', min: 0, 'aria-label': 'Step', input: () => this.moved()});
+    this.text = element('output', {class: 'step-text'});
+    this.play = element('button', {class: 'play', text: '▶ Play', click: () => this.toggle()});
+    this.root = element('div', {class: 'stepper'}, this.play, this.slider, this.text);
+  }
+
+  draw(steps, index) {
+    this.steps = steps;
+    this.slider.max = Math.max(steps.length - 1, 0);
+    this.slider.value = index;
+    const text = steps.length ? `step ${steps[index].toLocaleString('en-US')}` : 'no step';
+    this.text.textContent = text;
+    this.slider.setAttribute('aria-valuetext', text);
+  }
+
+  moved() {
+    this.change(this.steps[Number(this.slider.value)]);
+  }
+
+  toggle() {
+    if (this.timer) return this.stop();
+    if (Number(this.slider.value) >= this.steps.length - 1) this.slider.value = 0;
+    this.moved();
+    this.play.textContent = '⏸ Pause';
+    this.timer = setInterval(() => {
+      if (Number(this.slider.value) >= this.steps.length - 1) return this.stop();
+      this.slider.value = Number(this.slider.value) + 1;
+      this.moved();
+    }, 350);
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.timer = null;
+    this.play.textContent = '▶ Play';
+  }
+}

@@ -1,0 +1,63 @@
+/** Frames: the sections of the page, each with its title, its buttons and a place for its picture. */
+
+import {element} from './dom.js';
+import {saveCsv, savePng} from './download.js';
+
+const TITLES = {
+  findings: 'Findings',
+  heatmaps: 'Layers over steps',
+  profile: 'By depth',
+  overTime: 'Over time',
+  ratios: 'Last over first layer',
+  histograms: 'Histograms',
+};
+const FOCUSABLE = '[tabindex], button';
+
+/**
+ * The sections.
+ * @param {Object} controls Elements that stand between the title and the picture, by the name of a section.
+ */
+export class Frames {
+  constructor(controls) {
+    this.rows = {}; // functions that return what a section shows as a table, by its name
+    this.sections = Object.fromEntries(
+      Object.entries(TITLES).map(([name, title]) => [name, this.made(name, title, controls[name])]),
+    );
+  }
+
+  roots() {
+    return Object.values(this.sections);
+  }
+
+  scrollTo(name) {
+    this.sections[name].scrollIntoView({behavior: 'smooth', block: 'start'});
+  }
+
+  /** Replaces a section's content without a jump of the page, and keeps the keyboard where it was. */
+  fill(name, drawInto) {
+    const content = this.sections[name].querySelector('.content');
+    const focused = [...content.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
+    content.style.minHeight = `${content.offsetHeight}px`;
+    content.replaceChildren();
+    drawInto(content);
+    content.style.minHeight = '';
+    if (focused >= 0) content.querySelectorAll(FOCUSABLE)[focused]?.focus({preventScroll: true});
+  }
+
+  made(name, title, control) {
+    const head = element('header', {}, element('h2', {id: `title-${name}`, text: title}));
+    const section = element('section', {id: name, 'aria-labelledby': `title-${name}`}, head);
+    if (name !== 'findings') head.append(...this.buttons(name, section));
+    section.append(...(control ? [control] : []), element('div', {class: 'content'}));
+    return section;
+  }
+
+  buttons(name, section) {
+    const csv = () => saveCsv(this.rows[name](), `gradients-${name}`);
+    const png = () => savePng(section, `gradients-${name}`);
+    return [
+      element('button', {text: 'CSV', title: 'Save the numbers', click: csv}),
+      element('button', {text: 'PNG', title: 'Save the picture', click: png}),
+    ];
+  }
+}

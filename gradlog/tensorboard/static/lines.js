@@ -1,0 +1,124 @@
+/** Lines: charts of uPlot, in the page's colours. */
+
+import * as colors from './colors.js';
+import {element, shown, stepText} from './dom.js';
+import uPlot from './vendor/uPlot.js';
+
+/**
+ * Draws a chart into a container.
+ * @param {Element} container
+ * @param {Array} lines {label, color, dash, x, y}; y is null where there is no number.
+ * @param {Object} look width, isLogarithmic, title, xNames (labels of 0, 1, …), xText(value), xLabel, yLabel,
+ *   mark (an x), nothing (what to say where there are no numbers).
+ */
+export function lines(container, lines, look) {
+  const drawable = (y) => y !== null && (!look.isLogarithmic || y > 0);
+  const filled = lines.filter((line) => line.y.some(drawable));
+  const empty = lines.filter((line) => !filled.includes(line)).map((line) => line.label);
+  if (!filled.length) {
+    container.append(element('p', {class: 'nothing', text: look.nothing ?? 'No numbers here to draw.'}));
+    return;
+  }
+  const data = uPlot.join(filled.map((line) => [line.x, line.y.map((y) => (drawable(y) ? y : null))]));
+  const chart = new uPlot(options(filled, look), data, container);
+  chart.root.setAttribute('role', 'img');
+  chart.root.setAttribute('aria-label', description(filled, look));
+  if (empty.length) {
+    const text = `Nothing to draw, every number is zero, NaN, infinite or missing: ${empty.join(', ')}`;
+    container.append(element('p', {class: 'nothing', text}));
+  }
+}
+
+function description(filled, look) {
+  const ends = filled.slice(0, 8).map((line) => {
+    const y = line.y.filter((value) => value !== null);
+    return `${line.label} from ${shown(y[0])} to ${shown(y.at(-1))}`;
+  });
+  return `${look.title}: ${ends.join('; ')}`;
+}
+
+function options(filled, look) {
+  const axis = {
+    stroke: colors.ink(),
+    grid: {stroke: colors.faint(), width: 1},
+    ticks: {stroke: colors.faint(), width: 1},
+    font: '11px Roboto, system-ui, sans-serif',
+    labelFont: '11px Roboto, system-ui, sans-serif',
+    labelSize: 16,
+  };
+  const xText = look.xText ?? stepText;
+  return {
+    width: look.width,
+    height: look.height ?? 300,
+    scales: {x: {time: false, range: xRange}, y: {distr: look.isLogarithmic ? 3 : 1}},
+    axes: [look.xNames ? named(axis, look) : {...axis, label: look.xLabel, values: texts(xText)}, vertical(axis, look)],
+    series: [
+      {label: look.xLabel, value: (_, x) => (x === null ? '–' : (look.xNames?.[x] ?? xText(x)))},
+      ...series(filled),
+    ],
+    plugins: look.mark === undefined ? [] : [{hooks: {draw: (chart) => mark(chart, look.mark)}}],
+    padding: [12, look.xNames ? 48 : 24, 0, 0],
+    legend: {live: true},
+    cursor: {drag: {x: false, y: false}},
+  };
+}
+
+function xRange(_, low, high) {
+  return low === high ? [low - 1, high + 1] : [low, high];
+}
+
+function texts(text) {
+  return (_, splits) => splits.map((value) => (value === null || value === undefined ? '' : text(value)));
+}
+
+function named(axis, {xNames, xLabel}) {
+  const each = Math.ceil(xNames.length / 40);
+  const places = xNames.map((_, index) => index).filter((index) => index % each === 0);
+  const longest = Math.max(...xNames.map((name) => name.length));
+  return {
+    ...axis,
+    label: xLabel,
+    splits: () => places,
+    values: () => places.map((index) => xNames[index].slice(-24)),
+    rotate: -40,
+    size: Math.min(30 + 5 * longest, 120),
+  };
+}
+
+function vertical(axis, look) {
+  const sparse = look.isLogarithmic ? {filter: decades} : {};
+  const [grid, ticks] = [axis.grid, axis.ticks].map((lines) => ({...lines, ...sparse}));
+  return {...axis, grid, ticks, label: look.yLabel, size: 62, values: texts(shown)};
+}
+
+/** Of a logarithmic axis over more than four decades, only whole ones have a line. */
+function decades(chart, splits) {
+  const {min, max} = chart.scales.y;
+  if (max / min < 1e4) return splits;
+  return splits.map((value) => (Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-6 ? value : null));
+}
+
+function series(filled) {
+  return filled.map((line) => ({
+    label: line.label,
+    stroke: line.color,
+    dash: line.dash,
+    width: 2,
+    points: {show: line.x.length < 60, size: 5, fill: line.color},
+    value: (_, value) => shown(value),
+  }));
+}
+
+function mark(chart, x) {
+  const at = chart.valToPos(x, 'x', true);
+  const {left, top, width, height} = chart.bbox;
+  if (!(at >= left && at <= left + width)) return;
+  chart.ctx.save();
+  chart.ctx.strokeStyle = colors.ink();
+  chart.ctx.setLineDash([4, 4]);
+  chart.ctx.beginPath();
+  chart.ctx.moveTo(at, top);
+  chart.ctx.lineTo(at, top + height);
+  chart.ctx.stroke();
+  chart.ctx.restore();
+}

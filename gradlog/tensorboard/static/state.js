@@ -1,0 +1,68 @@
+/** State: what the user has chosen, kept in the address, so that a link shows the same. */
+
+const PREFIX = 'p.gradlog.';
+const DEFAULTS = {
+  filter: '',
+  hidden: [],
+  statistic: 'gradient_mean_abs',
+  part: 'kernels',
+  step: null,
+  picked: [],
+  layer: '',
+  kind: 'gradient',
+};
+
+/** TensorBoard's own window, in whose address a tab's choices belong. */
+function host() {
+  try {
+    return window.parent.location.hash === undefined ? window : window.parent;
+  } catch {
+    return window;
+  }
+}
+
+function parts() {
+  return host().location.hash.replace(/^#/, '').split('&').filter(Boolean);
+}
+
+/** Reads the choices from the address; what is malformed or missing is as by default. */
+export function readState() {
+  const state = structuredClone(DEFAULTS);
+  for (const part of parts()) {
+    if (!part.startsWith(PREFIX)) continue;
+    const [name, ...rest] = part.slice(PREFIX.length).split('=');
+    if (!Object.hasOwn(DEFAULTS, name)) continue;
+    try {
+      const value = decodeURIComponent(rest.join('='));
+      if (Array.isArray(DEFAULTS[name])) state[name] = JSON.parse(value).map(String);
+      else if (name === 'step') state.step = /^\d+$/.test(value) ? Number(value) : null;
+      else state[name] = value;
+    } catch {
+      continue;
+    }
+  }
+  if (!['kernels', 'biases', 'all'].includes(state.part)) state.part = DEFAULTS.part;
+  return state;
+}
+
+/** Calls a function when the user changes the tab's choices in the address. */
+export function onAddressChange(call) {
+  host().addEventListener('hashchange', () => {
+    if (parts()[0] === 'gradlog' && parts().some((part) => part.startsWith(PREFIX))) call();
+  });
+}
+
+/** Writes the choices that are not the default into the address, beside what others keep there. */
+export function writeState(state) {
+  const others = parts().filter((part) => !part.startsWith(PREFIX));
+  if (others[0] && others[0] !== 'gradlog') return;
+  const own = Object.keys(DEFAULTS)
+    .filter((name) => JSON.stringify(state[name]) !== JSON.stringify(DEFAULTS[name]))
+    .map((name) => {
+      const value = Array.isArray(state[name]) ? JSON.stringify(state[name]) : String(state[name]);
+      return `${PREFIX}${name}=${encodeURIComponent(value)}`;
+    });
+  const hash = [others[0] ?? 'gradlog', ...others.slice(1), ...own].join('&');
+  const {location, history} = host();
+  history.replaceState(history.state, '', `${location.pathname}${location.search}#${hash}`);
+}

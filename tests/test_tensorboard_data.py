@@ -1,0 +1,286 @@
+"""The tab's routes, asked of a real TensorBoard, with either of its loaders, about runs of the real writers."""
+
+import json
+import re
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import event_files
+import numpy as np
+import pytest
+import tensorboard_server as server
+from small_logs import COLUMNS, MEAN_ABS, STEPS, VARIABLES, write_run, write_scalars
+from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
+
+import gradlog
+from gradlog.history import History, Series, Snapshot
+from gradlog.tensorboard import data, demo
+from gradlog.tensorboard.plugin import GradientsLoader
+from gradlog.writers import EventWriter
+
+LOADERS = ("--load_fast=false", "--load_fast=true")
+DEEP = [f"layer{number}/kernel" for number in (1, 2, 3, 4)]
+HEALTHY = np.full((12, 4), 1e-2)
+SICK = HEALTHY * [1e-6, 1e-5, 1e-2, 1]
+LONG = 700
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def log_dir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("logs")
+    write_run(path / "small", histograms=True, nonfinite=np.array([[0, 0, 0, 0], [0, 0, 7, 0], [0, 0, 0, 0]]))
+    write_run(path / "sick", SICK, range(0, 120, 10), variables=DEEP)
+    write_run(
+        path / "deep" / "healthy",
+        HEALTHY,
+        range(0, 120, 10),
+        variables=DEEP,
+        scalars={"activation_dead/layer1": [0.25] * 12},
+    )
+    write_run(path / "long", np.full((LONG, 4), 1e-3), range(LONG))
+    write_run(path / HOSTILE, SICK, range(0, 120, 10), variables=DEEP)
+    write_scalars(path / "foreign", {"train/loss": 1.0})
+    write_unfrozen(path / "unfrozen")
+    write_malformed(path / "malformed")
+    return path
+
+
+def write_unfrozen(path):
+    """A run in which a variable is added at step 10."""
+    writer = EventWriter(path)
+    writer.write(Snapshot(0, ("b/kernel",), COLUMNS, np.array([[0.5, 0, 0.1]], np.float32)))
+    table = np.array([[0.25, 0, 0.2], [0.75, 0, 0.3]], np.float32)
+    writer.write(Snapshot(10, ("a/kernel", "b/kernel"), COLUMNS, table))
+    writer.close()
+
+
+def write_malformed(path):
+    """A run whose table has other bytes than its shape says."""
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_content=b"123")
+    tensor.tensor_shape.dim.add(size=1)
+    metadata = summary_pb2.SummaryMetadata(data_class=summary_pb2.DATA_CLASS_TENSOR)
+    metadata.plugin_data.plugin_name = "gradlog"
+    metadata.plugin_data.content = b'{"variables": ["a/kernel"], "statistics": ["gradient_norm"]}'
+    value = summary_pb2.Summary.Value(tag="gradlog/statistics", metadata=metadata, tensor=tensor)
+    event_files.write(path / "events.out.tfevents.1.name", event_files.event(3, value))
+
+
+@pytest.fixture(scope="module", params=LOADERS)
+def ask(request, log_dir):
+    """A function that asks a route and returns (status, answer), of a server that has read everything."""
+    if request.param.endswith("true"):
+        pytest.importorskip("tensorboard_data_server")
+    address = f"{server.start(log_dir, request.param)}data/plugin/gradlog/"
+
+    def answer(route, **parameters):
+        status, content = server.get(f"{address}data/{route}?{urllib.parse.urlencode(parameters)}")
+        return status, json.loads(content)
+
+    server.wait_for(lambda: len(answer("runs")[1]["runs"]) == 7)
+    answer.address = address
+    return answer
+
+
+def table(ask, run, statistic="gradient_mean_abs", **parameters):
+    status, answer = ask("table", run=run, statistic=statistic, **parameters)
+    assert status == 200, answer
+    return answer
+
+
+def test_runs_are_those_with_statistics_and_have_the_colors_that_tensorboard_gives(ask):
+    of_tensorboard = json.loads(server.get(ask.address.replace("plugin/gradlog/", "runs"))[1])
+
+    runs = ask("runs")[1]["runs"]
+
+    assert {run["run"] for run in runs} == {*of_tensorboard} - {"foreign"}
+    assert all(of_tensorboard[run["color"]] == run["run"] for run in runs)
+    assert {run["run"]: run["last_step"] for run in runs}["small"] == STEPS[-1]
+
+
+def test_table_has_the_numbers_that_were_written(ask):
+    answer = table(ask, "small")
+
+    assert answer["variables"] == list(VARIABLES)
+    assert answer["steps"] == list(STEPS)
+    assert np.allclose(np.array(answer["values"], float), MEAN_ABS, rtol=1e-5)
+    assert answer["nonfinite"] == [[1, 2, 7]]  # the step in the middle, the second kernel, seven elements
+
+
+def test_table_of_layers_has_what_was_written_of_activations(ask):
+    answer = table(ask, "deep/healthy", "activation_dead")
+
+    assert answer["variables"] == ["layer1"]
+    assert answer["values"] == [[0.25]] * 12
+
+
+def test_table_of_a_statistic_that_a_run_lacks_is_empty(ask):
+    assert table(ask, "small", "weight_norm")["variables"] == []
+    assert table(ask, "small", "activation_dead")["variables"] == []
+
+
+def test_every_table_of_a_long_run_is_kept(ask):
+    answer = table(ask, "long", max_steps=2000)
+
+    assert answer["num_steps"] == LONG
+    assert answer["steps"] == list(range(LONG))
+
+
+def test_a_variable_that_came_later_is_found_by_its_scalars(ask):
+    answer = table(ask, "unfrozen")
+    values = dict(zip(answer["variables"], np.array(answer["values"], float).T.tolist(), strict=True))
+
+    assert answer["steps"] == [0, 10]
+    assert values["b/kernel"] == [0.5, 0.75]
+    assert np.isnan(values["a/kernel"][0])
+    assert values["a/kernel"][1] == 0.25
+
+
+def test_histogram_counts_elements_by_octave(ask):
+    status, answer = ask("histograms", run="small", kind="weight", variable="layer1/kernel")
+
+    assert status == 200
+    assert answer["steps"] == list(STEPS)
+    assert answer["first"] == 0  # three ones and a minus two: [1, 2) and [2, 4)
+    assert answer["counts"] == [[3, 1]] * 3
+    assert answer["zeros"] == [0] * 3
+
+
+def test_histogram_that_was_not_logged_is_empty(ask):
+    assert ask("histograms", run="sick", kind="weight", variable="layer1/kernel")[1]["steps"] == []
+
+
+@pytest.mark.parametrize("run", ["sick", "deep/healthy", "small", HOSTILE])
+def test_findings_are_those_of_the_reader(ask, log_dir, run):
+    expected = [json.loads(json.dumps(each.to_dict())) for each in gradlog.diagnose(gradlog.read(log_dir / run))]
+
+    answer = ask("findings", run=run)[1]["findings"]
+
+    assert [{**each, "steps": None} for each in answer] == [{**each, "steps": None} for each in expected]
+
+
+def test_the_sick_run_has_a_vanishing_gradient(ask):
+    assert "GL101" in [each["code"] for each in ask("findings", run="sick")[1]["findings"]]
+
+
+@pytest.mark.parametrize(
+    ("route", "parameters", "status", "sentence"),
+    [
+        ("table", {"statistic": "gradient_norm"}, 400, "'run' is missing"),
+        ("table", {"run": "small"}, 400, "'statistic' is missing"),
+        ("table", {"run": "small", "statistic": "nothing"}, 400, "no such statistic"),
+        ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "-1"}, 400, "from 1 to 2000"),
+        ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "1e3"}, 400, "from 1 to 2000"),
+        ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "9" * 5000}, 400, "from 1 to 2000"),
+        ("table", {"run": "../small", "statistic": "gradient_norm"}, 404, "No run"),
+        ("table", {"run": "foreign", "statistic": "gradient_norm"}, 404, "No run"),
+        ("histograms", {"run": "small", "kind": "nothing", "variable": "a"}, 400, "no such histograms"),
+        ("findings", {"run": ""}, 404, "No run"),
+        ("table", {"run": "malformed", "statistic": "gradient_norm"}, 400, "run 'malformed' cannot be read"),
+    ],
+)
+def test_senseless_parameters_are_answered_with_a_sentence(ask, route, parameters, status, sentence):
+    code, answer = ask(route, **parameters)
+
+    assert code == status
+    assert sentence in answer["error"]
+
+
+def test_files_are_served_by_name_and_nothing_else_is(ask):
+    with urllib.request.urlopen(f"{ask.address}index.js") as response:
+        assert response.headers["Content-Type"].startswith("text/javascript")
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+    for path in ("nothing.js", "../plugin.py", "%2e%2e/plugin.py", "vendor/README.md"):
+        assert server.get(f"{ask.address}{path}")[0] == 404
+
+
+def test_the_number_of_samples_is_raised_unless_the_user_says_one():
+    def fixed(samples):
+        flags = type("Flags", (), {"samples_per_plugin": samples})()
+        GradientsLoader().fix_flags(flags)
+        return flags.samples_per_plugin
+
+    assert fixed({}) == {"gradlog": 1000}
+    assert fixed({"scalars": 5}) == {"gradlog": 1000, "scalars": 5}
+    assert fixed({"gradlog": 7}) == {"gradlog": 7}
+
+
+def test_a_thinned_table_keeps_the_ends_and_what_stands_out():
+    random = np.random.default_rng(0)
+    values = np.exp(random.normal(size=(3000, 20)) * 0.1)
+    values[1234, 7], values[2345, 3] = 1e6, 1e-6
+    counts = np.zeros_like(values)
+    counts[777, 5] = 2
+    history = history_of(values, counts)
+
+    answer = data.table(history, "gradient_mean_abs", 100)
+
+    assert len(answer["steps"]) <= 100
+    assert {0, 777, 1234, 2345, 2999} <= set(answer["steps"])
+    assert answer["num_steps"] == 3000
+    assert answer["nonfinite"] == [[answer["steps"].index(777), 5, 2]]
+
+
+def test_one_response_stays_below_three_megabytes():
+    values = np.random.default_rng(0).lognormal(size=(400, 4000)) * 1e-20
+    answer = data.table(history_of(values, np.full(values.shape, 1e6)), "gradient_mean_abs", 2000)
+
+    assert len(json.dumps(answer, separators=(",", ":"))) < 3e6
+
+
+def test_infinite_statistics_are_marked_and_missing_ones_are_none():
+    history = history_of(np.array([[np.inf, np.nan, 1.0]]), np.zeros((1, 3)))
+
+    answer = data.table(history, "gradient_mean_abs", 10)
+
+    assert answer["values"] == [[None, None, 1.0]]
+    assert answer["nonfinite"] == [[0, 0, 0]]
+
+
+def test_a_nan_is_marked_where_gradient_or_weights_are_ill_and_not_where_nothing_was_measured():
+    # columns: non-finite elements, weight norm, update ratio
+    ill_gradient, ill_weights, not_measured, missing = [3, 2, np.nan], [0, np.nan, np.nan], [0, 2, np.nan], [np.nan] * 3
+    table = np.array([[ill_gradient, ill_weights, not_measured, missing]], np.float32)
+    variables, columns = tuple("abcd"), ("gradient_nonfinite", "weight_norm", "update_ratio")
+    history = History(variables, columns, np.array([0]), table)
+
+    assert data.table(history, "update_ratio", 10)["nonfinite"] == [[0, 0, 0], [0, 1, 0]]
+    assert data.table(history, "weight_norm", 10)["nonfinite"] == [[0, 1, 0]]
+
+
+def test_the_page_makes_no_markup_of_text_and_asks_nobody_else():
+    modules = list((Path(gradlog.__file__).parent / "tensorboard" / "static").glob("*.js"))
+    forbidden = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|eval\(|new Function|https?://")
+
+    for path in modules:
+        assert not forbidden.search(path.read_text()), path.name
+    assert len(modules) > 10
+
+
+def history_of(values, counts):
+    statistics = np.stack([values, counts], axis=2).astype(np.float32)
+    variables = tuple(f"layer{number}/kernel" for number in range(values.shape[1]))
+    return History(variables, ("gradient_mean_abs", "gradient_nonfinite"), np.arange(len(values)), statistics)
+
+
+def test_histogram_by_octave_of_rows_by_hand():
+    rows = np.array([[-5.0, -4.0, 2], [-1e-38, 1e-38, 9], [0.25, 0.3125, 1], [0.4375, 0.5, 4]])
+
+    answer = data.histograms(Series(np.array([3]), [rows]), 10)
+
+    assert answer["first"] == -2  # [1/4, 1/2)
+    assert answer["counts"] == [[5, 0, 0, 0, 2]]
+    assert answer["zeros"] == [9]
+
+
+def test_the_demo_writes_runs_that_have_what_they_are_called(tmp_path, capsys):
+    assert demo.main([str(tmp_path)]) == 0
+    found = {name: {each.code for each in gradlog.diagnose(run)} for name, run in gradlog.read(tmp_path).items()}
+
+    assert found["healthy"] == set()
+    assert "GL101" in found["vanishing"]
+    assert {"GL102", "GL103"} <= found["exploding"]
+    assert found["dead"] == {"GL201"}
+    assert demo.main([str(tmp_path)]) == 2
+    assert "choose another directory" in capsys.readouterr().err

@@ -1,0 +1,287 @@
+"""The tab in a real browser, in a real TensorBoard: what one sees, clicks and types."""
+
+import contextlib
+import csv
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import tensorboard_server as server
+from small_logs import MEAN_ABS, write_run, write_scalars
+
+from gradlog.tensorboard import demo
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the tab is looked at with playwright, which is not here")
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="the tab is looked at in Chromium, which is not here")
+HOSTILE = "<img src=x onerror=alert(1)>"
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# What TensorBoard itself says, with or without the tab; what failed to load stands among the responses as well.
+OF_TENSORBOARD = ("Three.js", "Failed to load resource")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def log_dir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("logs")
+    write_run(path / "small", histograms=True)
+    for kind in ("healthy", "vanishing", "exploding"):
+        demo.write(path / kind, kind)
+    hostile = [f"{HOSTILE}/kernel", f"{HOSTILE}/bias", "layer2/kernel", "layer2/bias"]
+    write_run(path / HOSTILE, variables=hostile)
+    return path
+
+
+@pytest.fixture(scope="module")
+def address(log_dir):
+    return opened(log_dir)
+
+
+def opened(log_dir, *flags, runs=5):
+    address = server.start(log_dir, "--load_fast=false", "--reload_interval=1", *flags)
+    route = f"{address}data/plugin/gradlog/data/runs"
+    server.wait_for(lambda: len(json.loads(server.get(route)[1])["runs"]) == runs)
+    return address
+
+
+@contextlib.contextmanager
+def tab(browser, address, choices="", whole=False):
+    """The tab's frame alone, or in TensorBoard, which takes seconds to load.
+
+    When it is left, nothing may be on the console and nothing have been requested from elsewhere.
+    """
+    page = browser.new_page(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
+    problems, foreign = [], []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("response", lambda answer: problems.append(answer.url) if is_failure(answer) else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: (problems.append("a dialog"), dialog.dismiss()))
+    page.on("request", lambda request: foreign.append(request.url))
+    entry = "" if whole else "data/plugin_entry.html?name=gradlog"
+    page.goto(f"{address}{entry}#gradlog{choices}")
+    yield page, page.frame_locator("iframe[src*='name=gradlog']") if whole else page
+    page.close()
+    assert [text for text in problems if not any(part in text for part in OF_TENSORBOARD)] == []
+    here = address[: address.index("/", len("http://"))]
+    assert [url for url in foreign if not url.startswith((here, "data:", f"blob:{here}"))] == []
+
+
+def is_failure(answer):
+    return answer.status >= 400 and "gradlog" in answer.url  # under a prefix, TensorBoard misses fonts of its own
+
+
+def hover(frame, canvas, time, row, num_steps, num_rows):
+    """Moves the pointer onto a cell; returns what the tooltip says."""
+    canvas.scroll_into_view_if_needed()
+    canvas.hover(position=place(canvas, time, row, num_steps, num_rows))
+    return frame.locator(".tooltip").inner_text()
+
+
+def place(canvas, time, row, num_steps, num_rows):
+    """Where a cell stands, beside the names of layers and above the steps."""
+    box, left = canvas.bounding_box(), float(canvas.get_attribute("data-gutter"))
+    wide, high = (box["width"] - left) / num_steps, (box["height"] - 20) / num_rows
+    return {"x": left + (time + 0.5) * wide, "y": (row + 0.5) * high}
+
+
+def panel(frame, run):
+    return frame.locator(f"#heatmaps figure[data-run={json.dumps(run)}]")
+
+
+def test_the_tab_opens_with_a_panel_a_run_and_its_numbers(browser, address):
+    with tab(browser, address, whole=True) as (page, frame):
+        canvas = panel(frame, "small").locator("canvas")
+        canvas.wait_for()
+
+        assert page.get_by_role("tab", name="Gradients").count() == 1
+        assert frame.locator("#heatmaps figure").count() == 5
+        for time, row in ((0, 0), (0, 1), (1, 0), (2, 1)):
+            value = MEAN_ABS[time, 2 * row]  # kernels alone
+            text = hover(frame, canvas, time, row, 3, 2)
+            assert text.startswith(f"small · layer{row + 1}/kernel · step {time * 10} · ")
+            assert np.isclose(float(text.split(" · ")[3]), value, rtol=1e-3)
+
+
+def test_what_is_not_finite_is_said_and_has_its_own_color(browser, address):
+    with tab(browser, address, "&p.gradlog.step=0") as (_, frame):
+        canvas = panel(frame, "exploding").locator("canvas")
+        canvas.wait_for()
+
+        assert "400 elements NaN or infinite" in hover(frame, canvas, 23, 0, 24, 8)
+        assert color_at(canvas, 3, 3) == [0xFF, 0x0A, 0x8A]
+
+
+def color_at(canvas, right, top):
+    """The colour of a canvas so many points from its right and its upper edge."""
+    point = f"drawing.width - {right}, {top}, 1, 1"
+    return canvas.evaluate(f"drawing => [...drawing.getContext('2d').getImageData({point}).data].slice(0, 3)")
+
+
+def test_histograms_over_the_steps_have_the_parts_of_the_elements(browser, address):
+    with tab(browser, address, "&p.gradlog.filter=small&p.gradlog.kind=weight") as (_, frame):
+        canvas = frame.locator("#histograms figure canvas")
+        canvas.wait_for()
+
+        # three ones and a minus two
+        assert hover(frame, canvas, 1, 0, 3, 2) == "small · 2e0 to 4e0 · step 10 · 0.25"
+        assert hover(frame, canvas, 2, 1, 3, 2) == "small · 1e0 to 2e0 · step 20 · 0.75"
+
+
+def test_the_slider_moves_every_picture_and_stands_in_the_address(browser, address):
+    with tab(browser, address, whole=True) as (page, frame):
+        slider = frame.get_by_role("slider", name="Step")
+        slider.wait_for()
+
+        slider.focus()
+        slider.press("Home")
+
+        frame.get_by_text("small (step 0)").wait_for()
+        frame.locator("output", has_text=re.compile("^step 0$")).wait_for()
+        assert "p.gradlog.step=0" in page.url
+
+
+def test_play_goes_through_the_steps_to_the_last(browser, address):
+    with tab(browser, address, "&p.gradlog.filter=small&p.gradlog.step=0") as (_, frame):
+        frame.get_by_text("small (step 0)").wait_for()
+        frame.locator("output").evaluate(
+            """output => {
+                window.seen = [];
+                const note = () => window.seen.push(output.textContent);
+                new MutationObserver(note).observe(output, {childList: true});
+            }"""
+        )
+        frame.get_by_role("button", name="Play").click()
+
+        frame.get_by_text("small (step 20)").wait_for()
+        frame.get_by_role("button", name="Play").wait_for()
+        assert list(dict.fromkeys(frame.evaluate("window.seen"))) == ["step 0", "step 10", "step 20"]
+
+
+def test_a_click_on_a_heat_map_chooses_step_and_layer(browser, address):
+    with tab(browser, address) as (_, frame):
+        canvas = panel(frame, "vanishing").locator("canvas")
+        canvas.wait_for()
+
+        canvas.click(position=place(canvas, 2, 3, 24, 8))
+
+        frame.get_by_text("vanishing (step 100)").wait_for()
+        assert frame.get_by_label("Histograms of layer").input_value() == "layer4/kernel"
+        frame.get_by_role("img", name="gradient of layer4/kernel by magnitude").wait_for()
+
+
+def test_a_heat_map_can_be_read_with_the_keyboard(browser, address):
+    with tab(browser, address) as (_, frame):
+        canvas = panel(frame, "small").locator("canvas")
+        canvas.wait_for()
+
+        canvas.focus()
+        canvas.press("ArrowLeft")
+        canvas.press("ArrowDown")
+
+        assert frame.locator(".unseen").inner_text() == "small · layer2/kernel · step 10 · 0.03"
+
+
+def test_the_filter_chooses_runs_and_says_what_is_wrong_with_it(browser, address):
+    with tab(browser, address) as (_, frame):
+        panel(frame, "small").wait_for()
+        field = frame.get_by_label("Runs").first
+
+        field.fill("^(small|heal)")
+        panel(frame, "vanishing").wait_for(state="detached")
+        shown = frame.locator("#heatmaps figure").evaluate_all("all => all.map((one) => one.dataset.run)")
+        field.fill("(")
+        frame.get_by_text("This is no regular expression.").wait_for()
+        field.fill("nothing of the kind")
+        frame.get_by_text("No run matches.").wait_for()
+
+        assert sorted(shown) == ["healthy", "small"]
+
+
+def test_an_address_brings_back_what_was_chosen(browser, address):
+    choices = "&p.gradlog.filter=small&p.gradlog.statistic=update_ratio&p.gradlog.part=biases&p.gradlog.step=10"
+    with tab(browser, address, choices) as (_, frame):
+        panel(frame, "small").wait_for()
+
+        assert frame.locator("#heatmaps figure").count() == 1
+        assert frame.get_by_label("Statistic").input_value() == "update_ratio"
+        assert frame.get_by_label("Variables").input_value() == "biases"
+        assert frame.get_by_text("small (step 10)").count() == 1
+
+
+def test_a_finding_shows_its_layers_in_the_pictures(browser, address):
+    with tab(browser, address) as (_, frame):
+        finding = frame.get_by_role("button", name="vanishing: vanishing gradient GL101 · layer1, layer2").first
+        finding.wait_for()
+
+        finding.click()
+
+        frame.get_by_role("button", name="vanishing: vanishing gradient", pressed=True).wait_for()
+        frame.get_by_text("vanishing (step 0)").wait_for()
+        picked = frame.locator(".layers input:checked").evaluate_all("all => all.map((one) => one.dataset.layer)")
+        assert picked[:2] == ["layer1/kernel", "layer2/kernel"]
+        assert frame.get_by_role("listitem").filter(has_text="ReLU").first.is_visible()
+
+
+def test_names_are_text_and_never_markup(browser, address):
+    with tab(browser, address, "&p.gradlog.filter=onerror") as (_, frame):
+        panel(frame, HOSTILE).wait_for()
+
+        assert frame.locator("img:not([alt])").count() == 0
+        assert frame.get_by_text(HOSTILE).count() > 0
+
+
+def test_the_table_that_is_saved_has_the_numbers_shown(browser, address, tmp_path):
+    with tab(browser, address, "&p.gradlog.filter=small") as (page, frame):
+        button = frame.locator("#heatmaps").get_by_role("button", name="CSV")
+        button.wait_for()
+        with page.expect_download() as download:
+            button.click()
+        download.value.save_as(tmp_path / "table.csv")
+        with page.expect_download() as picture:
+            frame.locator("#heatmaps").get_by_role("button", name="PNG").click()
+        picture.value.save_as(tmp_path / "picture.png")
+
+    rows = list(csv.DictReader((tmp_path / "table.csv").open(newline="")))
+    assert [row["variable"] for row in rows[:2]] == ["layer1/kernel", "layer2/kernel"]
+    numbers = np.array([float(row["gradient_mean_abs"]) for row in rows])
+    assert np.allclose(numbers, MEAN_ABS[:, [0, 2]].ravel(), rtol=1e-5)
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_dark_and_light_follow_tensorboard(browser, address):
+    with tab(browser, address, whole=True) as (page, frame):
+        panel(frame, "small").wait_for()
+        page.evaluate("document.body.classList.add('dark-mode')")
+        frame.locator("html.dark").wait_for()
+        page.evaluate("document.body.classList.remove('dark-mode')")
+        frame.locator("html:not(.dark)").wait_for()
+
+
+def test_help_stands_where_there_are_no_runs_and_what_is_written_then_is_followed(browser, tmp_path):
+    write_scalars(tmp_path / "foreign", {"train/loss": 1.0})
+    with tab(browser, opened(tmp_path, runs=0)) as (_, frame):
+        frame.get_by_role("heading", name="No gradients here yet").wait_for()
+        assert frame.get_by_text("GradientLogger").count() == 1
+
+        write_run(tmp_path / "new")
+
+        panel(frame, "new").wait_for(timeout=20000)
+        frame.locator("output", has_text=re.compile("^step 20$")).wait_for()
+
+        write_run(tmp_path / "new", steps=(30, 40, 50))
+
+        frame.locator("output", has_text=re.compile("^step 50$")).wait_for(timeout=20000)
+
+
+def test_a_prefix_of_the_path_is_kept(browser, log_dir):
+    with tab(browser, opened(log_dir, "--path_prefix=/some/where"), whole=True) as (_, frame):
+        panel(frame, "small").wait_for()
