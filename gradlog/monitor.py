@@ -13,7 +13,7 @@ from gradlog.finding import Finding
 from gradlog.history import History, Series, Snapshot, join
 from gradlog.rules.rule import Rule
 
-_SECONDS, _PART_OF_THE_TIME = 0.25, 0.02  # that diagnosing may take: at once, and of the time that passes
+_SECONDS, _PART_OF_THE_TIME = 0.1, 0.02  # that diagnosing may take: at once, and of the time that passes
 _WORSE = 10.0  # times as far beyond the threshold
 
 
@@ -38,7 +38,8 @@ class Monitor:
         self._tell, self._rules = tell, rules
         self._tables, self._scalars, self._told = {}, {}, {}
         self.findings, self._written, self._broken = [], [], set()
-        self._begun, self._spent = time.perf_counter(), 0.0
+        self._begun = self._ended = time.perf_counter()
+        self._spent = 0.0
         self._is_behind = False
 
     def add(self, snapshot: Snapshot) -> None:
@@ -59,6 +60,7 @@ class Monitor:
     def go_on(self, tell: Callable) -> None:
         """Goes on with the same run in another training, and tells another function."""
         self._tell = tell
+        self._begun += time.perf_counter() - self._ended  # time between two trainings is none to spend
 
     def finish(self) -> None:
         """Diagnoses the steps that were put off, and tells how the findings stand at last."""
@@ -66,6 +68,7 @@ class Monitor:
             self._diagnose()
         if self.findings != self._written:
             self._tell([], self.findings, max(self._tables))
+        self._ended = time.perf_counter()
 
     def history(self) -> History:
         """Returns what was taken in so far, without histograms."""
