@@ -24,6 +24,20 @@ import gradlog
 from experiments import command, credit_data, runs
 
 LOG_DIR = "logs/credit_card"
+HEADERS = [
+    "scenario",
+    "epochs",
+    "train loss",
+    "train accuracy",
+    "held out",
+    "loss of epochs",
+    "|g| first",
+    "|g| last",
+    "last / first",
+    "update first",
+    "update last",
+    "findings",
+]
 SCENARIOS = ("vanishing", "vanishing_fixed", "exploding", "exploding_fixed")
 
 
@@ -169,49 +183,41 @@ def _summary(history):
     }
 
 
-def _table(results):
-    headers = [
-        "scenario",
-        "epochs",
-        "train loss",
-        "train accuracy",
-        "held out",
-        "loss of epochs",
-        "|g| first",
-        "|g| last",
-        "last / first",
-        "update first",
-        "update last",
-        "findings",
+def _row(row):
+    return [
+        row["scenario"],
+        str(row["epochs"]),
+        f"{row['train_loss']:.4f}",
+        f"{row['train_accuracy']:.3f}",
+        f"{row['test_accuracy']:.3f}",
+        f"{row['lowest_loss']:.3f} to {row['highest_loss']:.3f}",
+        f"{row['first_kernel_over_run']:.1e}",
+        f"{row['last_kernel_over_run']:.1e}",
+        runs.plain(row["ratio_over_run"]),
+        f"{row['first_update_ratio']:.1e}",
+        f"{row['last_update_ratio']:.1e}",
+        runs.codes(row),
     ]
-    rows = [
-        [
-            row["scenario"],
-            str(row["epochs"]),
-            f"{row['train_loss']:.4f}",
-            f"{row['train_accuracy']:.3f}",
-            f"{row['test_accuracy']:.3f}",
-            f"{row['lowest_loss']:.3f} to {row['highest_loss']:.3f}",
-            f"{row['first_kernel_over_run']:.1e}",
-            f"{row['last_kernel_over_run']:.1e}",
-            runs.plain(row["ratio_over_run"]),
-            f"{row['first_update_ratio']:.1e}",
-            f"{row['last_update_ratio']:.1e}",
-            runs.codes(row),
-        ]
-        for row in results["scenarios"]
-    ]
-    caption = (
-        "|g| is the mean absolute gradient of the first or last kernel, over the logged steps; update is the median of "
-        "what a step changes, over the weights."
-    )
+
+
+def _caption(results):
     order = (
         "held out before rows are repeated"
         if results["config"]["split_first"]
         else "rows repeated before a quarter is held out, as in the article: copies of one person stand on both sides"
     )
-    lines = [*([results["notice"]] if results["notice"] else []), f"Split: {order}.", caption]
-    return runs.table(f"Credit card · {results['data']}", headers, rows, "\n".join(lines))
+    lines = [
+        *([results["notice"]] if results["notice"] else []),
+        f"Split: {order}.",
+        "|g| is the mean absolute gradient of the first or last kernel, over the logged steps; update is the median of "
+        "what a step changes, over the weights.",
+    ]
+    return "\n".join(lines)
+
+
+def _table(results):
+    rows = [_row(row) for row in results["scenarios"]]
+    return runs.table(f"Credit card · {results['data']}", HEADERS, rows, _caption(results))
 
 
 def _reports(results):
@@ -249,31 +255,20 @@ def _parser():
         metavar="NAME",
         help=f"of {', '.join(SCENARIOS)} (default: all)",
     )
-    runs.add_options(
-        parser,
-        default,
-        {
-            "epochs": (runs.at_least(1), "most epochs of a network"),
-            "batch-size": (runs.at_least(1), "people a step"),
-            "every": (runs.at_least(1), "steps from one logged step to the next"),
-            "patience": (runs.at_least(1), "epochs without improvement after which the fixed networks stop"),
-            "seed": (int, "seed of the weights, of the split and of the order"),
-        },
-    )
+    numbers = {
+        "epochs": (runs.at_least(1), "most epochs of a network"),
+        "batch-size": (runs.at_least(1), "people a step"),
+        "every": (runs.at_least(1), "steps from one logged step to the next"),
+        "patience": (runs.at_least(1), "epochs without improvement after which the fixed networks stop"),
+        "seed": (int, "seed of the weights, of the split and of the order"),
+    }
+    runs.add_options(parser, default, numbers)
     parser.add_argument(
         "--split-first",
         action="store_true",
         help="hold a quarter out before rows of the rare class are repeated, so that no person is on both sides",
     )
-    sources = "files: the credit-card table; embedded: scikit-learn's breast-cancer table; auto: the first there is"
-    parser.add_argument(
-        "--data", choices=credit_data.SOURCES, default=default.data, help=f"{sources} (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--csv-dir",
-        metavar="DIR",
-        help=f"directory of {credit_data.TABLE} and {credit_data.LABELS} (default: fetched once)",
-    )
+    credit_data.add_options(parser)
     return parser
 
 

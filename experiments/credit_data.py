@@ -71,6 +71,17 @@ class Split:
         return Split(x_train, self.y_train, x_test, self.y_test)
 
 
+def add_options(parser):
+    """Adds `--data` and `--csv-dir` to a parser."""
+    sources = "files: the credit-card table; embedded: scikit-learn's breast-cancer table; auto: the first there is"
+    parser.add_argument("--data", choices=SOURCES, default="auto", help=f"{sources} (default: %(default)s)")
+    parser.add_argument(
+        "--csv-dir",
+        metavar="DIR",
+        help=f"directory of {TABLE} and {LABELS} (default: fetched once)",
+    )
+
+
 def load(source="auto", csv_dir=None):
     """Loads the credit-card table.
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlog import names, screen, selection
+from gradlog import frames, screen, selection
 from gradlog.history import History, Series
 
 ENDINGS = (".csv", ".json", ".parquet")
-TABLE = ("run", "step", "variable", "statistic", "value")
+TABLE = ("run", *frames.COLUMNS)
 HISTOGRAMS = ("run", "step", "tag", "left", "right", "count")
 
 
@@ -31,25 +31,6 @@ def check(path: str | os.PathLike) -> None:
     selection.check_output(path, ENDINGS)
     if Path(path).suffix.lower() == ".parquet":
         selection.check_installed("pyarrow", "export")
-
-
-def table(history: History) -> dict[str, np.ndarray]:
-    """Returns all numbers of a run: equally long arrays `step`, `variable`, `statistic` and `value`.
-
-    Statistics come first, by step; then the scalars, by tag. What was not logged, as a variable's gradient while it is
-    frozen, has no row.
-    """
-    times, rows, columns = np.nonzero(~np.isnan(history.statistics))
-    parts = [(history.steps[times], _strings(history.variables)[rows], _strings(history.columns)[columns])]
-    values = [history.statistics[times, rows, columns]]
-    for tag, series in history.scalars.items():
-        if not _is_in_statistics(history, tag):
-            prefix, _, layer = tag.partition("/")
-            of_layer = (layer, prefix) if prefix in selection.LAYER_TAGS else ("", tag)
-            parts.append((series.steps, *(np.full(len(series.steps), name, object) for name in of_layer)))
-            values.append(np.asarray(series.values, np.float32))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return dict(zip(TABLE[1:], [*columns, np.concatenate(values)], strict=True))
 
 
 def histogram(series: Series, tag: str) -> dict[str, np.ndarray]:
@@ -81,22 +62,9 @@ def save(runs: dict[str, History], path: str | os.PathLike) -> dict:
     return {"runs": list(runs), "files": files}
 
 
-def _is_in_statistics(history, tag):
-    """Returns whether a scalar is one of the statistics over again, for the Scalars tab."""
-    prefix, _, variable = tag.partition("/")
-    columns = {name for name, tag_prefix in names.SCALAR_TAGS.items() if tag_prefix == prefix}
-    return variable in history.variables and not columns.isdisjoint(history.columns)
-
-
-def _strings(texts):
-    result = np.empty(len(texts), object)
-    result[:] = texts
-    return result
-
-
 def _tables(runs):
     for name, history in runs.items():
-        yield name, table(history)
+        yield name, frames.long_table(history)
 
 
 def _histograms(runs):

@@ -128,9 +128,10 @@ class History:
 
         Returns:
             A `pandas.DataFrame` with a row a number and the columns `step` (int64), `variable`, `statistic` (strings)
-            and `value` (float32). First stand the T * V * S statistics, by step, then variable; NaN where a variable
-            had no gradient at a step. Then the scalars that are not among them: `variable` is empty and `statistic`
-            the tag, such as `train/loss`; those of a layer, such as `activation_dead/layer1`, have it as `variable`.
+            and `value` (float32). First stand the statistics, by step, then variable; what was not logged, as where a
+            variable had no gradient at a step, has no row. Then the scalars that are not among them: `variable` is
+            empty and `statistic` the tag, such as `train/loss`; those of a layer, such as `activation_dead/layer1`,
+            have it as `variable`.
 
         Raises:
             ImportError: pandas is not installed.

@@ -62,7 +62,7 @@ def content(runs: dict[str, History], found: dict[str, list]) -> dict:
                 "run": name,
                 "has_statistics": selection.has_statistics(history),
                 "findings": [finding.to_dict() for finding in found[name]],
-                "notes": list(getattr(history, "notes", ())),
+                "notes": list(history.notes),
             }
             for name, history in runs.items()
         ],

@@ -65,7 +65,7 @@ def read_whole(log_dir: str | os.PathLike, selection: Selection = Selection()) -
     runs = {}
     for name in screen.counted(chosen, "reading run"):
         history = _read(Path(log_dir) / name, selection.tags)
-        for text in getattr(history, "notes", ()):
+        for text in history.notes:
             screen.note(f"{_shown(name, log_dir)}: {text}")
         runs[_shown(name, log_dir)] = history
     within_steps(runs, selection)  # says so where there are none

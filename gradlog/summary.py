@@ -102,7 +102,7 @@ def row(run: str, history: History, findings: list) -> Row:
         over_run=over_run,
         findings=[finding.to_dict() for finding in sorted(findings, key=lambda finding: finding.rank)],
         has_statistics=selection.has_statistics(history),
-        notes=list(getattr(history, "notes", ())),
+        notes=list(history.notes),
     )
 
 

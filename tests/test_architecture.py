@@ -98,7 +98,7 @@ IMPORTS = {
     "summary": {"history", "screen", "selection"},
     "panels": {"history", "screen", "selection"},
     "plots": {"history", "panels", "screen", "selection"},
-    "export": {"history", "names", "screen", "selection"},
+    "export": {"frames", "history", "screen", "selection"},
     "cli": {"_version", "export", "plots", "report", "screen", "selection", "summary"},
     "__main__": {"cli"},
     "tensorboard": set(),

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from small_logs import COLUMNS, MEAN_ABS, STEPS, VARIABLES, write_run, write_scalars
 
-import gradlog
 from gradlog import cli, export
 
 FORMATS = ["csv", "parquet", "json"]
@@ -144,7 +143,7 @@ def test_where_writing_fails_the_file_that_was_there_is_whole(tmp_path, monkeypa
     def fail(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export, "table", fail)
+    monkeypatch.setattr(export.frames, "long_table", fail)
 
     assert cli.main(["export", str(tmp_path / "logs"), "-o", str(path)]) == 2
     assert capsys.readouterr() == ("", f"error: {str(path)!r} cannot be written: No space left on device\n")
@@ -167,12 +166,3 @@ def test_there_is_nothing_to_export_of_runs_without_numbers(tmp_path, capsys):
 
     assert cli.main(["export", str(tmp_path / "logs"), "-o", str(tmp_path / "a.csv")]) == 2
     assert capsys.readouterr().err == "error: there are no numbers to export in any of the runs: logs\n"
-
-
-def test_the_table_of_a_run_is_that_of_its_history(tmp_path):
-    write_run(tmp_path)
-
-    columns = export.table(gradlog.read(tmp_path))
-
-    assert [columns[name][0] for name in export.TABLE[1:3]] == [0, "layer1/kernel"]
-    assert {len(column) for column in columns.values()} == {42}

@@ -47,10 +47,9 @@ class Dead:
     def signs(self, evidence: Evidence) -> Iterator[Sign]:
         """Yields what the probe shows, where there is one; else what the gradients prove."""
         names, dead = evidence.layers("activation_dead")
-        is_late = evidence.steps - evidence.steps[:1] >= self.least_steps
-        is_stuck = (evidence.progress < self.progress) & ~evidence.is_good
+        is_stuck = evidence.is_stuck(self.progress)
         if names:
-            yield self._by_probe(names, dead, is_stuck & is_late)
+            yield self._by_probe(names, dead, is_stuck & evidence.is_after(self.least_steps))
             return
         yield self._layers(evidence)
         yield self._units(evidence, is_stuck)

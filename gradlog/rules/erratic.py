@@ -49,7 +49,7 @@ class Erratic:
         deviations = np.median(np.abs(rows - middle[:, None]), axis=1)  # NaN until there are ten
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = deviations / np.abs(middle)
-        is_stuck = (evidence.progress < self.progress) & ~evidence.is_good
+        is_stuck = evidence.is_stuck(self.progress)
         return Sign(
             is_on=(spread > self.spread) & is_stuck & self._is_large(evidence),
             measured=spread,

@@ -168,6 +168,14 @@ class Evidence:
         fallen = (self.first_loss - lowest) / np.abs(self.first_loss)
         return np.where(np.isfinite(lowest), fallen, np.where(np.isnan(self.first_loss), np.nan, 0))
 
+    def is_stuck(self, progress: float) -> np.ndarray:
+        """Whether the loss has fallen by less than a part of the first, and the run is not good yet; boolean [T]."""
+        return (self.progress < progress) & ~self.is_good
+
+    def is_after(self, steps: int) -> np.ndarray:
+        """Whether the optimizer has made so many steps since the first logged one; boolean [T]."""
+        return self.steps - self.steps[:1] >= steps
+
 
 def trailing(values: np.ndarray, window: int) -> np.ndarray:
     """Returns the last `window` entries at each step, [T, window, ...]; NaN before the first step."""

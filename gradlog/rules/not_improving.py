@@ -38,9 +38,9 @@ class NotImproving:
     def signs(self, evidence: Evidence) -> Iterator[Sign]:
         """Yields the one sign."""
         steps = evidence.steps
-        is_late = (np.arange(1, len(steps) + 1) >= self.least) & (steps - steps[0] >= self.least_steps)
+        is_late = (np.arange(1, len(steps) + 1) >= self.least) & evidence.is_after(self.least_steps)
         is_known = np.isfinite(evidence.loss) & np.isfinite(evidence.first_loss)
-        is_flat = (evidence.progress < self.progress) & ~evidence.is_good
+        is_flat = evidence.is_stuck(self.progress)
         yield Sign(
             is_on=is_late & is_known & is_flat & ~_is_warming_up(evidence),
             measured=np.maximum(evidence.progress, 0),

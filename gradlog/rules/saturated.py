@@ -42,10 +42,9 @@ class Saturated:
     def signs(self, evidence: Evidence) -> Iterator[Sign]:
         """Yields what the probe shows, where there is one; else what the gradients prove."""
         names, saturated = evidence.layers("activation_saturated")
-        is_late = evidence.steps - evidence.steps[:1] >= self.least_steps
-        is_stuck = (evidence.progress < self.progress) & ~evidence.is_good
+        is_stuck = evidence.is_stuck(self.progress)
         if names:
-            yield self._by_probe(names, saturated, is_stuck & is_late)
+            yield self._by_probe(names, saturated, is_stuck & evidence.is_after(self.least_steps))
         elif len(evidence.kernels) > 1:
             yield self._by_gradient(evidence, is_stuck)
 
@@ -66,10 +65,9 @@ class Saturated:
         where = np.zeros(gradients.shape, bool)
         is_blocked = (gradients == 0) & (evidence.of_biases("gradient_mean_abs") == 0)  # a recurrent kernel has none
         where[:, :-1] = is_blocked[:, :-1] & (gradients[:, 1:] > 0) & is_stuck[:, None]
-        zeros = [np.where(where, evidence.of_kernels("gradient_zero_fraction"), np.nan), np.zeros(gradients.shape)]
         return Sign(
             is_on=where.any(axis=1),
-            measured=np.fmax.reduce(np.fmax(*zeros), axis=1),
+            measured=where.any(axis=1).astype(float),  # the whole layer
             threshold=self.fraction,
             message="{where} gets no gradient at all, though the layer above does: its activation is saturated.",
             remedies=_REMEDIES,

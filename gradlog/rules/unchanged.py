@@ -47,7 +47,7 @@ class Unchanged:
         above = np.fmax.accumulate(medians[:, ::-1], axis=1)[:, ::-1]
         # So far: under a schedule that ends at zero they stand still at last.
         is_none_moving = (np.fmax.accumulate(np.fmax.reduce(ratios, axis=1)) == 0)[:, None]
-        is_stuck = ((evidence.progress < self.progress) & ~evidence.is_good)[:, None]
+        is_stuck = evidence.is_stuck(self.progress)[:, None]
         is_recurrent = np.array([kernel.endswith("recurrent_kernel") for kernel in evidence.kernels])
         where = is_still & (above > self.moving) & is_stuck & ~is_recurrent  # one step in time leaves it at rest
         where |= is_none_moving & ~evidence.is_good[:, None]  # a loss that falls all the same is noise

@@ -52,7 +52,7 @@ class UpdateRatio:
             yield self._too_small(evidence, ratios)
 
     def _too_large(self, evidence, ratios):
-        is_stuck = (evidence.progress < 0.5) & ~evidence.is_good
+        is_stuck = evidence.is_stuck(0.5)
         where = (ratios > self.largest) & (ratios <= self.exploding) & is_stuck[:, None]
         return Sign(
             is_on=where.any(axis=1),
@@ -70,7 +70,7 @@ class UpdateRatio:
         before = trailing(largest, 6)[:, 0]  # five logged steps ago
         is_rising = largest > 1.2 * before
         is_fallen = np.fmax.accumulate(largest) > 10 * largest
-        is_stuck = (evidence.progress < self.progress) & ~evidence.is_good
+        is_stuck = evidence.is_stuck(self.progress)
         return Sign(
             is_on=(largest < self.smallest) & (largest > 0) & ~is_rising & ~is_fallen & is_stuck,
             measured=largest,

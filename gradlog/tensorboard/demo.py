@@ -30,7 +30,11 @@ _VARIABLES = tuple(f"layer{number}/{name}" for number in range(1, NUM_LAYERS + 1
 
 def main(arguments: list[str] | None = None) -> int:
     """Writes the runs below a directory; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m gradlog.tensorboard.demo", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m gradlog.tensorboard.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("logdir", type=Path, help="a directory for the runs, which must not hold them yet")
     log_dir = parser.parse_args(arguments).logdir
     if there := [name for name in RUNS if (log_dir / name).exists()]:
@@ -50,6 +54,7 @@ def write(log_dir: Path, kind: str) -> None:
     """Writes a run of one of the kinds of `RUNS`."""
     random = np.random.default_rng(RUNS.index(kind))
     writer = EventWriter(log_dir)
+    writer.write_text(0, "demo", "**These numbers are made up**, to look at the tab with; nothing was trained.")
     for time in range(NUM_STEPS):
         writer.write(_snapshot(kind, time, random))
     writer.close()
@@ -64,7 +69,7 @@ def levels(kind: str, time: int) -> np.ndarray:
         return 1e-3 * 1.3**depth * 3.0**time
     result = 1e-2 * 0.8 ** (depth + time / 8)
     if kind == "dead" and time >= NUM_STEPS // 3:
-        result[2] = 0.0
+        result[:3] = 0.0  # nothing comes through to the layers below
     return result
 
 
