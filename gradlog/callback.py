@@ -69,10 +69,10 @@ class GradientLogger(keras.callbacks.Callback):
         rules: List of the rules that the run is held against while it trains, such as
             `[gradlog.rules.Vanishing(ratio=1e-4)]`. Defaults to `None`, for all with their defaults; an empty list is
             for none.
-        on_finding: What happens when something is found wrong: `"warn"` warns of each finding once; `"stop"` does, and
-            ends the training through `model.stop_training`; `"ignore"` does neither; a function gets the `Finding`,
-            and again when it got worse or healed. Whatever it is, the findings are written to the Text tab, and are
-            in the attribute `findings`, worst first. Defaults to `"warn"`.
+        on_finding: What happens when something is found wrong: `"warn"` warns of each finding once, and again when it
+            has got worse; `"stop"` does, and ends the training through `model.stop_training`; `"ignore"` does neither;
+            a function gets the `Finding`, and again when it got worse or healed. Whatever it is, the findings are
+            written to the Text tab, and are in the attribute `findings`, worst first. Defaults to `"warn"`.
         writers: List of further writers, such as `gradlog.writers.MemoryWriter`, that get everything as well.
             Defaults to none.
 

@@ -15,6 +15,7 @@ from gradlog.rules.rule import Rule
 
 _SECONDS, _PART_OF_THE_TIME = 0.1, 0.02  # that diagnosing may take: at once, and of the time that passes
 _WORSE = 10.0  # times as far beyond the threshold
+_MOST_BYTES, _FEWEST_STEPS = 1 << 26, 1000  # of statistics that are kept; from so many logged steps on
 
 
 class Monitor:
@@ -22,7 +23,8 @@ class Monitor:
 
     Diagnosing looks at the whole run, so it takes the longer the more steps were logged; it is put off while it has
     taken more than a fiftieth of the time, but not where a number is not finite. The last diagnosis, in `finish`, is
-    the one that `diagnose` makes of the event file afterwards.
+    the one that `diagnose` makes of the event file afterwards. Of very long runs, beyond 64 MB of statistics, every
+    second logged step is kept, then every fourth, and so on.
 
     Args:
         tell: Function of a list of those `Finding`s that are new, got worse, or healed, and a list of all that stand,
@@ -41,17 +43,31 @@ class Monitor:
         self._begun = self._ended = time.perf_counter()
         self._spent = 0.0
         self._is_behind = False
+        self._num_steps, self._stride = 0, 1
 
     def add(self, snapshot: Snapshot) -> None:
         """Takes in a logged step, and diagnoses."""
-        self._tables[snapshot.step] = (snapshot.variables, snapshot.columns, snapshot.statistics)
-        for tag, number in snapshot.scalars.items():
-            self._scalars.setdefault(tag, {})[snapshot.step] = number
-        is_newly_broken = bool(_broken(snapshot) - self._broken)
-        self._broken |= _broken(snapshot)
+        broken = _broken(snapshot)
+        is_newly_broken = not broken <= self._broken
+        self._broken |= broken
+        self._num_steps += 1
+        if (self._num_steps - 1) % self._stride and not is_newly_broken:
+            return
+        self._keep(snapshot)
         self._is_behind = self._spent > _SECONDS + _PART_OF_THE_TIME * (time.perf_counter() - self._begun)
         if is_newly_broken or not self._is_behind:
             self._diagnose()
+
+    def _keep(self, snapshot):
+        self._tables[snapshot.step] = (snapshot.variables, snapshot.columns, snapshot.statistics)
+        for tag, number in snapshot.scalars.items():
+            self._scalars.setdefault(tag, {})[snapshot.step] = number
+        if len(self._tables) >= max(_FEWEST_STEPS, _MOST_BYTES // max(1, snapshot.statistics.nbytes)):
+            kept = set(sorted(self._tables)[::2])
+            self._tables = {step: table for step, table in self._tables.items() if step in kept}
+            for tag, numbers in self._scalars.items():
+                self._scalars[tag] = {step: number for step, number in numbers.items() if step in kept}
+            self._stride *= 2
 
     def is_before(self, step: int) -> bool:
         """Whether a training that goes on at a step goes on with this run."""

@@ -157,6 +157,21 @@ def test_numbers_that_stay_broken_are_no_reason_to_hurry():
     assert times == ["diagnosed", 80]
 
 
+def test_a_very_long_run_is_kept_in_part(monkeypatch):
+    """Every second step, then every fourth: memory has a bound, and NaN between two of them is told."""
+    monkeypatch.setattr(gradlog.monitor, "_MOST_BYTES", 0)
+    monkeypatch.setattr(gradlog.monitor, "_FEWEST_STEPS", 16)
+    news = []
+    monitor = Monitor(lambda new, all_of_them, step: news.extend((step, finding.code) for finding in new))
+    history = run(100, gradient_nonfinite=during(7, 0, 77, 78, steps=100))
+    for snapshot in snapshots(history):
+        monitor._spent = float("inf")
+        monitor.add(snapshot)
+
+    assert monitor.history().steps.tolist() == sorted([*range(0, 1000, 80), 770])
+    assert (770, "GL103") in news
+
+
 def test_ignore_warns_of_nothing(tmp_path):
     model, logger = deep_sigmoid(), gradlog.GradientLogger(tmp_path, every=2, on_finding="ignore")
 

@@ -240,6 +240,18 @@ def test_thresholds_are_arguments():
     assert found(history, []) == []
 
 
+def test_a_training_that_is_resumed_need_not_improve():
+    """Its loss fell before; a run whose first step is called 1 began at its start all the same."""
+    history = run(loss=flat())
+
+    def begun_at(step):
+        series = {tag: Series(s.steps + step, s.values) for tag, s in history.scalars.items()}
+        return gradlog.History(history.variables, history.columns, history.steps + step, history.statistics, series)
+
+    assert found(begun_at(1)) == [("GL401", 1, None)]
+    assert found(begun_at(1000)) == []
+
+
 def test_codes_names_and_order():
     assert [(rule.code, rule.name) for rule in RULES] == [
         ("GL101", "vanishing gradient"),

@@ -172,6 +172,11 @@ class Evidence:
         """Whether the loss has fallen by less than a part of the first, and the run is not good yet; boolean [T]."""
         return (self.progress < progress) & ~self.is_good
 
+    @property
+    def is_from_start(self) -> bool:
+        """Whether the run was logged from its start, not from where a training before it ended."""
+        return len(self.steps) > 1 and self.steps[0] <= self.steps[1] - self.steps[0]
+
     def is_after(self, steps: int) -> np.ndarray:
         """Whether the optimizer has made so many steps since the first logged one; boolean [T]."""
         return self.steps - self.steps[:1] >= steps

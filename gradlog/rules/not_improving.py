@@ -21,7 +21,7 @@ _REMEDIES = (
 
 @dataclass(frozen=True)
 class NotImproving:
-    """Finds a loss that never fell, over many logged steps.
+    """Finds a loss that never fell, over many logged steps of a run that was logged from its start.
 
     Attributes:
         progress: Part by which it has to have fallen.
@@ -42,7 +42,7 @@ class NotImproving:
         is_known = np.isfinite(evidence.loss) & np.isfinite(evidence.first_loss)
         is_flat = evidence.is_stuck(self.progress)
         yield Sign(
-            is_on=is_late & is_known & is_flat & ~_is_warming_up(evidence),
+            is_on=evidence.is_from_start & is_late & is_known & is_flat & ~_is_warming_up(evidence),
             measured=np.maximum(evidence.progress, 0),
             threshold=self.progress,
             message="The loss has not fallen since the start: by {measured} of it at most.",
