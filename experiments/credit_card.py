@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.metrics import classification_report
 
 import gradlog
-from experiments import command, credit_data, runs
+from experiments import command, credit_data, hyperparameters, runs
 
 LOG_DIR = "logs/credit_card"
 HEADERS = [
@@ -150,7 +150,8 @@ def _run_scenario(config, scenario, log_dir, split, applicants, bar):
     trained = model.evaluate(x, y, verbose=0, return_dict=True)
     predicted = model.predict(split.x_test, verbose=0)[:, 0] > 0.5
     report = classification_report(split.y_test, predicted, output_dict=True, zero_division=0)
-    losses = fitted.history["loss"]
+    losses, history = fitted.history["loss"], gradlog.read(log_dir)
+    hyperparameters.write(log_dir, _hyperparameters(model, scenario, applicants), _settings(config), history)
     return {
         "scenario": scenario,
         "epochs": len(losses),
@@ -161,8 +162,21 @@ def _run_scenario(config, scenario, log_dir, split, applicants, bar):
         "test_loss": held_out["loss"],
         "test_accuracy": held_out["accuracy"],
         "report": {name: report[name] for name in ("0", "1")},
-        **_summary(gradlog.read(log_dir)),
+        **_summary(history),
     }
+
+
+def _hyperparameters(model, scenario, applicants):
+    """Returns what the network of a scenario is; but for the last layer, its dense layers are alike."""
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    return hyperparameters.Hyperparameters(
+        scenario=scenario,
+        activation=dense[0].activation.__name__,
+        depth=len(dense) + 1,
+        initializer=hyperparameters.initializer_name(dense[0].kernel_initializer),
+        learning_rate=hyperparameters.learning_rate(model),
+        data=hyperparameters.data_name(applicants),
+    )
 
 
 def _summary(history):

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 import gradlog
-from experiments import command, data, runs
+from experiments import command, data, hyperparameters, runs
 
 LOG_DIR = "logs/mnist_activations"
 
@@ -95,7 +95,20 @@ def _run_scenario(config, activation, log_dir, digits, bar):
     gradlog.train(model, dataset, steps=config.steps, callbacks=[logger, bar])
     x_test = digits.x_test.astype(np.float32) / 255
     test = model.evaluate(x_test, digits.y_test, batch_size=1000, verbose=0, callbacks=[logger], return_dict=True)
-    return {"scenario": activation, **_summary(gradlog.read(log_dir), test)}
+    history = gradlog.read(log_dir)
+    hyperparameters.write(log_dir, _hyperparameters(config, activation, digits), _settings(config), history)
+    return {"scenario": activation, **_summary(history, test)}
+
+
+def _hyperparameters(config, activation, digits):
+    return hyperparameters.Hyperparameters(
+        scenario=activation,
+        activation=activation,
+        depth=config.layers,
+        initializer=config.initializer,
+        learning_rate=config.learning_rate,
+        data=hyperparameters.data_name(digits),
+    )
 
 
 def _summary(history, test):

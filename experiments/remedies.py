@@ -22,6 +22,7 @@ import keras
 from experiments import (
     command,
     data,
+    hyperparameters,
     parallel,
     remedy_figure,
     remedy_memory,
@@ -112,7 +113,24 @@ def _train(shared, job):
     model = build_model(config, scenario)
     settings = {**_settings(config), "seed": seed, "remedy": remedy}
     runs.write_description(log_dir, scenario, digits.source, digits.notice, settings)
-    return {"seed": seed, **remedy_training.train(config, model, network, digits, seed, log_dir)}
+    history, numbers = remedy_training.train(config, model, network, digits, seed, log_dir)
+    of_run = _hyperparameters(config, model, scenario, digits)
+    hyperparameters.write(log_dir, of_run, settings, history, remedy_training.kernels(history))
+    return {"seed": seed, **numbers}
+
+
+def _hyperparameters(config, model, scenario, digits):
+    _, network = _remedy(scenario)
+    first = next(layer for layer in model.layers if hasattr(layer, "kernel_initializer"))
+    is_recurrent = isinstance(network, remedy_memory.Memory)
+    return hyperparameters.Hyperparameters(
+        scenario=scenario,
+        activation=first.activation.__name__ if is_recurrent else network.activation,
+        depth=3 if is_recurrent else remedy_networks.num_hidden(config, network) + 2,
+        initializer=hyperparameters.initializer_name(first.kernel_initializer),
+        learning_rate=hyperparameters.learning_rate(model),
+        data=hyperparameters.data_name(digits),
+    )
 
 
 def _parser():

@@ -21,7 +21,7 @@ def num_steps(config, network):
 
 
 def train(config, model, network, digits, seed, log_dir):
-    """Trains a model, logs it to a directory, and returns its numbers as a dictionary for JSON."""
+    """Trains a model, logs it to a directory, and returns its `gradlog.History` and its numbers, for JSON."""
     is_recurrent = isinstance(network, remedy_memory.Memory)
     batches, validation, test = _parts(config, digits, seed, is_recurrent)
     if _is_pretrained(network):
@@ -43,12 +43,18 @@ def train(config, model, network, digits, seed, log_dir):
         profiles["end"] = _profile(model, probe)
     numbers = model.evaluate(*test, batch_size=1000, verbose=0, callbacks=[logger], return_dict=True)
     reached = np.flatnonzero(np.array(fitted.history["val_accuracy"]) >= config.target)
-    return {
+    history = gradlog.read(log_dir)
+    return history, {
         "test_accuracy": _finite(numbers["accuracy"]),
         "train_loss": _finite(fitted.history["loss"][-1]),
         "steps_to_target": int((reached[0] + 1) * _steps_of_an_epoch(config)) if len(reached) else None,
-        **_summary(gradlog.read(log_dir), profiles),
+        **_summary(history, profiles),
     }
+
+
+def kernels(history):
+    """Returns the names of the kernels by depth; the gates of a highway stand beside, not between."""
+    return [name for name in history.kernels() if not name.startswith("gate")]
 
 
 def _profile(model, probe):
@@ -86,16 +92,15 @@ def _scaled(x, y):
 
 def _summary(history, profiles):
     """Returns what was logged. First and last are kernels by depth; of a recurrent network, states by time."""
-    kernels = [name for name in history.kernels() if not name.startswith("gate")]
     gradients = history.statistic("gradient_mean_abs").astype(float)
-    gradients = gradients[:, [history.variables.index(name) for name in kernels]]
+    gradients = gradients[:, [history.variables.index(name) for name in kernels(history)]]
     is_finite = np.isfinite(gradients).all(axis=1)
     start, over_run = gradients[0], _mean(gradients[is_finite])
     by_depth_or_time = [profiles[when]["hidden"] for when in ("start", "end")] if profiles else [start, over_run]
     ratios = [_finite(runs.ratio(values[-1], values[0])) for values in by_depth_or_time]
-    updates = history.statistic("update_ratio", kernels[0])[is_finite]
+    updates = history.statistic("update_ratio", kernels(history)[0])[is_finite]
     return {
-        "kernels": [name.removesuffix("/kernel") for name in kernels],
+        "kernels": [name.removesuffix("/kernel") for name in kernels(history)],
         "gradient_at_start": [_finite(value) for value in start],
         "gradient_over_run": [_finite(value) for value in over_run],
         "ratio_at_start": ratios[0],

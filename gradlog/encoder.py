@@ -10,11 +10,12 @@ import json
 
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
+from tensorboard.plugins.custom_scalar import metadata as custom_scalar_metadata
 from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import metadata as text_metadata
 
-from gradlog import buckets, names
+from gradlog import buckets, layout, names
 from gradlog.history import Snapshot
 
 _MOST_FORMS = 64  # as many as there are patterns of variables without a gradient, which are few
@@ -41,15 +42,16 @@ def _varint(number):
     return bytes([number & 127 | 128]) + _varint(number >> 7) if number > 127 else bytes([number])
 
 
-def _description(module, data_class):
-    metadata = module.create_summary_metadata(display_name="", description="")
+def _description(metadata, data_class):
     metadata.data_class = data_class
     return _field(_METADATA, metadata.SerializeToString())
 
 
-_SCALAR = _description(scalar_metadata, summary_pb2.DATA_CLASS_SCALAR)
-_HISTOGRAM = _description(histogram_metadata, summary_pb2.DATA_CLASS_TENSOR)
-_TEXT = _description(text_metadata, summary_pb2.DATA_CLASS_TENSOR)
+_NO_WORDS = {"display_name": "", "description": ""}
+_SCALAR = _description(scalar_metadata.create_summary_metadata(**_NO_WORDS), summary_pb2.DATA_CLASS_SCALAR)
+_HISTOGRAM = _description(histogram_metadata.create_summary_metadata(**_NO_WORDS), summary_pb2.DATA_CLASS_TENSOR)
+_TEXT = _description(text_metadata.create_summary_metadata(**_NO_WORDS), summary_pb2.DATA_CLASS_TENSOR)
+_LAYOUT = _description(custom_scalar_metadata.create_summary_metadata(), summary_pb2.DATA_CLASS_TENSOR)
 
 
 def event(step: int, wall_time: float, summary: bytes) -> bytes:
@@ -75,6 +77,7 @@ class Encoder:
             *self._histograms(names.GRADIENT_HISTOGRAM, snapshot.variables, snapshot.gradients),
             *self._histograms(names.WEIGHT_HISTOGRAM, snapshot.variables, snapshot.weights),
             *self._histograms(names.ACTIVATION_HISTOGRAM, snapshot.layers, snapshot.activations),
+            *self._layout(),
         ]
         return b"".join(parts)
 
@@ -84,8 +87,12 @@ class Encoder:
 
     def text(self, tag: str, markdown: str) -> bytes:
         """Encodes a text for the Text tab."""
-        tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[markdown.encode()])
-        return self._value(tag, tensor.SerializeToString(), _TEXT)
+        return self._value(tag, _string(markdown.encode()), _TEXT)
+
+    def _layout(self):
+        """Encodes what the tab Custom Scalars shows, once a file."""
+        tag = custom_scalar_metadata.CONFIG_SUMMARY_TAG
+        return [] if tag in self._described else [self._value(tag, _string(layout.layout()), _LAYOUT)]
 
     def _histograms(self, prefix, tensors, counts):
         if counts is None:
@@ -170,6 +177,10 @@ def _table_description(variables, columns):
     metadata.plugin_data.plugin_name = names.PLUGIN_NAME
     metadata.plugin_data.content = json.dumps(content).encode()
     return _field(_METADATA, metadata.SerializeToString())
+
+
+def _string(content):
+    return tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[content]).SerializeToString()
 
 
 def _tensor(array):

@@ -224,7 +224,7 @@ def test_steps_to_the_target(digits, tmp_path):
     for target in (0.0, 1.1):
         config = dataclasses.replace(SECONDS, target=target)
         model = remedies.build_model(config, "vanishing/fewer_layers")
-        row = remedy_training.train(config, model, network, digits, 1, tmp_path / str(target))
+        _, row = remedy_training.train(config, model, network, digits, 1, tmp_path / str(target))
         reached.append(row["steps_to_target"])
 
     assert reached == [3, None]

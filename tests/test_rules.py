@@ -61,6 +61,10 @@ CASES = {
         {"gradient_mean_abs": 1e-10, "gradient_norm": 1e-9, "bias_gradient_norm": 1e-9, "loss": flat()},
         [("GL101", 0, None), STUCK],
     ),
+    "vanishing everywhere at the first step alone": (
+        {name: during(1e-10, 1e-2, 0, 1) for name in ("gradient_mean_abs", "gradient_norm", "bias_gradient_norm")},
+        [("GL101", 0, 0)],
+    ),
     "small in other units": (
         {"gradient_mean_abs": 1e-10, "gradient_norm": 1e-9, "loss": np.linspace(2.3e-9, 1e-9, 20)},
         [],

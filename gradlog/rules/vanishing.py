@@ -161,4 +161,5 @@ class Vanishing:
             remedies=_EVERYWHERE,
             is_alarm=True,
             is_worst_small=True,
+            least=1,  # Adam can get out of it before the next logged step, at a worse place than from good weights
         )
