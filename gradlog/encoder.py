@@ -91,8 +91,8 @@ class Encoder:
 
     def _layout(self):
         """Encodes what the tab Custom Scalars shows, once a file."""
-        tag = custom_scalar_metadata.CONFIG_SUMMARY_TAG
-        return [] if tag in self._described else [self._value(tag, _string(layout.layout()), _LAYOUT)]
+        is_written = layout.TAG in self._described
+        return [] if is_written else [self._value(layout.TAG, _string(layout.layout()), _LAYOUT)]
 
     def _histograms(self, prefix, tensors, counts):
         if counts is None:

@@ -1,9 +1,10 @@
 """Layout: what TensorBoard's tab Custom Scalars shows of a run, all layers in one chart."""
 
-from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 
 from gradlog import names
 
+TAG = metadata.CONFIG_SUMMARY_TAG
 TITLE = "gradlog"
 _KERNEL, _OTHER = r".*kernel$", r"(?!.*kernel$)"
 # Charts: a title, and the regular expressions of the tags in it, each matched from a tag's beginning.

@@ -9,7 +9,7 @@ import labelled
 
 import gradlog
 from experiments import overhead_report
-from gradlog import names
+from gradlog import layout, names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -33,7 +33,7 @@ def test_every_tag_that_is_written_is_in_the_table(tmp_path):
 
     prefixes = [*names.SCALAR_TAGS.values(), names.GRADIENT_HISTOGRAM, names.WEIGHT_HISTOGRAM]
     expected = {f"{prefix}/<variable>" for prefix in prefixes} | {names.STATISTICS_TAG, names.FINDINGS_TAG}
-    expected |= {"gradient_norm/global", "gradient_norm/global_clipped", "train/loss"}
+    expected |= {layout.TAG, "gradient_norm/global", "gradient_norm/global_clipped", "train/loss"}
     expected |= {f"{prefix}/<layer>" for prefix in ("activation", "activation_dead", "activation_saturated")}
     expected |= {f"{kind}/<metric>" for kind in ("train", "validation", "test")}
     assert documented == expected
