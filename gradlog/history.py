@@ -152,6 +152,11 @@ def _index(names, name, kind):
     return names.index(name)
 
 
+def _union(sequences):
+    """Returns what is in any of several sequences, in order of appearance; most of a run's are the same one."""
+    return tuple(dict.fromkeys(name for names in dict.fromkeys(map(tuple, sequences)) for name in names))
+
+
 def join(tables: dict) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:
     """Puts the tables of many steps into one array, by the names of variables and columns.
 
@@ -162,8 +167,7 @@ def join(tables: dict) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np
         A tuple (variables, columns, steps [T], statistics [T, V, S]), with NaN where a step lacks a variable.
     """
     steps = sorted(tables)
-    variables = tuple(dict.fromkeys(name for step in steps for name in tables[step][0]))
-    columns = tuple(dict.fromkeys(name for step in steps for name in tables[step][1]))
+    variables, columns = (_union(tables[step][index] for step in steps) for index in (0, 1))
     row = {name: index for index, name in enumerate(variables)}
     column = {name: index for index, name in enumerate(columns)}
     statistics = np.full((len(steps), len(variables), len(columns)), np.nan, np.float32)

@@ -1,5 +1,7 @@
 """Data: what the tab draws, as dictionaries that JSON can hold; no HTTP."""
 
+import math
+
 import numpy as np
 from tensorboard import errors
 
@@ -135,4 +137,4 @@ def findings(history: History) -> list[dict]:
 
 
 def _number(value):
-    return float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None
+    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None

@@ -65,8 +65,9 @@ class GradientsPlugin(base_plugin.TBPlugin):
         return {"statistics": metadata.STATISTICS, "runs": self._runs.list(ctx, experiment)}
 
     def _table(self, ctx, experiment, arguments):
-        history = self._runs.history(ctx, experiment, _required(arguments, "run"))
-        return data.table(history, _required(arguments, "statistic"), _steps(arguments))
+        run, statistic = _required(arguments, "run"), _required(arguments, "statistic")
+        history = self._runs.history(ctx, experiment, run, with_scalars=statistic in names.LAYER_SCALARS)
+        return data.table(history, statistic, _steps(arguments))
 
     def _histograms(self, ctx, experiment, arguments):
         run, kind = _required(arguments, "run"), _required(arguments, "kind")

@@ -1,7 +1,9 @@
 """Runs: what TensorBoard has read of a run, as a `History`."""
 
+import collections
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from tensorboard import errors
@@ -14,7 +16,7 @@ from gradlog.series import table_names
 from gradlog.tensorboard import metadata
 
 MOST_SAMPLES = 100_000  # of one tag: all that TensorBoard has kept
-_MOST_KEPT = 32  # runs whose `History` is kept until it grows
+_MOST_BYTES_KEPT = 1 << 29  # of the statistics of runs, each kept until it grows
 
 
 class Runs:
@@ -25,7 +27,9 @@ class Runs:
     """
 
     def __init__(self, provider: providers.DataProvider):
-        self._provider, self._kept, self._lock = provider, {}, threading.Lock()
+        self._provider = provider
+        self._kept, self._lock = {}, threading.Lock()
+        self._reading = collections.defaultdict(threading.Lock)  # requests for one run wait for each other
 
     def list(self, ctx, experiment: str) -> list[dict]:
         """Returns what there is: a dictionary a run that has gradlog's statistics, in TensorBoard's order.
@@ -46,8 +50,14 @@ class Runs:
             if run.run_name in described
         ]
 
-    def history(self, ctx, experiment: str, run: str) -> History:
+    def history(self, ctx, experiment: str, run: str, with_scalars: bool = True) -> History:
         """Returns a run as far as TensorBoard has read and kept it, without its histograms.
+
+        Args:
+            ctx: TensorBoard's `RequestContext`.
+            experiment: String, TensorBoard's name of the log directory.
+            run: String, the run's name.
+            with_scalars: Whether its scalars are asked for. To read them takes longer than all the rest.
 
         Raises:
             NotFoundError: there is no such run, or nothing of gradlog's in it.
@@ -57,10 +67,13 @@ class Runs:
         if described is None:
             raise errors.NotFoundError(f"No run with gradlog's statistics has this name: {run!r}.")
         version, key = (described.max_step, described.max_wall_time), (experiment, run)
-        kept_version, history = self._kept.get(key, (None, None))
-        if kept_version != version:
-            history = self._read(ctx, experiment, run, described.plugin_content)
-            self._keep(key, (version, history))
+        with self._reading[key]:
+            kept_version, history, has_scalars = self._kept.get(key, (None, None, False))
+            if kept_version != version:
+                history, has_scalars = self._read(ctx, experiment, run, described.plugin_content)
+            if with_scalars and not has_scalars:
+                history, has_scalars = replace(history, scalars=self._scalars(ctx, experiment, run)), True
+            self._keep(key, (version, history, has_scalars))
         return history
 
     def histograms(self, ctx, experiment: str, run: str, tag: str) -> Series:
@@ -73,8 +86,8 @@ class Runs:
         with self._lock:  # requests come in several threads
             self._kept.pop(key, None)
             self._kept[key] = content
-            if len(self._kept) > _MOST_KEPT:
-                del self._kept[next(iter(self._kept))]
+            while sum(history.statistics.nbytes for _, history, _ in self._kept.values()) > _MOST_BYTES_KEPT:
+                del self._kept[next(iter(self._kept))]  # what was asked for longest ago
 
     def _tables(self, ctx, experiment, run=None):
         chosen = providers.RunTagFilter(runs=None if run is None else [run], tags=[names.STATISTICS_TAG])
@@ -98,6 +111,7 @@ class Runs:
         return data.get(run, {}).get(tag, [])
 
     def _read(self, ctx, experiment, run, content):
+        """Returns a `History`, and whether the scalars of the run are in it."""
         try:
             variables, columns = table_names(content)
         except ValueError as error:
@@ -109,11 +123,11 @@ class Runs:
                 tables[datum.step] = variables, columns, table
             else:
                 others.add(datum.step)
-        scalars = self._scalars(ctx, experiment, run, everything=bool(others))
+        scalars = self._scalars(ctx, experiment, run, everything=True) if others else {}
         tables |= _tables_of_scalars(scalars, others)
-        return History(*join(dict(sorted(tables.items()))), scalars=scalars)
+        return History(*join(dict(sorted(tables.items()))), scalars=scalars), bool(others)
 
-    def _scalars(self, ctx, experiment, run, everything):
+    def _scalars(self, ctx, experiment, run, everything=False):
         """Reads the scalars of a run; those that are in the table as well only if everything is asked for."""
         of_run = {"experiment_id": experiment, "plugin_name": scalar_metadata.PLUGIN_NAME}
         listed = self._provider.list_scalars(ctx, **of_run, run_tag_filter=providers.RunTagFilter(runs=[run]))
