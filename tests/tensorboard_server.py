@@ -9,8 +9,17 @@ from tensorboard import default, program
 from gradlog.tensorboard.plugin import GradientsLoader
 
 
-def start(log_dir, *flags):
-    """Starts TensorBoard on a free port of this machine alone; returns its address, with a slash at the end."""
+def start(log_dir, *flags, reload_interval=0):
+    """Starts TensorBoard on a free port of this machine alone; returns its address, with a slash at the end.
+
+    Args:
+        log_dir: Path.
+        flags: Strings, more flags.
+        reload_interval: Seconds between two looks for what is new; 0 is one look. A thread that is still in C++ when
+            the process ends would abort it, so what is followed is better read by TensorBoard's own process, with
+            `--load_fast=true`.
+    """
+    flags = [f"--reload_interval={reload_interval}", *flags]
     server = program.TensorBoard(plugins=[*default.get_static_plugins(), GradientsLoader])
     server.configure(argv=["", "--logdir", str(log_dir), "--host", "127.0.0.1", "--port", "0", *flags])
     return server.launch()

@@ -15,6 +15,8 @@ const STOPS = [
 
 export const NONFINITE = '#ff0a8a';
 export const ZERO = '#000000';
+const ZERO_RGB = [0, 0, 0];
+const SHADES = Array.from({length: 512}, (_, index) => mixed(index / 511));
 
 export function isDark() {
   try {
@@ -50,17 +52,19 @@ export function paper() {
   return isDark() ? '#303030' : '#ffffff';
 }
 
-/** The colour of a number from 0 to 1. */
-export function shade(part) {
-  const at = Math.min(Math.max(part, 0), 1);
+function mixed(part) {
   const above = Math.max(
     1,
-    STOPS.findIndex((stop) => stop[0] >= at),
+    STOPS.findIndex((stop) => stop[0] >= part),
   );
   const [low, high] = [STOPS[above - 1], STOPS[above]];
-  const weight = (at - low[0]) / (high[0] - low[0]);
-  const [red, green, blue] = [1, 2, 3].map((index) => Math.round(low[index] + weight * (high[index] - low[index])));
-  return `rgb(${red}, ${green}, ${blue})`;
+  const weight = (part - low[0]) / (high[0] - low[0]);
+  return [1, 2, 3].map((index) => Math.round(low[index] + weight * (high[index] - low[index])));
+}
+
+/** The colour of a number from 0 to 1: red, green, blue. */
+export function shade(part) {
+  return SHADES[Math.round(Math.min(Math.max(part, 0), 1) * (SHADES.length - 1))];
 }
 
 /** A scale for all runs together: logarithmic, but for fractions, which go from zero to `most`. */
@@ -70,21 +74,18 @@ export class Scale {
     [this.low, this.high] = isFraction ? [0, most] : [Infinity, -Infinity];
     if (isFraction) return;
     for (const table of tables) {
-      for (const row of table.values) {
-        for (const value of row) {
-          if (value === null || value <= 0) continue;
-          if (value < this.low) this.low = value;
-          if (value > this.high) this.high = value;
-        }
-      }
+      const [low, high] = extremes(table);
+      if (low < this.low) this.low = low;
+      if (high > this.high) this.high = high;
     }
     if (this.high < this.low) [this.low, this.high] = [1e-6, 1];
     if (this.high === this.low) [this.low, this.high] = [this.low / 10, this.high * 10];
   }
 
+  /** The colour of a number: red, green, blue. */
   color(value) {
     if (this.isFraction) return shade(value / this.high);
-    if (value <= 0) return ZERO;
+    if (value <= 0) return ZERO_RGB;
     return shade(Math.log10(value / this.low) / Math.log10(this.high / this.low));
   }
 
@@ -92,4 +93,24 @@ export class Scale {
   at(part) {
     return this.isFraction ? part * this.high : this.low * (this.high / this.low) ** part;
   }
+}
+
+const known = new WeakMap();
+
+/** The least and the largest positive number of a table; remembered, as it may have tens of thousands. */
+function extremes(table) {
+  if (!known.has(table)) known.set(table, ofRows(table.values));
+  return known.get(table);
+}
+
+function ofRows(rows) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const row of rows) {
+    for (const value of row) {
+      if (value === null || value <= 0) continue;
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  }
+  return [low, high];
 }

@@ -101,8 +101,13 @@ export class StepSlider {
     this.slider.setAttribute('aria-valuetext', text);
   }
 
+  /** Says the step at once, and has the pictures follow once a frame. */
   moved() {
-    this.change(this.steps[Number(this.slider.value)]);
+    this.draw(this.steps, Number(this.slider.value));
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.change(this.steps[Number(this.slider.value)]);
+    });
   }
 
   toggle() {

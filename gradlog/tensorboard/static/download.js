@@ -2,6 +2,7 @@
 
 import {ink, paper} from './colors.js';
 import {element} from './dom.js';
+import {paintNow} from './panels.js';
 
 function save(blob, name) {
   const link = element('a', {href: URL.createObjectURL(blob), download: name});
@@ -35,13 +36,14 @@ export function savePng(section, name) {
   context.fillRect(0, 0, whole.width, whole.height);
   for (const drawing of section.querySelectorAll('canvas')) {
     const box = drawing.getBoundingClientRect();
+    paintNow(drawing);
     context.drawImage(drawing, box.left - whole.left, box.top - whole.top, box.width, box.height);
   }
-  for (const spot of section.querySelectorAll('.swatch, .u-marker')) {
+  for (const spot of section.querySelectorAll('.swatch, .mark, .u-marker')) {
     const box = spot.getBoundingClientRect();
     const {backgroundColor, borderTopColor, borderTopWidth} = getComputedStyle(spot);
     if (spot.classList.contains('u-marker') && parseFloat(borderTopWidth) === 0) continue;
-    context.fillStyle = spot.classList.contains('swatch') ? backgroundColor : borderTopColor;
+    context.fillStyle = spot.classList.contains('u-marker') ? borderTopColor : backgroundColor;
     context.fillRect(box.left - whole.left, box.top - whole.top, box.width, box.height);
   }
   context.textBaseline = 'middle';

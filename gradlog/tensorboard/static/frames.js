@@ -20,9 +20,15 @@ const FOCUSABLE = '[tabindex], button';
 export class Frames {
   constructor(controls) {
     this.rows = {}; // functions that return what a section shows as a table, by its name
+    this.movers = {}; // functions that move what a section shows to the step of another view
     this.sections = Object.fromEntries(
       Object.entries(TITLES).map(([name, title]) => [name, this.made(name, title, controls[name])]),
     );
+  }
+
+  /** How wide a picture can be, in points; 0 where the page is not there yet. */
+  width() {
+    return this.sections.heatmaps.querySelector('.content').clientWidth;
   }
 
   roots() {
@@ -33,13 +39,21 @@ export class Frames {
     this.sections[name].scrollIntoView({behavior: 'smooth', block: 'start'});
   }
 
-  /** Replaces a section's content without a jump of the page, and keeps the keyboard where it was. */
+  /** Moves every picture to the step of a view that differs from the one that is drawn in nothing else. */
+  move(view) {
+    for (const move of Object.values(this.movers)) move?.(view);
+  }
+
+  /**
+   * Replaces a section's content without a jump of the page, and keeps the keyboard where it was.
+   * @param {function} drawInto Draws into an element, and returns a mover where something moves with the step.
+   */
   fill(name, drawInto) {
     const content = this.sections[name].querySelector('.content');
     const focused = [...content.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
     content.style.minHeight = `${content.offsetHeight}px`;
     content.replaceChildren();
-    drawInto(content);
+    this.movers[name] = drawInto(content);
     content.style.minHeight = '';
     if (focused >= 0) content.querySelectorAll(FOCUSABLE)[focused]?.focus({preventScroll: true});
   }

@@ -4,12 +4,15 @@ import * as colors from './colors.js';
 import {element, shown, stepText} from './dom.js';
 import uPlot from './vendor/uPlot.js';
 
+const FEW = 12; // lines; of more, the one near the pointer is named, in place of a legend
+
 /**
- * Draws a chart into a container.
+ * Draws a chart into a container, and returns it; nothing where there are no numbers.
  * @param {Element} container
  * @param {Array} lines {label, color, dash, x, y}; y is null where there is no number.
  * @param {Object} look width, isLogarithmic, title, xNames (labels of 0, 1, …), xText(value), xLabel, yLabel,
- *   mark (an x), nothing (what to say where there are no numbers).
+ *   mark (an x, see `moveMark`), tooltip, nothing (what to say where there are no
+ *   numbers).
  */
 export function lines(container, lines, look) {
   const drawable = (y) => y !== null && (!look.isLogarithmic || y > 0);
@@ -23,10 +26,12 @@ export function lines(container, lines, look) {
   const chart = new uPlot(options(filled, look), data, container);
   chart.root.setAttribute('role', 'img');
   chart.root.setAttribute('aria-label', description(filled, look));
-  if (empty.length) {
-    const text = `Nothing to draw, every number is zero, NaN, infinite or missing: ${empty.join(', ')}`;
-    container.append(element('p', {class: 'nothing', text}));
-  }
+  const notes = [
+    filled.length > FEW && `${filled.length} lines; point at one to see which it is.`,
+    empty.length && `Nothing to draw, every number is zero, NaN, infinite or missing: ${empty.join(', ')}`,
+  ];
+  container.append(...notes.filter(Boolean).map((text) => element('p', {class: 'nothing', text})));
+  return chart;
 }
 
 function description(filled, look) {
@@ -47,6 +52,7 @@ function options(filled, look) {
     labelSize: 16,
   };
   const xText = look.xText ?? stepText;
+  const isCrowded = filled.length > FEW;
   return {
     width: look.width,
     height: look.height ?? 300,
@@ -56,11 +62,29 @@ function options(filled, look) {
       {label: look.xLabel, value: (_, x) => (x === null ? '–' : (look.xNames?.[x] ?? xText(x)))},
       ...series(filled),
     ],
-    plugins: look.mark === undefined ? [] : [{hooks: {draw: (chart) => mark(chart, look.mark)}}],
+    plugins: [
+      ...(look.mark === undefined ? [] : [{hooks: {ready: (chart) => addMark(chart, look.mark)}}]),
+      ...(isCrowded && look.tooltip ? [nearestLine(look.tooltip)] : []),
+    ],
+    ...(isCrowded ? {focus: {alpha: 0.2}} : {}),
     padding: [12, look.xNames ? 48 : 24, 0, 0],
-    legend: {live: true},
-    cursor: {drag: {x: false, y: false}},
+    legend: {show: !isCrowded, live: true},
+    cursor: {drag: {x: false, y: false}, ...(isCrowded ? {focus: {prox: 16}} : {})},
   };
+}
+
+/** Says which line is near the pointer, and its number there. */
+function nearestLine(tooltip) {
+  let focused = null;
+  const show = (chart) => {
+    const {left, top, idx} = chart.cursor;
+    if (focused === null || idx === null || idx === undefined || left < 0) return tooltip.hide();
+    const box = chart.over.getBoundingClientRect();
+    const text = `${chart.series[focused].label}: ${shown(chart.data[focused][idx])}`;
+    tooltip.show(text, box.left + left, box.top + top);
+  };
+  const leave = (chart) => chart.over.addEventListener('mouseleave', () => tooltip.hide());
+  return {hooks: {ready: leave, setSeries: (_, index) => (focused = index), setCursor: show}};
 }
 
 function xRange(_, low, high) {
@@ -109,16 +133,15 @@ function series(filled) {
   }));
 }
 
-function mark(chart, x) {
-  const at = chart.valToPos(x, 'x', true);
-  const {left, top, width, height} = chart.bbox;
-  if (!(at >= left && at <= left + width)) return;
-  chart.ctx.save();
-  chart.ctx.strokeStyle = colors.ink();
-  chart.ctx.setLineDash([4, 4]);
-  chart.ctx.beginPath();
-  chart.ctx.moveTo(at, top);
-  chart.ctx.lineTo(at, top + height);
-  chart.ctx.stroke();
-  chart.ctx.restore();
+function addMark(chart, x) {
+  chart.over.append(element('div', {class: 'mark'}));
+  moveMark(chart, x);
+}
+
+/** Puts a line at an x of a chart that was drawn with a mark; an element, since to draw a hundred lines anew is slow. */
+export function moveMark(chart, x) {
+  const at = chart.valToPos(x, 'x');
+  const line = chart.over.querySelector('.mark');
+  line.hidden = !(at >= 0 && at <= chart.over.clientWidth);
+  line.style.left = `${at}px`;
 }

@@ -1,5 +1,6 @@
 /** Model: asks the server, and remembers the answers for as long as a run has not gone on. */
 
+const MOST_KEPT = 400; // answers
 const DATA = new URL('./data/', import.meta.url);
 
 async function ask(route, parameters) {
@@ -49,7 +50,14 @@ export class Model {
     if (kept && kept.version === version) return kept.answer;
     const answer = ask(route, {run: run.run, ...parameters});
     answer.catch(() => this.answers.delete(key));
-    this.answers.set(key, {version, answer});
+    this.keep(key, {version, answer});
     return answer;
+  }
+
+  /** Keeps an answer, and forgets what was asked for longest ago. */
+  keep(key, answer) {
+    this.answers.delete(key);
+    this.answers.set(key, answer);
+    while (this.answers.size > MOST_KEPT) this.answers.delete(this.answers.keys().next().value);
   }
 }

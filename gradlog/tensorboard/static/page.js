@@ -1,29 +1,33 @@
 /** Page: puts together what the user has chosen, what the server answers, and the pictures. */
 
+import * as charts from './charts.js';
 import {isDark, onThemeChange} from './colors.js';
+import {Content} from './content.js';
 import {choice, layerChooser, RunChooser, StepSlider} from './controls.js';
 import {element} from './dom.js';
 import {emptyState} from './empty.js';
 import {findingsList, statisticOf} from './findings.js';
 import {Frames} from './frames.js';
+import {drawHistograms} from './histograms.js';
 import {Model} from './model.js';
-import * as sections from './sections.js';
-import {concerns, layerOf, ofPart} from './shape.js';
-import {onAddressChange, readState, writeState} from './state.js';
+import {drawHeatmaps, numColumns} from './panels.js';
+import * as rows from './rows.js';
+import {concerns, ofPart} from './shape.js';
+import {onAddressChange, readState, writeState, writeStateSoon} from './state.js';
 import {Tooltip} from './tooltip.js';
 import {KINDS, viewOf} from './view.js';
 
-const RELOAD = 5000; // milliseconds
-const MOST_STEPS = 400; // columns of a heat map
+const RELOAD = 5000; // milliseconds, at least
 const MOST_PICKED = 8;
-const MOST_RUNS = 12;
+const MOST_RUNS = 50;
 const PARTS = {kernels: 'kernels', biases: 'biases', all: 'all variables'};
+
 export class Page {
   constructor(body) {
     this.model = new Model();
     this.state = readState();
     this.chosenFinding = null;
-    this.parts = new WeakMap();
+    this.content = new Content(this.model);
     this.turn = 0;
     this.live = element('div', {class: 'unseen', role: 'status', 'aria-live': 'polite'});
     this.problem = element('p', {class: 'problem', role: 'alert', hidden: true});
@@ -34,7 +38,7 @@ export class Page {
     this.chooser = new RunChooser((change) => this.change(change));
     this.choices = element('div', {});
     this.side.append(this.chooser.root, this.choices);
-    this.slider = new StepSlider((step) => this.change({step}));
+    this.slider = new StepSlider((step) => this.move(step));
     this.hint = element('p', {class: 'hint', hidden: true});
     this.frames = new Frames({profile: this.slider.root});
   }
@@ -57,7 +61,18 @@ export class Page {
       this.draw();
     }).observe(document.body);
     await this.reload(true);
-    setInterval(() => this.isSeen() && this.reload(), RELOAD);
+    this.follow();
+  }
+
+  /** Draws what is new, for ever; where that takes long, less often. */
+  async follow() {
+    let pause = RELOAD;
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      const begun = Date.now();
+      if (this.isSeen()) await this.reload();
+      pause = Math.max(RELOAD, 3 * (Date.now() - begun));
+    }
   }
 
   isSeen() {
@@ -90,54 +105,42 @@ export class Page {
     return this.draw();
   }
 
-  /** Fetches what the choices need and draws it; only the latest call does, where several overlap. */
+  /** Moves the pictures to a step; nothing has to be asked for. */
+  move(step) {
+    this.state.step = step;
+    writeStateSoon(this.state);
+    if (!this.shown) return;
+    this.shown = {...this.shown, step};
+    this.frames.move(this.shown);
+  }
+
+  /** Asks for what the choices need and draws it as it comes; only the latest call does, where several overlap. */
   async draw() {
     const turn = ++this.turn;
     this.isStale = !window.innerWidth; // another tab is open: it is drawn when this one is seen again
     if (this.isStale) return;
-    if (!this.model.runs.length) {
-      this.side.hidden = true;
+    this.side.hidden = !this.model.runs.length;
+    if (this.side.hidden) {
       this.main.replaceChildren(emptyState());
       return;
     }
-    const {state} = this;
+    if (!this.main.contains(this.hint)) this.main.replaceChildren(this.problem, this.hint, ...this.frames.roots());
     this.problem.hidden = true;
-    if (!Object.hasOwn(this.model.statistics, state.statistic)) state.statistic = Object.keys(this.model.statistics)[0];
-    const matching = this.chooser.chosen(this.model.runs, state);
-    const fetched = await this.ofEach(matching.slice(0, MOST_RUNS), async (run) => ({
-      run,
-      table: this.shaped(await this.model.table(run, state.statistic, MOST_STEPS)),
-      findings: await this.model.findings(run),
-    }));
-    const view = this.view(fetched);
-    const histograms = await this.ofEach(fetched, ({run}) => this.histogram(run, view));
-    if (turn === this.turn) this.show(fetched, view, fetched, histograms, matching.length);
+    const {statistics} = this.model;
+    if (!Object.hasOwn(statistics, this.state.statistic)) this.state.statistic = Object.keys(statistics)[0];
+    const matching = this.chooser.chosen(this.model.runs, this.state);
+    const runs = matching.slice(0, MOST_RUNS);
+    const isWanted = () => turn === this.turn;
+    await this.content.ask(runs, this.state, numColumns(this.frames.width(), runs.length), {
+      isWanted,
+      tell: () => isWanted() && this.show(matching.length),
+      complain: (error) => isWanted() && this.complain(error),
+    });
+    if (isWanted()) this.main.dataset.ready = String(turn);
   }
 
-  /** Asks for something of each run; one that cannot be read is said and left out, so that the others are seen. */
-  async ofEach(runs, fetchOne) {
-    const answers = await Promise.allSettled(runs.map(fetchOne));
-    const failed = answers.find(({status}) => status === 'rejected');
-    if (failed) this.complain(failed.reason);
-    return answers.filter(({status}) => status === 'fulfilled').map(({value}) => value);
-  }
-
-  /** The chosen part of a table; the same object for the same, by which pictures are known again. */
-  shaped(table) {
-    const {part} = this.state;
-    if (!this.parts.has(table)) this.parts.set(table, {});
-    return (this.parts.get(table)[part] ??= ofPart(table, part));
-  }
-
-  async histogram(run, view) {
-    const none = {steps: [], first: 0, counts: [], zeros: [], num_steps: 0};
-    const isOfLayers = view.statistic.startsWith('activation_');
-    const name = view.kind === 'activation' ? layerOf(view.layer) : isOfLayers ? `${view.layer}/kernel` : view.layer;
-    return {run, histogram: view.layer ? await this.model.histograms(run, view.kind, name) : none};
-  }
-
-  view(shownRuns) {
-    const drawn = viewOf(this.state, shownRuns, this.chosenFinding);
+  view() {
+    const drawn = viewOf(this.state, this.content.tables, this.chosenFinding);
     return {
       ...drawn,
       statisticName: this.model.statistics[drawn.statistic],
@@ -152,28 +155,34 @@ export class Page {
     this.change({step, layer, picked: picked.slice(-MOST_PICKED)});
   }
 
-  show(shownRuns, view, found, histograms, numMatching) {
-    this.side.hidden = false;
+  /** Draws what there is, of so many runs that match. */
+  show(numMatching) {
+    const {tables, histograms, findings, progress} = this.content;
+    const view = (this.shown = this.view());
     this.slider.draw(view.steps, Math.max(view.steps.indexOf(view.step), 0));
     this.chooser.draw(this.state);
     this.drawChoices(view);
-    if (!this.main.contains(this.hint)) this.main.replaceChildren(this.problem, this.hint, ...this.frames.roots());
-    this.hint.hidden = numMatching <= MOST_RUNS;
-    this.hint.textContent = `The first ${MOST_RUNS} of ${numMatching} runs are shown; narrow the filter for others.`;
+    const isCut = numMatching > MOST_RUNS;
+    this.hint.textContent = [
+      progress && `Reading: ${progress}.`,
+      isCut && `The first ${MOST_RUNS} of ${numMatching} runs are shown; narrow the filter for others.`,
+    ]
+      .filter(Boolean)
+      .join(' ');
+    this.hint.hidden = !this.hint.textContent;
     this.frames.rows = {
-      heatmaps: () => sections.tableRows(shownRuns, view.statistic),
-      profile: () => sections.profileRows(shownRuns, view),
-      overTime: () => sections.overTimeRows(shownRuns, view),
-      ratios: () => sections.ratioRows(shownRuns),
-      histograms: () => sections.histogramRows(histograms, view),
+      heatmaps: () => rows.ofTables(tables, view.statistic),
+      profile: () => rows.ofProfile(tables, this.shown),
+      overTime: () => rows.ofOverTime(tables, view),
+      ratios: () => rows.ofRatios(tables),
+      histograms: () => rows.ofHistograms(histograms, view),
     };
-    this.showFindings(found);
-    this.frames.fill('heatmaps', (content) => sections.drawHeatmaps(content, shownRuns, view));
-    this.frames.fill('profile', (content) => sections.drawProfile(content, shownRuns, view));
-    this.frames.fill('overTime', (content) => sections.drawOverTime(content, shownRuns, view));
-    this.frames.fill('ratios', (content) => sections.drawRatios(content, shownRuns, view));
-    this.frames.fill('histograms', (content) => sections.drawHistograms(content, histograms, view));
-    this.main.dataset.ready = String(this.turn);
+    this.showFindings(findings);
+    this.frames.fill('heatmaps', (content) => drawHeatmaps(content, tables, view));
+    this.frames.fill('profile', (content) => charts.drawProfile(content, tables, view));
+    this.frames.fill('overTime', (content) => charts.drawOverTime(content, tables, view));
+    this.frames.fill('ratios', (content) => charts.drawRatios(content, tables, view));
+    this.frames.fill('histograms', (content) => drawHistograms(content, histograms, view));
   }
 
   /** Draws the findings, unless they are as they were: what is unfolded stays so. */
@@ -186,7 +195,11 @@ export class Page {
     this.frames.fill('findings', (content) => content.append(list));
   }
 
+  /** Draws the choices, unless they are as they were: a list that is unfolded stays so. */
   drawChoices(view) {
+    const key = JSON.stringify([view.variables, view.picked, view.statistic, view.part, view.layer, view.kind]);
+    if (key === this.choicesKey) return;
+    this.choicesKey = key;
     const focused = [...this.choices.querySelectorAll('select, input, summary')].indexOf(document.activeElement);
     const isOpen = this.choices.querySelector('details')?.open;
     const layers = layerChooser(view.variables, view.picked, (name) => this.togglePicked(view.picked, name));
@@ -210,7 +223,7 @@ export class Page {
   async find(run, finding) {
     const statistic = statisticOf(finding.code) ?? this.state.statistic;
     const part = finding.where.some((name) => name.endsWith('/bias')) ? 'all' : this.state.part;
-    const table = await this.model.table(run, statistic, MOST_STEPS);
+    const table = await this.model.table(run, statistic, numColumns(this.frames.width(), 1));
     const variables = ofPart(table, part).variables.filter((name) => concerns(finding.where, name));
     const changed = {statistic, part, step: finding.first_step};
     if (finding.where.length && variables.length) {

@@ -1,5 +1,12 @@
 /** Shape: what the server answers, as the pictures need it; pure functions of data. */
 
+const FRACTIONS = ['gradient_zero_fraction', 'activation_dead', 'activation_saturated'];
+
+/** Whether a statistic goes from 0 to 1. */
+export function isFraction(statistic) {
+  return FRACTIONS.includes(statistic);
+}
+
 /** A run's table with only the kernels, only the biases, or all; with `labels` and the non-finite as `marks`. */
 export function ofPart(table, part) {
   const ending = {kernels: 'kernel', biases: 'bias'}[part];

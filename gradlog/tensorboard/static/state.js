@@ -1,5 +1,6 @@
 /** State: what the user has chosen, kept in the address, so that a link shows the same. */
 
+const SOON = 200; // milliseconds
 const PREFIX = 'p.gradlog.';
 const DEFAULTS = {
   filter: '',
@@ -52,8 +53,17 @@ export function onAddressChange(call) {
   });
 }
 
+let writing = null;
+
+/** Writes the choices into the address a moment later; browsers do not like it often, as while a slider moves. */
+export function writeStateSoon(state) {
+  clearTimeout(writing);
+  writing = setTimeout(() => writeState(state), SOON);
+}
+
 /** Writes the choices that are not the default into the address, beside what others keep there. */
 export function writeState(state) {
+  clearTimeout(writing);
   const others = parts().filter((part) => !part.startsWith(PREFIX));
   if (others[0] && others[0] !== 'gradlog') return;
   const own = Object.keys(DEFAULTS)

@@ -1,0 +1,73 @@
+/** Charts: the lines by depth and over time, of the runs' tables. */
+
+import {runColor} from './colors.js';
+import {stepText} from './dom.js';
+import {lines, moveMark} from './lines.js';
+import {isFraction, layerOf, nearest, overTime, ratios, union} from './shape.js';
+
+const WIDEST = 1200;
+const DASHES = [undefined, [8, 4], [2, 3], [10, 3, 2, 3], [14, 5]];
+
+function common(container, view) {
+  return {
+    width: Math.min(container.clientWidth, WIDEST),
+    isLogarithmic: !isFraction(view.statistic),
+    yLabel: view.statisticName,
+    tooltip: view.tooltip,
+  };
+}
+
+/** One line a run over the layers, at one step; returns a function that moves them to the step of another view. */
+export function drawProfile(container, shownRuns, view) {
+  const names = union(shownRuns.map(({table}) => table.variables));
+  const places = shownRuns.map(({table}) => names.map((name) => table.variables.indexOf(name)));
+  const look = {
+    ...common(container, view),
+    title: `${view.statisticName} by depth`,
+    xNames: view.part === 'all' ? names : names.map(layerOf),
+    xLabel: 'input → output',
+    height: 360,
+  };
+  const x = names.map((_, index) => index);
+  const at = ({step}) =>
+    shownRuns.map(({run, table}, index) => {
+      const time = nearest(table.steps, step);
+      const text = time < 0 ? '' : ` (step ${stepText(table.steps[time])})`;
+      const y = places[index].map((place) => (time < 0 ? null : (table.values[time][place] ?? null)));
+      return {label: `${run.run}${text}`, color: runColor(run.color), x, y};
+    });
+  lines(container, at(view), look);
+  return (moved) => {
+    container.replaceChildren();
+    lines(container, at(moved), look);
+  };
+}
+
+/** The layers picked, over the steps: the run is the colour, the layer the dash. Returns as `drawProfile` does. */
+export function drawOverTime(container, shownRuns, view) {
+  const drawn = shownRuns.flatMap(({run, table}) =>
+    view.picked.map((name, index) => ({
+      label: `${run.run} ${name}`,
+      color: runColor(run.color),
+      dash: DASHES[index % DASHES.length],
+      x: table.steps,
+      y: overTime(table, name),
+    })),
+  );
+  const look = {title: `${view.statisticName} over time`, xLabel: 'step', nothing: 'Tick layers at the left.'};
+  return overSteps(container, drawn, {...common(container, view), ...look, mark: view.step});
+}
+
+/** The last layer over the first, over the steps. Returns as `drawProfile` does. */
+export function drawRatios(container, shownRuns, view) {
+  const drawn = shownRuns.map(({run, table}) => {
+    return {label: run.run, color: runColor(run.color), x: table.steps, y: ratios(table)};
+  });
+  const look = {title: 'last / first layer', xLabel: 'step', yLabel: 'last / first', isLogarithmic: true};
+  return overSteps(container, drawn, {...common(container, view), ...look, mark: view.step});
+}
+
+function overSteps(container, drawn, look) {
+  const chart = lines(container, drawn, look);
+  return ({step}) => chart && moveMark(chart, step);
+}
