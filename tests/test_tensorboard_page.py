@@ -138,8 +138,8 @@ def test_histograms_over_the_steps_have_the_parts_of_the_elements(browser, addre
 
 def test_the_slider_moves_every_picture_and_stands_in_the_address(browser, address):
     with tab(browser, address, whole=True) as (page, frame):
+        frame.get_by_text("small (step 20)").wait_for()
         slider = frame.get_by_role("slider", name="Step")
-        slider.wait_for()
 
         slider.focus()
         slider.press("Home")

@@ -90,10 +90,12 @@ export class StepSlider {
     this.text = element('output', {class: 'step-text'});
     this.play = element('button', {class: 'play', text: '▶ Play', click: () => this.toggle()});
     this.root = element('div', {class: 'stepper'}, this.play, this.slider, this.text);
+    this.draw([], 0);
   }
 
   draw(steps, index) {
     this.steps = steps;
+    this.slider.disabled = this.play.disabled = !steps.length;
     this.slider.max = Math.max(steps.length - 1, 0);
     this.slider.value = index;
     const text = steps.length ? `step ${steps[index].toLocaleString('en-US')}` : 'no step';
