@@ -8,6 +8,7 @@ from tensorboard.compat.proto import summary_pb2
 
 from gradlog import decoding
 from gradlog.history import Series
+from gradlog.names import FORMAT_VERSION
 
 _FIRST_ROWS, _MOST_ROWS = 1 << 12, 1 << 20  # of a block of memory; the largest are 25 MB
 
@@ -124,6 +125,8 @@ class Tables(Growing):
         table = decoding.array(value.tensor)
         if table.shape != (len(names[0]), len(names[1])):
             raise ValueError(f"a table of {len(names[0])} variables and {len(names[1])} statistics is {table.shape}")
+        if table.dtype.kind != "f":
+            raise ValueError(f"a table holds floating-point numbers, this one {table.dtype}")
         self._names[content] = names
         return *names, table
 
@@ -132,13 +135,15 @@ def table_names(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the names of a table's variables and statistics, from the metadata it came with.
 
     Raises:
-        ValueError: they are malformed.
+        ValueError: they are malformed, or of a format that is newer than this gradlog.
     """
-    described = json.loads(content)
     try:
-        lists = described["variables"], described["statistics"]
-    except (KeyError, TypeError) as error:
+        described = json.loads(content)
+        lists, version = (described["variables"], described["statistics"]), described.get("version", FORMAT_VERSION)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ValueError("a table does not name its variables and statistics") from error
+    if version != FORMAT_VERSION:
+        raise ValueError(f"it is of format {version!r:.40}, this gradlog reads {FORMAT_VERSION}; update gradlog")
     for names in lists:
         is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
         if not is_list or len(set(names)) < len(names):

@@ -36,7 +36,7 @@ IMPORTS = {
     "records": {"checksum"},
     "wire": set(),
     "decoding": set(),
-    "series": {"decoding", "history"},
+    "series": {"decoding", "history", "names"},
     "grouping": set(),
     "embeddings": set(),
     "totals": {"grouping"},

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 
+import hostile_logs
 import numpy as np
 import pytest
 import tensorboard_server as server
@@ -54,15 +55,16 @@ def opened(log_dir, *flags, runs=5, **arguments):
 
 
 @contextlib.contextmanager
-def tab(browser, address, choices="", whole=False):
+def tab(browser, address, choices="", whole=False, is_ill=False):
     """The tab's frame alone, or in TensorBoard, which takes seconds to load.
 
-    When it is left, nothing may be on the console and nothing have been requested from elsewhere.
+    When it is left, nothing may be on the console and nothing have been requested from elsewhere. Of runs that are ill,
+    answers may say so.
     """
     page = browser.new_page(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
     problems, foreign = [], []
     page.on("console", lambda message: problems.append(message.text))
-    page.on("response", lambda answer: problems.append(answer.url) if is_failure(answer) else None)
+    page.on("response", lambda answer: problems.append(answer.url) if is_failure(answer, is_ill) else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("dialog", lambda dialog: (problems.append("a dialog"), dialog.dismiss()))
     page.on("request", lambda request: foreign.append(request.url))
@@ -75,8 +77,9 @@ def tab(browser, address, choices="", whole=False):
     assert [url for url in foreign if not url.startswith((here, "data:", f"blob:{here}"))] == []
 
 
-def is_failure(answer):
-    return answer.status >= 400 and "gradlog" in answer.url  # under a prefix, TensorBoard misses fonts of its own
+def is_failure(answer, is_ill):
+    least = 401 if is_ill else 400
+    return answer.status >= least and "gradlog" in answer.url  # under a prefix, TensorBoard misses fonts of its own
 
 
 def hover(frame, canvas, time, row, num_steps, num_rows):
@@ -237,6 +240,22 @@ def test_names_are_text_and_never_markup(browser, address):
 
         assert frame.locator("img:not([alt])").count() == 0
         assert frame.get_by_text(HOSTILE).count() > 0
+
+
+def test_runs_that_are_ill_are_said_and_the_others_are_seen(browser, tmp_path):
+    hostile_logs.write(tmp_path)
+    write_run(tmp_path / "small")
+    number = len(hostile_logs.TABLES) + 2
+    address = opened(tmp_path, "--load_fast=false", runs=number + 1)  # and one that was never
+    with tab(browser, address, is_ill=True) as (_, frame):
+        panel(frame, "small").wait_for()
+        frame.get_by_role("alert").filter(has_text="Not everything could be read").wait_for()
+        finding = frame.get_by_role("button", name=f"{hostile_logs.MARKUP}: vanishing gradient")
+        finding.click()
+
+        frame.get_by_role("button", name=f"{hostile_logs.MARKUP}: vanishing gradient", pressed=True).wait_for()
+        assert frame.locator("img:not([alt])").count() == 0
+        assert panel(frame, "a million").count() == 0
 
 
 def test_the_table_that_is_saved_has_the_numbers_shown(browser, address, tmp_path):

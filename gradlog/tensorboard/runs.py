@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from tensorboard import errors
 from tensorboard.data import provider as providers
+from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 
 from gradlog import names
@@ -16,6 +17,7 @@ from gradlog.series import table_names
 from gradlog.tensorboard import metadata
 
 MOST_SAMPLES = 100_000  # of one tag: all that TensorBoard has kept
+_MOST_VARIABLES, _LONGEST_HEADER = 50_000, 4 << 20  # of a run that is shown; and bytes of their names
 _MOST_BYTES_KEPT = 1 << 29  # of the statistics of runs, each kept until it grows
 
 
@@ -44,7 +46,7 @@ class Runs:
                 "run": run.run_name,
                 "color": number,
                 "last_step": described[run.run_name].max_step,
-                "wall_time": described[run.run_name].max_wall_time,
+                "wall_time": float(np.nan_to_num(described[run.run_name].max_wall_time)),
             }
             for number, run in enumerate(runs)
             if run.run_name in described
@@ -77,9 +79,16 @@ class Runs:
         return history
 
     def histograms(self, ctx, experiment: str, run: str, tag: str) -> Series:
-        """Returns the rows [k, 3] of a histogram over the steps; without steps where there is none."""
-        data = self._read_tensors(ctx, experiment, run, tag, "histograms")
-        by_step = {datum.step: np.asarray(datum.numpy, np.float64).reshape(-1, 3) for datum in data}
+        """Returns the rows [k, 3] of a histogram over the steps; without steps where there is none.
+
+        Raises:
+            InvalidArgumentError: it is none.
+        """
+        data = self._read_tensors(ctx, experiment, run, tag, histogram_metadata.PLUGIN_NAME)
+        try:
+            by_step = {datum.step: np.asarray(datum.numpy, np.float64).reshape(-1, 3) for datum in data}
+        except ValueError as error:
+            raise errors.InvalidArgumentError(f"{tag!r} of run {run!r} is no histogram: {error}.") from error
         return Series(np.array(sorted(by_step), np.int64), [by_step[step] for step in sorted(by_step)])
 
     def _keep(self, key, content):
@@ -106,20 +115,20 @@ class Runs:
                 downsample=MOST_SAMPLES,
                 run_tag_filter=chosen,
             )
-        except (ValueError, TypeError, AttributeError, KeyError) as error:  # of tensors whose bytes do not fit
+        except (ValueError, TypeError, AttributeError, KeyError, MemoryError) as error:  # bytes that do not fit
             raise errors.InvalidArgumentError(f"{tag!r} of run {run!r} cannot be read: {error}.") from error
         return data.get(run, {}).get(tag, [])
 
     def _read(self, ctx, experiment, run, content):
         """Returns a `History`, and whether the scalars of the run are in it."""
         try:
-            variables, columns = table_names(content)
+            variables, columns = _names(content)
         except ValueError as error:
             raise errors.InvalidArgumentError(f"The statistics of run {run!r} cannot be read: {error}.") from error
         tables, others = {}, set()
         for datum in self._read_tensors(ctx, experiment, run, names.STATISTICS_TAG, metadata.PLUGIN_NAME):
             table = np.asarray(datum.numpy)
-            if table.shape == (len(variables), len(columns)):
+            if table.shape == (len(variables), len(columns)) and table.dtype.kind == "f":
                 tables[datum.step] = variables, columns, table
             else:
                 others.add(datum.step)
@@ -141,6 +150,15 @@ class Runs:
 
 def _order(run):
     return float("inf") if run.start_time is None else run.start_time, run.run_name
+
+
+def _names(content):
+    """Returns what `table_names` does, of a table that is not too large to be shown."""
+    if len(content) <= _LONGEST_HEADER:
+        variables, columns = table_names(content)
+        if len(variables) <= _MOST_VARIABLES:
+            return variables, columns
+    raise ValueError(f"it has more than {_MOST_VARIABLES:,} variables, or {_LONGEST_HEADER >> 20} MB of names")
 
 
 def _is_in_table(tag):

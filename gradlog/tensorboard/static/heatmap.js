@@ -5,6 +5,7 @@ import {canvas, element, shown, stepText} from './dom.js';
 
 const WIDEST_GUTTER = 110;
 const BELOW = 20;
+const LONGEST = 60; // letters of a layer's name, from its end
 const LEAST_MARK = 2; // points, so that one cell that is not finite is seen in a picture of thousands
 
 /** How a panel says a cell. */
@@ -45,7 +46,7 @@ export class Heatmap {
 
   gutterWidth() {
     const names = this.look.isSmall ? ['output'] : this.table.labels;
-    const widest = Math.max(0, ...names.map((name) => this.context.measureText(name).width));
+    const widest = Math.max(0, ...names.map((name) => this.context.measureText(name.slice(-LONGEST)).width));
     return Math.min(WIDEST_GUTTER, Math.ceil(widest) + 10);
   }
 
@@ -187,8 +188,8 @@ function cross(context, x, y, size) {
 }
 
 function shortened(context, text, width) {
-  if (context.measureText(text).width <= width) return text;
-  let end = text.length;
+  let end = Math.min(text.length, LONGEST);
+  if (end === text.length && context.measureText(text).width <= width) return text;
   while (end > 1 && context.measureText(`…${text.slice(-end)}`).width > width) end--;
   return `…${text.slice(-end)}`;
 }
