@@ -8,6 +8,8 @@ tensor  all statistics and the histogram of one large tensor, against `tf.summar
 disk    bytes of the event file
 reading `gradlog.read` of a long run, against TensorBoard's own reader
 
+The tab in TensorBoard has a command of its own, `python -m experiments.overhead_tab`.
+
 The machine is shared and noisy, so the sides of a comparison run by turns, some steps each, and what is reported is
 the median of the ratios within a turn, with the quartiles as spread.
 

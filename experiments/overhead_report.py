@@ -1,4 +1,4 @@
-"""The README's section on cost, from the results of `experiments.overhead`."""
+"""What the README says of cost, from the results of `experiments.overhead` and `experiments.overhead_tab`."""
 
 COLUMNS = {
     "gradlog_200": "every 200",
@@ -20,6 +20,21 @@ NETWORKS = {
 def markdown(results):
     """Returns the section as Markdown, of a dictionary that `experiments.overhead.run` returned."""
     return "\n".join([*_loop(results), "", *_fit(results["fit"]), "", *_rest(results)])
+
+
+def tab(results):
+    """Returns the sentences on the tab as Markdown, of a dictionary that `experiments.overhead_tab.run` returned."""
+    config, page, later = results["config"], results["page"], results["start"]["later"]
+    low, high = (f"{number:.2f}" for number in later["quartiles"])
+    frame = page["move_of_the_slider"]["median"] / 2
+    return (
+        f"With {config['runs']} runs of {config['variables']} variables and {config['steps']:,} logged steps, once "
+        f"TensorBoard has read them, the first picture is there after {page['first_picture']:.1f} s, all after "
+        f"{page['all_pictures']:.1f} s, all findings after {page['all_findings']:.1f} s; the pictures follow the "
+        f"slider every {frame * 1e3:.0f} ms, without a GPU; no answer is larger than "
+        f"{page['largest_answer_bytes'] / 1e6:.2f} MB. With the tab, TensorBoard starts {later['median']:.2f} s later "
+        f"(quartiles {low} to {high})."
+    )
 
 
 def _loop(results):

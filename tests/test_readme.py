@@ -86,6 +86,10 @@ def test_the_section_on_cost_is_made_from_the_committed_results():
     assert overhead_report.markdown(json.loads((RESULTS / "overhead.json").read_text())) in README
 
 
+def test_the_numbers_of_the_tab_are_those_of_the_committed_results():
+    assert overhead_report.tab(json.loads((RESULTS / "overhead_tab.json").read_text())) in README
+
+
 def test_links_and_pictures_exist():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

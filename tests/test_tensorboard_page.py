@@ -139,6 +139,24 @@ def test_histograms_over_the_steps_have_the_parts_of_the_elements(browser, addre
         assert hover(frame, canvas, 2, 1, 3, 2) == "small · 1e0 to 2e0 · step 20 · 0.75"
 
 
+def test_rare_small_magnitudes_are_one_row_with_all_their_elements(browser, address):
+    asked = f"{address}data/plugin/gradlog/data/histograms?run=healthy&kind=gradient&variable=layer1/kernel"
+    answer = json.loads(server.get(asked)[1])
+    with tab(browser, address, "&p.gradlog.filter=healthy") as (_, frame):
+        canvas = frame.locator("#histograms figure canvas")
+        canvas.wait_for()
+        canvas.scroll_into_view_if_needed()
+        lowest = {"x": float(canvas.get_attribute("data-gutter")) + 2, "y": canvas.bounding_box()["height"] - 22}
+        canvas.hover(position=lowest)
+        text = frame.locator(".tooltip").inner_text()
+
+    assert text.startswith("healthy · less than ")
+    end = float(text.split(" · ")[1].removeprefix("less than "))
+    ends = 2.0 ** (answer["first"] + 1 + np.arange(len(answer["counts"][0])))
+    rest = np.array(answer["counts"][0])[ends < end * 1.1].sum()  # the name of a row has one digit
+    assert float(text.split(" · ")[-1]) == pytest.approx(rest / 400, abs=1e-3)
+
+
 def test_the_slider_moves_every_picture_and_stands_in_the_address(browser, address):
     with tab(browser, address, whole=True) as (page, frame):
         frame.get_by_text("small (step 20)").wait_for()

@@ -5,14 +5,20 @@ import {element, shown, stepText} from './dom.js';
 import {legend} from './legend.js';
 import {lines} from './lines.js';
 import {drawPanels, missing} from './panels.js';
-import {byMagnitude, nearest} from './shape.js';
+import {byMagnitude, nearest, withoutTail} from './shape.js';
 
 const MOST_MAGNITUDES = 32; // rows
 const WIDEST = 1200;
+const MOST_OF_TAIL = 0.01; // of the elements, whose small magnitudes are put together
 const LEAST_PART = 0.01; // at which the colours end, at least
 
 /** Draws both; returns a function that moves them to the step of another view. */
-export function drawHistograms(container, found, view) {
+export function drawHistograms(container, answered, view) {
+  const cut = withoutTail(
+    answered.map(({histogram}) => histogram),
+    MOST_OF_TAIL,
+  );
+  const found = answered.map(({run}, index) => ({run, histogram: cut[index]}));
   const [overlay, below] = [element('div', {}), element('div', {})];
   container.append(overlay, below);
   drawOverlay(overlay, found, view);

@@ -27,6 +27,7 @@ export class Page {
     this.model = new Model();
     this.state = readState();
     this.chosenFinding = null;
+    this.complaints = [];
     this.content = new Content(this.model);
     this.turn = 0;
     this.live = element('div', {class: 'unseen', role: 'status', 'aria-live': 'polite'});
@@ -93,7 +94,9 @@ export class Page {
   }
 
   complain(error) {
-    this.problem.textContent = `Not everything could be read: ${error.message}`;
+    this.complaints.push(error.message);
+    const others = this.complaints.length > 1 ? ` (and ${this.complaints.length - 1} more)` : '';
+    this.problem.textContent = `Not everything could be read: ${this.complaints[0]}${others}`;
     this.problem.hidden = false;
     if (!this.problem.isConnected) this.main.prepend(this.problem);
   }
@@ -125,7 +128,7 @@ export class Page {
       return;
     }
     if (!this.main.contains(this.hint)) this.main.replaceChildren(this.problem, this.hint, ...this.frames.roots());
-    this.problem.hidden = true;
+    [this.problem.hidden, this.complaints] = [true, []];
     const {statistics} = this.model;
     if (!Object.hasOwn(statistics, this.state.statistic)) this.state.statistic = Object.keys(statistics)[0];
     const matching = this.chooser.chosen(this.model.runs, this.state);

@@ -40,6 +40,36 @@ export function sameLayer(variables, name) {
 }
 
 /**
+ * Histograms of several runs with their rare smallest magnitudes put together, which would take most of a picture.
+ * @param {Array} histograms What the server answers.
+ * @param {number} part Of the elements of a step; no more than this is put together anywhere.
+ * @returns The histograms, those that were cut with `isCut`: the first count is of all that is less than its end.
+ */
+export function withoutTail(histograms, part) {
+  const ends = histograms.flatMap(({first, counts, zeros}) =>
+    counts.map((row, time) => first + tailOf(row, part * sum(row, zeros[time]))),
+  );
+  const least = Math.min(...new Set(ends)); // octaves, of which there are few
+  return histograms.map((histogram) => {
+    const number = least - histogram.first;
+    if (!(number > 0) || !Number.isFinite(number)) return histogram;
+    const counts = histogram.counts.map((row) => [sum(row.slice(0, number + 1), 0), ...row.slice(number + 1)]);
+    return {...histogram, first: least, counts, isCut: true};
+  });
+}
+
+/** How many of the first counts make up so many elements at most. */
+function tailOf(row, most) {
+  let [number, elements] = [0, 0];
+  while (number < row.length - 1 && (elements += row[number]) <= most) number++;
+  return number;
+}
+
+function sum(numbers, start) {
+  return numbers.reduce((total, number) => total + number, start);
+}
+
+/**
  * Histograms of several runs as tables for heat maps: rows of magnitudes, large ones at the top, parts of all elements.
  * @param {Array} histograms What the server answers.
  * @param {number} most How many rows at most; octaves are put together where there are more.
@@ -51,18 +81,22 @@ export function byMagnitude(histograms, most) {
   const size = Math.max(1, Math.ceil((high - low) / most));
   const starts = [];
   for (let start = low; start < high; start += size) starts.unshift(start);
-  return histograms.map((histogram) => ofMagnitudes(histogram, starts.filter(Number.isFinite), size));
+  const isCut = filled.some((histogram) => histogram.isCut);
+  return histograms.map((histogram) => ofMagnitudes(histogram, starts.filter(Number.isFinite), size, isCut));
 }
 
-function ofMagnitudes({steps, first, counts, zeros, num_steps}, starts, size) {
+function ofMagnitudes({steps, first, counts, zeros, num_steps}, starts, size, isCut) {
   const values = counts.map((row, time) => {
-    const total = row.reduce((sum, count) => sum + count, zeros[time]) || 1;
+    const total = sum(row, zeros[time]) || 1;
     const inside = (start) => row.slice(Math.max(start - first, 0), Math.max(start - first + size, 0));
-    return starts.map((start) => inside(start).reduce((sum, count) => sum + count, 0) / total);
+    return starts.map((start) => sum(inside(start), 0) / total);
   });
   const text = (exponent) => (2 ** exponent).toExponential(0).replace('+', '');
-  const variables = starts.map((start) => `${text(start)} to ${text(start + size)}`);
-  return {variables, labels: starts.map(text), steps, values, marks: new Map(), num_steps};
+  const isRest = (start) => isCut && start === starts.at(-1);
+  const end = (start) => text(start + size);
+  const variables = starts.map((start) => (isRest(start) ? `less than ${end(start)}` : `${text(start)} to ${end(start)}`));
+  const labels = starts.map((start) => (isRest(start) ? 'less' : text(start)));
+  return {variables, labels, steps, values, marks: new Map(), num_steps};
 }
 
 /** Where the logged step stands that is nearest to a step; the last where there is none. */
