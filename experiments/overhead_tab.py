@@ -139,9 +139,9 @@ def measure_page(config, log_dir, browser):
         page = opened.new_page(viewport={"width": 1400, "height": 1000})
         begun = time.perf_counter()
         page.goto(f"{address}data/plugin_entry.html?name=gradlog#gradlog")
-        page.locator("#heatmaps canvas[tabindex]").first.wait_for()
+        page.wait_for_function("document.querySelector('#heatmaps .heatmap canvas')")
         first = time.perf_counter() - begun
-        page.locator("#heatmaps canvas[tabindex]").nth(config.runs - 1).wait_for(timeout=_MOST_SECONDS * 1000)
+        page.locator("#heatmaps .heatmap").nth(config.runs - 1).wait_for(timeout=_MOST_SECONDS * 1000)
         pictures = time.perf_counter() - begun
         page.wait_for_selector("main[data-ready]", timeout=_MOST_SECONDS * 1000)
         findings = time.perf_counter() - begun

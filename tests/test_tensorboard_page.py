@@ -82,18 +82,21 @@ def is_failure(answer, is_ill):
     return answer.status >= least and "gradlog" in answer.url  # under a prefix, TensorBoard misses fonts of its own
 
 
-def hover(frame, canvas, time, row, num_steps, num_rows):
+def hover(frame, cells, time, row, num_steps, num_rows):
     """Moves the pointer onto a cell; returns what the tooltip says."""
-    canvas.scroll_into_view_if_needed()
-    canvas.hover(position=place(canvas, time, row, num_steps, num_rows))
+    cells.scroll_into_view_if_needed()
+    cells.hover(position=place(cells, time, row, num_steps, num_rows))
     return frame.locator(".tooltip").inner_text()
 
 
-def place(canvas, time, row, num_steps, num_rows):
-    """Where a cell stands, beside the names of layers and above the steps."""
-    box, left = canvas.bounding_box(), float(canvas.get_attribute("data-gutter"))
-    wide, high = (box["width"] - left) / num_steps, (box["height"] - 20) / num_rows
-    return {"x": left + (time + 0.5) * wide, "y": (row + 0.5) * high}
+def place(cells, time, row, num_steps, num_rows):
+    """Where a cell stands."""
+    box = cells.bounding_box()
+    return {"x": (time + 0.5) * box["width"] / num_steps, "y": (row + 0.5) * box["height"] / num_rows}
+
+
+def cells_of(frame, run):
+    return panel(frame, run).locator(".u-over")
 
 
 def panel(frame, run):
@@ -102,52 +105,63 @@ def panel(frame, run):
 
 def test_the_tab_opens_with_a_panel_a_run_and_its_numbers(browser, address):
     with tab(browser, address, whole=True) as (page, frame):
-        canvas = panel(frame, "small").locator("canvas")
-        canvas.wait_for()
+        cells = cells_of(frame, "small")
+        cells.wait_for()
 
         assert page.get_by_role("tab", name="Gradients").count() == 1
         assert frame.locator("#heatmaps figure").count() == 5
         for time, row in ((0, 0), (0, 1), (1, 0), (2, 1)):
             value = MEAN_ABS[time, 2 * row]  # kernels alone
-            text = hover(frame, canvas, time, row, 3, 2)
+            text = hover(frame, cells, time, row, 3, 2)
             assert text.startswith(f"small · layer{row + 1}/kernel · step {time * 10} · ")
             assert np.isclose(float(text.split(" · ")[3]), value, rtol=1e-3)
 
 
 def test_what_is_not_finite_is_said_and_has_its_own_color(browser, address):
     with tab(browser, address, "&p.gradlog.step=0") as (_, frame):
-        canvas = panel(frame, "exploding").locator("canvas")
-        canvas.wait_for()
+        cells = cells_of(frame, "exploding")
+        cells.wait_for()
 
-        assert "400 elements NaN or infinite" in hover(frame, canvas, 23, 0, 24, 8)
-        assert color_at(canvas, 3, 3) == [0xFF, 0x0A, 0x8A]
+        assert "400 elements NaN or infinite" in hover(frame, cells, 23, 0, 24, 8)
+        assert color_at(cells, 23, 0, 24, 8) == [0xFF, 0x0A, 0x8A]
 
 
-def color_at(canvas, right, top):
-    """The colour of a canvas so many points from its right and its upper edge."""
-    point = f"drawing.width - {right}, {top}, 1, 1"
-    return canvas.evaluate(f"drawing => [...drawing.getContext('2d').getImageData({point}).data].slice(0, 3)")
+def color_at(cells, time, row, num_steps, num_rows):
+    """The colour of a cell near its corner, for a cross may be in its middle."""
+    return cells.evaluate(
+        """(over, [x, y]) => {
+            const drawing = over.parentElement.querySelector('canvas');
+            const [box, whole] = [over.getBoundingClientRect(), drawing.getBoundingClientRect()];
+            const ratio = drawing.width / whole.width;
+            const left = (box.left - whole.left + x * box.width) * ratio;
+            const top = (box.top - whole.top + y * box.height) * ratio;
+            return [...drawing.getContext('2d').getImageData(left, top, 1, 1).data].slice(0, 3);
+        }""",
+        [(time + 0.2) / num_steps, (row + 0.1) / num_rows],
+    )
 
 
 def test_histograms_over_the_steps_have_the_parts_of_the_elements(browser, address):
     with tab(browser, address, "&p.gradlog.filter=small&p.gradlog.kind=weight") as (_, frame):
-        canvas = frame.locator("#histograms figure canvas")
-        canvas.wait_for()
+        frame.locator("#histograms .heatmap").scroll_into_view_if_needed()  # it is painted when it is seen
+        cells = frame.locator("#histograms .heatmap .u-over")
+        cells.wait_for()
 
         # three ones and a minus two
-        assert hover(frame, canvas, 1, 0, 3, 2) == "small · 2e0 to 4e0 · step 10 · 0.25"
-        assert hover(frame, canvas, 2, 1, 3, 2) == "small · 1e0 to 2e0 · step 20 · 0.75"
+        assert hover(frame, cells, 1, 0, 3, 2) == "small · 2e0 to 4e0 · step 10 · 0.25"
+        assert hover(frame, cells, 2, 1, 3, 2) == "small · 1e0 to 2e0 · step 20 · 0.75"
 
 
 def test_rare_small_magnitudes_are_one_row_with_all_their_elements(browser, address):
     asked = f"{address}data/plugin/gradlog/data/histograms?run=healthy&kind=gradient&variable=layer1/kernel"
     answer = json.loads(server.get(asked)[1])
     with tab(browser, address, "&p.gradlog.filter=healthy") as (_, frame):
-        canvas = frame.locator("#histograms figure canvas")
-        canvas.wait_for()
-        canvas.scroll_into_view_if_needed()
-        lowest = {"x": float(canvas.get_attribute("data-gutter")) + 2, "y": canvas.bounding_box()["height"] - 22}
-        canvas.hover(position=lowest)
+        frame.locator("#histograms .heatmap").scroll_into_view_if_needed()  # it is painted when it is seen
+        cells = frame.locator("#histograms .heatmap .u-over")
+        cells.wait_for()
+        cells.scroll_into_view_if_needed()
+        lowest = {"x": 2, "y": cells.bounding_box()["height"] - 2}
+        cells.hover(position=lowest)
         text = frame.locator(".tooltip").inner_text()
 
     assert text.startswith("healthy · less than ")
@@ -189,10 +203,10 @@ def test_play_goes_through_the_steps_to_the_last(browser, address):
 
 def test_a_click_on_a_heat_map_chooses_step_and_layer(browser, address):
     with tab(browser, address) as (_, frame):
-        canvas = panel(frame, "vanishing").locator("canvas")
-        canvas.wait_for()
+        cells = cells_of(frame, "vanishing")
+        cells.wait_for()
 
-        canvas.click(position=place(canvas, 2, 3, 24, 8))
+        cells.click(position=place(cells, 2, 3, 24, 8))
 
         frame.get_by_text("vanishing (step 100)").wait_for()
         assert frame.get_by_label("Histograms of layer").input_value() == "layer4/kernel"
@@ -201,12 +215,12 @@ def test_a_click_on_a_heat_map_chooses_step_and_layer(browser, address):
 
 def test_a_heat_map_can_be_read_with_the_keyboard(browser, address):
     with tab(browser, address) as (_, frame):
-        canvas = panel(frame, "small").locator("canvas")
-        canvas.wait_for()
+        cells = panel(frame, "small").locator(".heatmap")
+        cells_of(frame, "small").wait_for()
 
-        canvas.focus()
-        canvas.press("ArrowLeft")
-        canvas.press("ArrowDown")
+        cells.focus()
+        cells.press("ArrowLeft")
+        cells.press("ArrowDown")
 
         assert frame.locator(".unseen").inner_text() == "small · layer2/kernel · step 10 · 0.03"
 

@@ -3,6 +3,7 @@
 import {runColor} from './colors.js';
 import {stepText} from './dom.js';
 import {lines, moveMark} from './lines.js';
+import {clear} from './plot.js';
 import {isFraction, layerOf, nearest, overTime, ratios, union} from './shape.js';
 
 const WIDEST = 1200;
@@ -38,7 +39,7 @@ export function drawProfile(container, shownRuns, view) {
     });
   lines(container, at(view), look);
   return (moved) => {
-    container.replaceChildren();
+    clear(container);
     lines(container, at(moved), look);
   };
 }

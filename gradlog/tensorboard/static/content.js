@@ -23,17 +23,20 @@ export class Content {
    * @param {Array} runs
    * @param {Object} state What the user has chosen.
    * @param {number} steps How many steps of a table can be shown.
-   * @param {Object} calls isWanted(), whether to go on; tell(), called when there is more; complain(error).
+   * @param {Object} calls isWanted(), whether to go on; tell(isOfFindings), called when there is more, of findings
+   *   alone or of anything; complain(error).
    */
   async ask(runs, state, steps, {isWanted, tell, complain}) {
     const begun = Date.now();
+    let isTold = false; // all but the findings
     const about = (things, keep) => ({
       isWanted,
       complain,
       tell: (answers, number) => {
         keep(answers);
         this.progress = `${number} of ${runs.length} ${things}`;
-        tell();
+        tell(things === 'findings' && isTold);
+        isTold ||= things === 'findings';
       },
     });
     const keepTables = this.isOther(runs, state) ? (answers) => (this.tables = answers) : () => {};
@@ -52,7 +55,7 @@ export class Content {
     const findings = await gather(tables, ({run}) => this.findingsOf(run), about('findings', keepFindings));
     if (!isWanted()) return;
     [this.findings, this.progress] = [findings, ''];
-    tell();
+    tell(isTold);
   }
 
   /** Whether something else is asked for than the last time; else what is drawn stays until all that is new is there. */

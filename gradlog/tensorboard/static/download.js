@@ -34,9 +34,9 @@ export function savePng(section, name) {
   context.scale(ratio, ratio);
   context.fillStyle = paper();
   context.fillRect(0, 0, whole.width, whole.height);
+  for (const panel of section.querySelectorAll('.heatmap')) paintNow(panel);
   for (const drawing of section.querySelectorAll('canvas')) {
     const box = drawing.getBoundingClientRect();
-    paintNow(drawing);
     context.drawImage(drawing, box.left - whole.left, box.top - whole.top, box.width, box.height);
   }
   for (const spot of section.querySelectorAll('.swatch, .mark, .u-marker')) {
@@ -46,6 +46,7 @@ export function savePng(section, name) {
     context.fillStyle = spot.classList.contains('u-marker') ? borderTopColor : backgroundColor;
     context.fillRect(box.left - whole.left, box.top - whole.top, box.width, box.height);
   }
+  for (const frame of section.querySelectorAll('.frame:not([hidden]), .box')) drawFrame(context, frame, whole);
   context.textBaseline = 'middle';
   for (const text of section.querySelectorAll('h2, h3, .u-label, .unit')) {
     const box = text.getBoundingClientRect();
@@ -55,4 +56,20 @@ export function savePng(section, name) {
     context.fillText(text.textContent, box.left - whole.left + indent, box.top - whole.top + box.height / 2);
   }
   sheet.toBlob((blob) => save(blob, `${name}.png`));
+}
+
+function drawFrame(context, frame, whole) {
+  const box = frame.getBoundingClientRect();
+  const {borderTopColor, borderTopWidth, outlineColor, outlineWidth, outlineStyle} = getComputedStyle(frame);
+  const around = outlineStyle === 'none' ? 0 : parseFloat(outlineWidth);
+  const [line, half] = [parseFloat(borderTopWidth), parseFloat(borderTopWidth) / 2];
+  for (const [color, thick] of [
+    [outlineColor, line + 2 * around],
+    [borderTopColor, line],
+  ]) {
+    context.strokeStyle = color;
+    context.lineWidth = thick;
+    const [x, y] = [box.left - whole.left + half, box.top - whole.top + half];
+    context.strokeRect(x, y, Math.max(box.width - line, 1), Math.max(box.height - line, 1));
+  }
 }

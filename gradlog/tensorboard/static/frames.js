@@ -2,6 +2,7 @@
 
 import {element} from './dom.js';
 import {saveCsv, savePng} from './download.js';
+import {clear} from './plot.js';
 
 const TITLES = {
   findings: 'Findings',
@@ -52,7 +53,7 @@ export class Frames {
     const content = this.sections[name].querySelector('.content');
     const focused = [...content.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
     content.style.minHeight = `${content.offsetHeight}px`;
-    content.replaceChildren();
+    clear(content);
     this.movers[name] = drawInto(content);
     content.style.minHeight = '';
     if (focused >= 0) content.querySelectorAll(FOCUSABLE)[focused]?.focus({preventScroll: true});

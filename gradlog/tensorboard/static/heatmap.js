@@ -1,12 +1,14 @@
-/** Heat map: one run's statistic, layers from input to output, over the steps. */
+/** Heat map: one run's statistic, layers from input to output, over the steps; a chart of uPlot whose cells are painted. */
 
 import * as colors from './colors.js';
 import {canvas, element, shown, stepText} from './dom.js';
+import {axis, plot} from './plot.js';
 
 const WIDEST_GUTTER = 110;
-const BELOW = 20;
+const [ABOVE, BESIDE, BELOW] = [6, 16, 22]; // of the cells, for halves of labels, and for steps
 const LONGEST = 60; // letters of a layer's name, from its end
 const LEAST_MARK = 2; // points, so that one cell that is not finite is seen in a picture of thousands
+const [, MEASURING] = canvas(1, 1);
 
 /** How a panel says a cell. */
 export function cellText(run, table, time, place) {
@@ -30,123 +32,120 @@ export class Heatmap {
     const rows = table.variables.length;
     const most = look.isSmall ? [130, 4, 130] : [260, 9, 600];
     this.high = Math.min(22, Math.max(most[0] / rows, Math.min(most[1], most[2] / rows)));
-    this.height = Math.ceil(rows * this.high);
+    this.height = Math.ceil(rows * this.high) + ABOVE + BELOW;
     [this.run, this.table, this.look, this.step] = [run, table, look, look.step];
-    [this.drawing, this.context] = canvas(look.width, this.height + BELOW, {
+    this.root = element('div', {
+      class: 'heatmap',
       tabindex: 0,
       role: 'application',
       'aria-roledescription': 'heat map',
       'aria-label': `Heat map of ${run.run}: ${rows} layers, ${table.steps.length} steps. Arrow keys move, Enter picks.`,
     });
-    this.gutter = this.gutterWidth();
-    this.wide = (look.width - this.gutter) / Math.max(table.steps.length, 1);
-    this.drawing.dataset.gutter = this.gutter;
-    listen(this);
-  }
-
-  gutterWidth() {
-    const names = this.look.isSmall ? ['output'] : this.table.labels;
-    const widest = Math.max(0, ...names.map((name) => this.context.measureText(name.slice(-LONGEST)).width));
-    return Math.min(WIDEST_GUTTER, Math.ceil(widest) + 10);
+    this.root.style.height = `${this.height}px`;
+    this.frame = element('div', {class: 'frame', hidden: true});
   }
 
   /** Paints it, if it is not yet. */
   paint() {
-    if (this.picture) return;
-    this.picture = this.painted();
-    this.show();
+    if (this.chart) return;
+    this.chart = plot(options(this), [[0, 1], [null, null]], this.root);
+    this.chart.over.append(...this.look.boxes.map((box) => this.boxed(box)).filter(Boolean), this.frame);
+    this.move(this.step);
+    listen(this);
   }
 
   /** Moves the frame around a step to that of an index; -1 for none. */
   move(step) {
     this.step = step;
-    if (this.picture) this.show();
+    this.frame.hidden = step < 0;
+    this.place(this.frame, step, step + 1, 0, this.table.variables.length);
   }
 
-  /** What does not move with the step. */
-  painted() {
-    const {table, look, gutter, height} = this;
-    const [picture, context] = canvas(look.width, height + BELOW);
-    context.fillStyle = colors.paper();
-    context.fillRect(0, 0, look.width, height + BELOW);
-    context.imageSmoothingEnabled = false;
-    if (table.steps.length) context.drawImage(cells(table, look.scale), gutter, 0, look.width - gutter, height);
-    this.drawMarks(context);
-    this.drawLayers(context);
-    this.drawSteps(context);
-    this.drawBoxes(context);
-    return picture;
+  /** Puts an element over some cells, by the numbers of the first and of the one after the last. */
+  place(over, firstTime, endTime, firstRow, endRow) {
+    const [times, rows] = [this.table.steps.length, this.table.variables.length];
+    over.style.left = `${(100 * firstTime) / times}%`;
+    over.style.width = `${(100 * (endTime - firstTime)) / times}%`;
+    over.style.top = `${(100 * firstRow) / rows}%`;
+    over.style.height = `${(100 * (endRow - firstRow)) / rows}%`;
   }
 
-  show() {
-    const {context, look, gutter, wide, height} = this;
-    context.drawImage(this.picture, 0, 0, look.width, height + BELOW);
-    if (this.step < 0) return;
-    for (const [color, thick] of [
-      ['#000000', 3],
-      ['#ffffff', 1],
-    ]) {
-      context.strokeStyle = color;
-      context.lineWidth = thick;
-      context.strokeRect(gutter + this.step * wide + 0.5, 1.5, Math.max(wide, 3) - 1, height - 3);
-    }
+  /** An element around the cells of a finding. */
+  boxed(box) {
+    const rows = this.table.variables.flatMap((name, row) => (box.has(name) ? [row] : []));
+    const times = this.table.steps.flatMap((step, time) => (step >= box.first && step <= box.last ? [time] : []));
+    if (!rows.length || !times.length) return null;
+    const made = element('div', {class: 'box'});
+    this.place(made, times[0], times.at(-1) + 1, rows[0], rows.at(-1) + 1);
+    return made;
   }
+}
 
-  drawMarks(context) {
-    const {gutter, wide, high} = this;
-    const [width, height] = [Math.max(wide, LEAST_MARK), Math.max(high, LEAST_MARK)];
-    for (const key of this.table.marks.keys()) {
-      const [time, row] = key.split(' ').map(Number);
-      const [x, y] = [gutter + time * wide, row * high];
-      context.fillStyle = colors.NONFINITE;
-      context.fillRect(Math.floor(x), Math.floor(y), Math.ceil(width), Math.ceil(height));
-      if (wide >= 5 && high >= 5) cross(context, x + wide / 2, y + high / 2, Math.min(wide, high) / 4);
-    }
-  }
+function options(map) {
+  const {table, look, height} = map;
+  const bare = {...axis(), grid: {show: false}, ticks: {show: false}};
+  const [layers, steps] = [layerTicks(map), stepTicks(map)];
+  return {
+    width: look.width,
+    height,
+    padding: [ABOVE, BESIDE, 0, 0],
+    legend: {show: false},
+    cursor: {show: false},
+    scales: {x: {time: false, range: [0, table.steps.length]}, y: {dir: -1, range: [0, table.variables.length]}},
+    axes: [
+      {...bare, size: BELOW, gap: 4, ...ticks(steps, (time) => stepText(table.steps[time]))},
+      {...bare, size: gutter(layers), gap: 6, ...ticks(layers.map(({row}) => row), (_, index) => layers[index].text)},
+    ],
+    series: [{}, {show: false}],
+    hooks: {drawAxes: [(chart) => paintCells(chart, table, look)]},
+  };
+}
 
-  drawLayers(context) {
-    const {table, look, gutter, high, height} = this;
-    context.fillStyle = colors.ink();
-    context.textAlign = 'right';
-    context.textBaseline = 'middle';
-    if (look.isSmall) {
-      context.fillText('input', gutter - 6, 7);
-      context.fillText('output', gutter - 6, height - 7);
-      return;
-    }
-    const each = Math.ceil(12 / high);
-    table.labels.forEach((name, row) => {
-      const y = Math.max(6, (row + 0.5) * high);
-      if (row % each === 0) context.fillText(shortened(context, name, gutter - 8), gutter - 6, y);
-    });
-  }
+/** Ticks in the middle of cells, with a text each. */
+function ticks(places, text) {
+  const [splits, values] = [places.map((place) => place + 0.5), places.map(text)];
+  return {splits: () => splits, values: () => values};
+}
 
-  drawSteps(context) {
-    const {table, look, gutter, wide, height} = this;
-    const last = table.steps.length - 1;
-    context.textBaseline = 'top';
-    const number = Math.min(last + 1, Math.max(2, Math.floor((look.width - gutter) / 70)));
-    for (let tick = 0; tick < number; tick++) {
-      const time = number === 1 ? 0 : Math.round((tick * last) / (number - 1));
-      context.textAlign = tick === 0 ? 'left' : tick === number - 1 ? 'right' : 'center';
-      const part = tick === 0 ? 0 : tick === number - 1 ? 1 : 0.5;
-      context.fillText(stepText(table.steps[time]), gutter + (time + part) * wide, height + 5);
-    }
-  }
+/** The layers that have a label: all, as far as there is room; of a small panel, its ends. */
+function layerTicks({table, look, high}) {
+  const rows = table.labels.length;
+  if (look.isSmall) return [{row: 0, text: 'input'}, ...(rows > 1 ? [{row: rows - 1, text: 'output'}] : [])];
+  const each = Math.ceil(12 / high);
+  return table.labels.flatMap((name, row) => (row % each === 0 ? [{row, text: shortened(name)}] : []));
+}
 
-  drawBoxes(context) {
-    const {table, look, gutter, wide, high} = this;
-    for (const box of look.boxes) {
-      const places = table.variables.flatMap((name, row) => (box.has(name) ? [row] : []));
-      const times = table.steps.flatMap((step, time) => (step >= box.first && step <= box.last ? [time] : []));
-      if (!places.length || !times.length) continue;
-      context.strokeStyle = '#e8710a';
-      context.lineWidth = 3;
-      const [top, left] = [places[0] * high, gutter + times[0] * wide];
-      const [bottom, right] = [(places.at(-1) + 1) * high, gutter + (times.at(-1) + 1) * wide];
-      context.strokeRect(left + 1.5, top + 1.5, Math.max(right - left - 3, 1), Math.max(bottom - top - 3, 1));
-    }
+function gutter(layers) {
+  return Math.ceil(Math.max(0, ...layers.map(({text}) => MEASURING.measureText(text).width))) + 10;
+}
+
+function shortened(text) {
+  let end = Math.min(text.length, LONGEST);
+  if (end === text.length && MEASURING.measureText(text).width <= WIDEST_GUTTER) return text;
+  while (end > 1 && MEASURING.measureText(`…${text.slice(-end)}`).width > WIDEST_GUTTER) end--;
+  return `…${text.slice(-end)}`;
+}
+
+function stepTicks({table, look}) {
+  const last = table.steps.length - 1;
+  const number = Math.min(last + 1, Math.max(2, Math.floor((look.width - WIDEST_GUTTER) / 60)));
+  return Array.from({length: number}, (_, tick) => (number === 1 ? 0 : Math.round((tick * last) / (number - 1))));
+}
+
+function paintCells({ctx: context, bbox}, table, look) {
+  const [wide, high] = [bbox.width / table.steps.length, bbox.height / table.variables.length];
+  context.save();
+  context.imageSmoothingEnabled = false;
+  context.drawImage(cells(table, look.scale), bbox.left, bbox.top, bbox.width, bbox.height);
+  const least = LEAST_MARK * (window.devicePixelRatio || 1);
+  for (const key of table.marks.keys()) {
+    const [time, row] = key.split(' ').map(Number);
+    const [x, y] = [bbox.left + time * wide, bbox.top + row * high];
+    context.fillStyle = colors.NONFINITE;
+    context.fillRect(Math.floor(x), Math.floor(y), Math.ceil(Math.max(wide, least)), Math.ceil(Math.max(high, least)));
+    if (wide >= 5 && high >= 5) cross(context, x + wide / 2, y + high / 2, Math.min(wide, high) / 4);
   }
+  context.restore();
 }
 
 const pictures = new WeakMap();
@@ -187,39 +186,34 @@ function cross(context, x, y, size) {
   context.stroke();
 }
 
-function shortened(context, text, width) {
-  let end = Math.min(text.length, LONGEST);
-  if (end === text.length && context.measureText(text).width <= width) return text;
-  while (end > 1 && context.measureText(`…${text.slice(-end)}`).width > width) end--;
-  return `…${text.slice(-end)}`;
-}
-
-function listen({drawing, run, table, look, high, wide, gutter, step}) {
+function listen({root, chart: {over}, run, table, look, step}) {
   let [time, row] = [Math.max(step, 0), Math.max(table.variables.indexOf(look.layer), 0)];
+  const [times, rows] = [table.steps.length, table.variables.length];
   const exists = () => time in table.steps && row in table.variables;
   const move = (event) => {
-    time = Math.floor((event.offsetX - gutter) / wide);
-    row = Math.floor(event.offsetY / high);
+    const box = over.getBoundingClientRect();
+    time = Math.floor((times * (event.clientX - box.left)) / box.width);
+    row = Math.floor((rows * (event.clientY - box.top)) / box.height);
     if (exists()) look.tooltip.show(cellText(run, table, time, row), event.clientX, event.clientY);
     else look.tooltip.hide();
   };
-  drawing.addEventListener('mousemove', move);
-  drawing.addEventListener('mouseleave', () => look.tooltip.hide());
-  drawing.addEventListener('blur', () => look.tooltip.hide());
-  drawing.addEventListener('click', (event) => {
+  over.addEventListener('mousemove', move);
+  over.addEventListener('mouseleave', () => look.tooltip.hide());
+  root.addEventListener('blur', () => look.tooltip.hide());
+  over.addEventListener('click', (event) => {
     move(event);
     if (exists()) look.pick(time, row);
   });
-  drawing.addEventListener('keydown', (event) => {
+  root.addEventListener('keydown', (event) => {
     const moves = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
     if (event.key === 'Enter' && exists()) look.pick(time, row);
     if (!moves) return;
     event.preventDefault();
-    time = Math.min(Math.max(time + moves[0], 0), table.steps.length - 1);
-    row = Math.min(Math.max(row + moves[1], 0), table.variables.length - 1);
+    time = Math.min(Math.max(time + moves[0], 0), times - 1);
+    row = Math.min(Math.max(row + moves[1], 0), rows - 1);
     const text = cellText(run, table, time, row);
-    const box = drawing.getBoundingClientRect();
-    look.tooltip.show(text, box.left + gutter + (time + 0.5) * wide, box.top + (row + 0.5) * high);
+    const box = over.getBoundingClientRect();
+    look.tooltip.show(text, box.left + ((time + 0.5) * box.width) / times, box.top + ((row + 0.5) * box.height) / rows);
     look.say(text);
   });
 }

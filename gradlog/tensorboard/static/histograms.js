@@ -5,6 +5,7 @@ import {element, shown, stepText} from './dom.js';
 import {legend} from './legend.js';
 import {lines} from './lines.js';
 import {drawPanels, missing} from './panels.js';
+import {clear} from './plot.js';
 import {byMagnitude, nearest, withoutTail} from './shape.js';
 
 const MOST_MAGNITUDES = 32; // rows
@@ -24,7 +25,7 @@ export function drawHistograms(container, answered, view) {
   drawOverlay(overlay, found, view);
   const movePanels = drawOverSteps(below, found, view);
   return (moved) => {
-    overlay.replaceChildren();
+    clear(overlay);
     drawOverlay(overlay, found, moved);
     movePanels(moved);
   };

@@ -1,8 +1,7 @@
 /** Lines: charts of uPlot, in the page's colours. */
 
-import * as colors from './colors.js';
 import {element, shown, stepText} from './dom.js';
-import uPlot from './vendor/uPlot.js';
+import {axis, join, plot} from './plot.js';
 
 const FEW = 12; // lines; of more, the one near the pointer is named, in place of a legend
 
@@ -22,8 +21,8 @@ export function lines(container, lines, look) {
     container.append(element('p', {class: 'nothing', text: look.nothing ?? 'No numbers here to draw.'}));
     return;
   }
-  const data = uPlot.join(filled.map((line) => [line.x, line.y.map((y) => (drawable(y) ? y : null))]));
-  const chart = new uPlot(options(filled, look), data, container);
+  const data = join(filled.map((line) => [line.x, line.y.map((y) => (drawable(y) ? y : null))]));
+  const chart = plot(options(filled, look), data, container);
   chart.root.setAttribute('role', 'img');
   chart.root.setAttribute('aria-label', description(filled, look));
   const notes = [
@@ -43,21 +42,13 @@ function description(filled, look) {
 }
 
 function options(filled, look) {
-  const axis = {
-    stroke: colors.ink(),
-    grid: {stroke: colors.faint(), width: 1},
-    ticks: {stroke: colors.faint(), width: 1},
-    font: '11px Roboto, system-ui, sans-serif',
-    labelFont: '11px Roboto, system-ui, sans-serif',
-    labelSize: 16,
-  };
   const xText = look.xText ?? stepText;
   const isCrowded = filled.length > FEW;
   return {
     width: look.width,
     height: look.height ?? 300,
     scales: {x: {time: false, range: xRange}, y: {distr: look.isLogarithmic ? 3 : 1}},
-    axes: [look.xNames ? named(axis, look) : {...axis, label: look.xLabel, values: texts(xText)}, vertical(axis, look)],
+    axes: [look.xNames ? named(look) : {...axis(), label: look.xLabel, values: texts(xText)}, vertical(look)],
     series: [
       {label: look.xLabel, value: (_, x) => (x === null ? '–' : (look.xNames?.[x] ?? xText(x)))},
       ...series(filled),
@@ -95,12 +86,12 @@ function texts(text) {
   return (_, splits) => splits.map((value) => (value === null || value === undefined ? '' : text(value)));
 }
 
-function named(axis, {xNames, xLabel}) {
+function named({xNames, xLabel}) {
   const each = Math.ceil(xNames.length / 40);
   const places = xNames.map((_, index) => index).filter((index) => index % each === 0);
   const longest = Math.max(...xNames.map((name) => name.length));
   return {
-    ...axis,
+    ...axis(),
     label: xLabel,
     splits: () => places,
     values: () => places.map((index) => xNames[index].slice(-24)),
@@ -109,10 +100,11 @@ function named(axis, {xNames, xLabel}) {
   };
 }
 
-function vertical(axis, look) {
+function vertical(look) {
+  const common = axis();
   const sparse = look.isLogarithmic ? {filter: decades} : {};
-  const [grid, ticks] = [axis.grid, axis.ticks].map((lines) => ({...lines, ...sparse}));
-  return {...axis, grid, ticks, label: look.yLabel, size: 62, values: texts(shown)};
+  const [grid, ticks] = [common.grid, common.ticks].map((lines) => ({...lines, ...sparse}));
+  return {...common, grid, ticks, label: look.yLabel, size: 62, values: texts(shown)};
 }
 
 /** Of a logarithmic axis over more than four decades, only whole ones have a line. */

@@ -136,7 +136,7 @@ export class Page {
     const isWanted = () => turn === this.turn;
     await this.content.ask(runs, this.state, numColumns(this.frames.width(), runs.length), {
       isWanted,
-      tell: () => isWanted() && this.show(matching.length),
+      tell: (isOfFindings) => isWanted() && this.show(matching.length, isOfFindings),
       complain: (error) => isWanted() && this.complain(error),
     });
     if (isWanted()) this.main.dataset.ready = String(turn);
@@ -158,13 +158,32 @@ export class Page {
     this.change({step, layer, picked: picked.slice(-MOST_PICKED)});
   }
 
-  /** Draws what there is, of so many runs that match. */
-  show(numMatching) {
-    const {tables, histograms, findings, progress} = this.content;
+  /** Draws what there is, of so many runs that match; where findings alone are new, only them. */
+  show(numMatching, isOfFindings) {
+    this.showHint(numMatching);
+    this.showFindings(this.content.findings);
+    if (isOfFindings) return;
+    const {tables, histograms} = this.content;
     const view = (this.shown = this.view());
     this.slider.draw(view.steps, Math.max(view.steps.indexOf(view.step), 0));
     this.chooser.draw(this.state);
     this.drawChoices(view);
+    this.frames.rows = {
+      heatmaps: () => rows.ofTables(tables, view.statistic),
+      profile: () => rows.ofProfile(tables, this.shown),
+      overTime: () => rows.ofOverTime(tables, view),
+      ratios: () => rows.ofRatios(tables),
+      histograms: () => rows.ofHistograms(histograms, view),
+    };
+    this.frames.fill('heatmaps', (content) => drawHeatmaps(content, tables, view));
+    this.frames.fill('profile', (content) => charts.drawProfile(content, tables, view));
+    this.frames.fill('overTime', (content) => charts.drawOverTime(content, tables, view));
+    this.frames.fill('ratios', (content) => charts.drawRatios(content, tables, view));
+    this.frames.fill('histograms', (content) => drawHistograms(content, histograms, view));
+  }
+
+  showHint(numMatching) {
+    const {progress} = this.content;
     const isCut = numMatching > MOST_RUNS;
     this.hint.textContent = [
       progress && `Reading: ${progress}.`,
@@ -173,19 +192,6 @@ export class Page {
       .filter(Boolean)
       .join(' ');
     this.hint.hidden = !this.hint.textContent;
-    this.frames.rows = {
-      heatmaps: () => rows.ofTables(tables, view.statistic),
-      profile: () => rows.ofProfile(tables, this.shown),
-      overTime: () => rows.ofOverTime(tables, view),
-      ratios: () => rows.ofRatios(tables),
-      histograms: () => rows.ofHistograms(histograms, view),
-    };
-    this.showFindings(findings);
-    this.frames.fill('heatmaps', (content) => drawHeatmaps(content, tables, view));
-    this.frames.fill('profile', (content) => charts.drawProfile(content, tables, view));
-    this.frames.fill('overTime', (content) => charts.drawOverTime(content, tables, view));
-    this.frames.fill('ratios', (content) => charts.drawRatios(content, tables, view));
-    this.frames.fill('histograms', (content) => drawHistograms(content, histograms, view));
   }
 
   /** Draws the findings, unless they are as they were: what is unfolded stays so. */

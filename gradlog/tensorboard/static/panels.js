@@ -8,6 +8,7 @@ import {isFraction, nearest} from './shape.js';
 
 const FEW = 8; // runs; of more, each panel is small
 const [LEAST_WIDTH, LEAST_OF_SMALL, WIDEST, GAP] = [290, 170, 620, 16]; // of a panel, as in style.css
+const NEAR = 300; // points outside of the window
 const BESIDE = 110; // names of layers
 const COLUMNS = [400, 300, 200, 100]; // few numbers, so that one more run or a wider window asks for nothing new
 
@@ -52,7 +53,7 @@ export function drawPanels(container, shownRuns, scale, view, {pick, nothing}) {
     });
   const figures = shownRuns.map(({run, table}) => {
     const map = maps.find((each) => each.run === run);
-    return figure(run, table, width, map?.drawing ?? element('p', {class: 'nothing', text: nothing}));
+    return figure(run, table, width, map?.root ?? element('p', {class: 'nothing', text: nothing}));
   });
   container.append(element('div', {class: 'panels'}, ...figures));
   paintWhatIsSeen(maps);
@@ -70,22 +71,26 @@ function figure(run, table, width, content) {
 
 const painters = new WeakMap();
 
+/** Paints at once what is in sight, so that nothing flickers, and the rest when it comes near. */
 function paintWhatIsSeen(maps) {
+  const near = ({top, bottom}) => bottom > -NEAR && top < window.innerHeight + NEAR;
+  const areNear = maps.map(({root}) => near(root.getBoundingClientRect()));
   const observer = new IntersectionObserver(
     (entries) => {
       for (const {isIntersecting, target} of entries) if (isIntersecting) paintNow(target);
     },
-    {rootMargin: '300px'},
+    {rootMargin: `${NEAR}px`},
   );
-  for (const map of maps) {
-    painters.set(map.drawing, map);
-    observer.observe(map.drawing);
-  }
+  maps.forEach((map, index) => {
+    painters.set(map.root, map);
+    if (areNear[index]) map.paint();
+    else observer.observe(map.root);
+  });
 }
 
-/** Paints a panel that is not seen, as for a picture that is saved. */
-export function paintNow(drawing) {
-  painters.get(drawing)?.paint();
+/** Paints a panel, also one that is not seen, as for a picture that is saved. */
+export function paintNow(root) {
+  painters.get(root)?.paint();
 }
 
 /** What to say where a run has nothing to show. */
