@@ -32,7 +32,7 @@ def tab(results):
         f"TensorBoard has read them, the first picture is there after {page['first_picture']:.1f} s, all after "
         f"{page['all_pictures']:.1f} s, all findings after {page['all_findings']:.1f} s; the pictures follow the "
         f"slider every {frame * 1e3:.0f} ms, without a GPU; no answer is larger than "
-        f"{page['largest_answer_bytes'] / 1e6:.2f} MB. With the tab, TensorBoard starts {later['median']:.2f} s later "
+        f"{page['largest_answer_bytes'] / 1e6:.2f} MB. The tab adds {later['median']:.2f} s to TensorBoard's start "
         f"(quartiles {low} to {high})."
     )
 
