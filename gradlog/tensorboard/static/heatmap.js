@@ -48,7 +48,14 @@ export class Heatmap {
   /** Paints it, if it is not yet. */
   paint() {
     if (this.chart) return;
-    this.chart = plot(options(this), [[0, 1], [null, null]], this.root);
+    this.chart = plot(
+      options(this),
+      [
+        [0, 1],
+        [null, null],
+      ],
+      this.root,
+    );
     this.chart.over.append(...this.look.boxes.map((box) => this.boxed(box)).filter(Boolean), this.frame);
     this.move(this.step);
     listen(this);
@@ -94,7 +101,15 @@ function options(map) {
     scales: {x: {time: false, range: [0, table.steps.length]}, y: {dir: -1, range: [0, table.variables.length]}},
     axes: [
       {...bare, size: BELOW, gap: 4, ...ticks(steps, (time) => stepText(table.steps[time]))},
-      {...bare, size: gutter(layers), gap: 6, ...ticks(layers.map(({row}) => row), (_, index) => layers[index].text)},
+      {
+        ...bare,
+        size: gutter(layers),
+        gap: 6,
+        ...ticks(
+          layers.map(({row}) => row),
+          (_, index) => layers[index].text,
+        ),
+      },
     ],
     series: [{}, {show: false}],
     hooks: {drawAxes: [(chart) => paintCells(chart, table, look)]},

@@ -12,7 +12,10 @@ const [WIDTH, HEIGHT, BAR] = [560, 34, 260]; // of the whole, and of the colours
  * @param {boolean} withOthers Whether there can be zeros and numbers that are not finite.
  */
 export function legend(scale, name, withOthers = true) {
-  const [drawing, context] = canvas(WIDTH, HEIGHT, {role: 'img', 'aria-label': `Colours of ${name}, from little to much`});
+  const [drawing, context] = canvas(WIDTH, HEIGHT, {
+    role: 'img',
+    'aria-label': `Colours of ${name}, from little to much`,
+  });
   context.fillStyle = colors.paper();
   context.fillRect(0, 0, WIDTH, HEIGHT);
   for (let x = 0; x < BAR; x++) {

@@ -94,7 +94,9 @@ function ofMagnitudes({steps, first, counts, zeros, num_steps}, starts, size, is
   const text = (exponent) => (2 ** exponent).toExponential(0).replace('+', '');
   const isRest = (start) => isCut && start === starts.at(-1);
   const end = (start) => text(start + size);
-  const variables = starts.map((start) => (isRest(start) ? `less than ${end(start)}` : `${text(start)} to ${end(start)}`));
+  const variables = starts.map((start) =>
+    isRest(start) ? `less than ${end(start)}` : `${text(start)} to ${end(start)}`,
+  );
   const labels = starts.map((start) => (isRest(start) ? 'less' : text(start)));
   return {variables, labels, steps, values, marks: new Map(), num_steps};
 }
