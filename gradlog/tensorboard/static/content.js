@@ -16,6 +16,8 @@ export class Content {
     this.histograms = []; // {run, histogram}
     this.findings = []; // {run, findings}
     this.progress = ''; // what is still to come, in words
+    this.key = ''; // of which the tables are
+    this.chosen = ''; // of which the histograms are
   }
 
   /**
@@ -39,11 +41,13 @@ export class Content {
         isTold ||= things === 'findings';
       },
     });
-    const keepTables = this.isOther(runs, state) ? (answers) => (this.tables = answers) : () => {};
+    this.forget(runs, state);
+    const key = JSON.stringify([runs.map(({run}) => run), state.statistic, state.part]);
+    // Where the same is asked for again, what is drawn stays until all that is new is there.
+    const keepTables = key === this.key ? () => {} : (answers) => ([this.tables, this.key] = [answers, '']);
     const tables = await gather(runs, (run) => this.table(run, state, steps), about('runs', keepTables));
     if (!isWanted()) return;
-    this.tables = tables;
-    this.findings = this.findings.filter(({run}) => runs.some((each) => each.run === run.run));
+    [this.tables, this.key] = [tables, key];
     const {statistic, kind, layer} = viewOf(state, tables, null);
     const keepHistograms = (answers) => (this.histograms = answers);
     const histogram = ({run}) => this.histogram(run, statistic, kind, layer);
@@ -58,12 +62,13 @@ export class Content {
     tell(isTold);
   }
 
-  /** Whether something else is asked for than the last time; else what is drawn stays until all that is new is there. */
-  isOther(runs, {statistic, part}) {
-    const key = JSON.stringify([runs.map(({run}) => run), statistic, part]);
-    const isOther = key !== this.key;
-    this.key = key;
-    return isOther;
+  /** Forgets the findings of other runs, and histograms of what is no longer chosen. */
+  forget(runs, {statistic, part, kind, layer}) {
+    const isWanted = ({run}) => runs.some((each) => each.run === run.run);
+    this.findings = this.findings.filter(isWanted);
+    const chosen = JSON.stringify([statistic, part, kind, layer]);
+    this.histograms = chosen === this.chosen ? this.histograms.filter(isWanted) : [];
+    this.chosen = chosen;
   }
 
   async table(run, {statistic, part}, steps) {
