@@ -153,8 +153,20 @@ def _index(names, name, kind):
 
 
 def _union(sequences):
-    """Returns what is in any of several sequences, in order of appearance; most of a run's are the same one."""
-    return tuple(dict.fromkeys(name for names in dict.fromkeys(map(tuple, sequences)) for name in names))
+    """Returns what is in any of several sequences; what one of them has more stands after what it follows there."""
+    result = []
+    for names in dict.fromkeys(map(tuple, sequences)):  # most of a run's are the same one
+        places, new, after = {name: place for place, name in enumerate(result)}, {}, -1
+        for name in names:
+            if name in places:
+                after = max(after, places[name])
+            else:
+                new.setdefault(after, []).append(name)
+        result = [
+            *new.get(-1, []),
+            *(each for place, name in enumerate(result) for each in [name, *new.get(place, [])]),
+        ]
+    return tuple(result)
 
 
 def join(tables: dict) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:

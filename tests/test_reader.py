@@ -70,6 +70,22 @@ def test_unknown_names_are_answered_with_the_known_ones(tmp_path):
         run.statistic("gradient_mean_abs", "b/kernel")
 
 
+def test_variables_that_come_later_stand_where_they_are_in_the_network():
+    """As where a backbone is unfrozen below a head that was trained alone."""
+    tables = {
+        0: (["head/kernel"], ["gradient_norm"], [[1]]),
+        10: (["stem/kernel", "body/kernel", "head/kernel", "top/kernel"], ["gradient_norm"], [[2], [3], [4], [5]]),
+        20: (["head/kernel", "extra/kernel"], ["gradient_norm"], [[6], [7]]),
+    }
+
+    variables, _, steps, statistics = join(tables)
+
+    assert [name.split("/")[0] for name in variables] == ["stem", "body", "head", "extra", "top"]
+    assert steps.tolist() == [0, 10, 20]
+    known = np.nan_to_num(statistics[:, :, 0], nan=0)
+    assert known.tolist() == [[0, 0, 1, 0, 0], [2, 3, 4, 0, 5], [0, 0, 6, 7, 0]]
+
+
 def test_steps_with_other_variables_are_joined_by_name():
     """As after a layer was unfrozen: what a step lacks is NaN."""
     variables, columns, steps, statistics = join(

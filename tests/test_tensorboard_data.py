@@ -24,6 +24,7 @@ DEEP = [f"layer{number}/kernel" for number in (1, 2, 3, 4)]
 HEALTHY = np.full((12, 4), 1e-2)
 SICK = HEALTHY * [1e-6, 1e-5, 1e-2, 1]
 LONG = 700
+MANY_LAYERS = ["stem", *(f"block/dense_{number}" for number in range(1, 11)), "head"]
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -42,6 +43,13 @@ def log_dir(tmp_path_factory):
     write_run(path / "long", np.full((LONG, 4), 1e-3), range(LONG))
     write_run(path / HOSTILE, SICK, range(0, 120, 10), variables=DEEP)
     write_scalars(path / "foreign", {"train/loss": 1.0})
+    write_run(
+        path / "many layers",
+        np.full((2, 12), 1e-2),
+        (0, 10),
+        variables=[f"{layer}/kernel" for layer in MANY_LAYERS],
+        scalars={f"activation_dead/{layer}": [0.5] * 2 for layer in [*reversed(MANY_LAYERS), "relu"]},
+    )
     write_unfrozen(path / "unfrozen")
     write_malformed(path / "malformed")
     return path
@@ -78,7 +86,7 @@ def ask(request, log_dir):
         status, content = server.get(f"{address}data/{route}?{urllib.parse.urlencode(parameters)}")
         return status, json.loads(content)
 
-    server.wait_for(lambda: len(answer("runs")[1]["runs"]) == 7)
+    server.wait_for(lambda: len(answer("runs")[1]["runs"]) == 8)
     answer.address = address
     return answer
 
@@ -113,6 +121,11 @@ def test_table_of_layers_has_what_was_written_of_activations(ask):
 
     assert answer["variables"] == ["layer1"]
     assert answer["values"] == [[0.25]] * 12
+
+
+def test_layers_of_activations_stand_in_the_order_of_the_network(ask):
+    """Whatever the order in which TensorBoard lists tags, which its fast loader makes up anew at each start."""
+    assert table(ask, "many layers", "activation_dead")["variables"] == [*MANY_LAYERS, "relu"]
 
 
 def test_table_of_a_statistic_that_a_run_lacks_is_empty(ask):
@@ -173,6 +186,7 @@ def test_the_sick_run_has_a_vanishing_gradient(ask):
         ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "-1"}, 400, "from 1 to 2000"),
         ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "1e3"}, 400, "from 1 to 2000"),
         ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "9" * 5000}, 400, "from 1 to 2000"),
+        ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "0000012345"}, 400, "from 1 to 2000"),
         ("table", {"run": "../small", "statistic": "gradient_norm"}, 404, "No run"),
         ("table", {"run": "foreign", "statistic": "gradient_norm"}, 404, "No run"),
         ("histograms", {"run": "small", "kind": "nothing", "variable": "a"}, 400, "no such histograms"),
@@ -227,6 +241,14 @@ def test_one_response_stays_below_three_megabytes():
     answer = data.table(history_of(values, np.full(values.shape, 1e6)), "gradient_mean_abs", 2000)
 
     assert len(json.dumps(answer, separators=(",", ":"))) < 3e6
+
+
+def test_a_long_run_without_the_statistic_is_empty():
+    history = history_of(np.ones((700, 3)), np.zeros((700, 3)))
+
+    answer = data.table(history, "weight_norm", 400)
+
+    assert (answer["variables"], len(answer["steps"]), answer["num_steps"]) == ([], 400, 700)
 
 
 def test_infinite_statistics_are_marked_and_missing_ones_are_none():

@@ -7,6 +7,7 @@ import re
 import shutil
 
 import hostile_logs
+import matplotlib.image
 import numpy as np
 import pytest
 import tensorboard_server as server
@@ -306,6 +307,49 @@ def test_the_table_that_is_saved_has_the_numbers_shown(browser, address, tmp_pat
     numbers = np.array([float(row["gradient_mean_abs"]) for row in rows])
     assert np.allclose(numbers, MEAN_ABS[:, [0, 2]].ravel(), rtol=1e-5)
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_is_saved_has_the_panels_out_of_sight(browser, address, tmp_path):
+    with tab(browser, address) as (page, frame):
+        panel(frame, "small").wait_for()
+        page.set_viewport_size({"width": 1400, "height": 200})
+        page.reload()
+        last = frame.locator("#heatmaps .heatmap").nth(4)
+        last.wait_for()
+        assert last.locator("canvas").count() == 0  # not painted yet
+        with page.expect_download() as download:
+            frame.locator("#heatmaps").get_by_role("button", name="PNG").click()
+        download.value.save_as(tmp_path / "picture.png")
+        whole, part = frame.locator("#heatmaps").bounding_box(), last.bounding_box()
+
+    picture = matplotlib.image.imread(tmp_path / "picture.png")
+    left, top = round(part["x"] - whole["x"]), round(part["y"] - whole["y"])
+    seen = picture[top : top + round(part["height"]), left : left + round(part["width"])]
+    assert len(np.unique(seen.reshape(-1, seen.shape[2]), axis=0)) > 10
+
+
+def test_a_server_that_was_away_is_said_and_taken_up_again(browser, address):
+    with tab(browser, address, "&p.gradlog.filter=small") as (page, frame):
+        panel(frame, "small").wait_for()
+        page.route("**/gradlog/data/runs*", lambda route: route.abort())
+        alert = frame.get_by_role("alert").filter(has_text="Not everything could be read")
+        alert.wait_for()
+        page.unroute("**/gradlog/data/runs*")
+        alert.wait_for(state="hidden")
+        assert panel(frame, "small").count() == 1
+
+
+def test_going_back_brings_back_what_was_shown(browser, address):
+    with tab(browser, address) as (page, frame):
+        panel(frame, "small").wait_for()
+        page.evaluate("location.hash = '#gradlog&p.gradlog.statistic=update_ratio&p.gradlog.filter=small'")
+        panel(frame, "healthy").wait_for(state="detached")
+        assert frame.get_by_label("Statistic").input_value() == "update_ratio"
+
+        page.go_back()
+
+        panel(frame, "healthy").wait_for()
+        assert frame.get_by_label("Statistic").input_value() == "gradient_mean_abs"
 
 
 def test_dark_and_light_follow_tensorboard(browser, address):

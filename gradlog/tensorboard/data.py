@@ -84,11 +84,21 @@ def _has_no_weight_norm(history):
 
 def _of_layers(history, prefix):
     series = {tag.removeprefix(prefix): each for tag, each in history.scalars.items() if tag.startswith(prefix)}
+    series = {layer: series[layer] for layer in _in_order(series, history.variables)}
     steps = np.array(sorted({int(step) for each in series.values() for step in each.steps}), np.int64)
     values = np.full((len(steps), len(series)), np.nan)
     for column, each in enumerate(series.values()):
         values[np.searchsorted(steps, each.steps), column] = each.values
     return tuple(series), steps, values, np.zeros(values.shape), np.isinf(values)
+
+
+def _in_order(layers, variables):
+    """Returns layers in the order of their variables; one that has none comes after the one before it by name."""
+    places, after = {}, -1
+    for layer in layers:
+        after = next((place for place, name in enumerate(variables) if name.startswith(f"{layer}/")), after)
+        places[layer] = after
+    return sorted(layers, key=places.get)
 
 
 def histograms(series: Series, most: int) -> dict:

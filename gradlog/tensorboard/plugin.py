@@ -93,7 +93,7 @@ def _required(arguments, name):
 
 def _steps(arguments):
     text = arguments.get("max_steps", str(_DEFAULT_STEPS))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_STEPS):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= _MOST_STEPS):
         raise errors.InvalidArgumentError(
             f"Expected as the number of steps an integer from 1 to {_MOST_STEPS}. Received: max_steps={text!r}"
         )

@@ -1,6 +1,6 @@
 """Runs: what TensorBoard has read of a run, as a `History`."""
 
-import collections
+import re
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,6 +18,9 @@ from gradlog.tensorboard import metadata
 
 MOST_SAMPLES = 100_000  # of one tag: all that TensorBoard has kept
 _MOST_VARIABLES, _LONGEST_HEADER = 50_000, 4 << 20  # of a run that is shown; and bytes of their names
+_NUM_LOCKS = 64
+_BYTES_OF_A_RUN = 20_000  # names, and what else is kept of it
+_OF_ALL = (f"gradient_norm/{names.GLOBAL}", f"gradient_norm/{names.GLOBAL}_clipped")
 _MOST_BYTES_KEPT = 1 << 29  # of the statistics of runs, each kept until it grows
 
 
@@ -31,7 +34,7 @@ class Runs:
     def __init__(self, provider: providers.DataProvider):
         self._provider = provider
         self._kept, self._lock = {}, threading.Lock()
-        self._reading = collections.defaultdict(threading.Lock)  # requests for one run wait for each other
+        self._reading = [threading.Lock() for _ in range(_NUM_LOCKS)]  # requests for one run wait for each other
 
     def list(self, ctx, experiment: str) -> list[dict]:
         """Returns what there is: a dictionary a run that has gradlog's statistics, in TensorBoard's order.
@@ -69,7 +72,7 @@ class Runs:
         if described is None:
             raise errors.NotFoundError(f"No run with gradlog's statistics has this name: {run!r}.")
         version, key = (described.max_step, described.max_wall_time), (experiment, run)
-        with self._reading[key]:
+        with self._reading[hash(key) % _NUM_LOCKS]:
             kept_version, history, has_scalars = self._kept.get(key, (None, None, False))
             if kept_version != version:
                 history, has_scalars = self._read(ctx, experiment, run, described.plugin_content)
@@ -87,6 +90,8 @@ class Runs:
         data = self._read_tensors(ctx, experiment, run, tag, histogram_metadata.PLUGIN_NAME)
         try:
             by_step = {datum.step: np.asarray(datum.numpy, np.float64).reshape(-1, 3) for datum in data}
+            if not all(np.isfinite(rows).all() for rows in by_step.values()):
+                raise ValueError("a number in it is not finite")
         except ValueError as error:
             raise errors.InvalidArgumentError(f"{tag!r} of run {run!r} is no histogram: {error}.") from error
         return Series(np.array(sorted(by_step), np.int64), [by_step[step] for step in sorted(by_step)])
@@ -95,7 +100,7 @@ class Runs:
         with self._lock:  # requests come in several threads
             self._kept.pop(key, None)
             self._kept[key] = content
-            while sum(history.statistics.nbytes for _, history, _ in self._kept.values()) > _MOST_BYTES_KEPT:
+            while sum(_num_bytes(history) for _, history, _ in self._kept.values()) > _MOST_BYTES_KEPT:
                 del self._kept[next(iter(self._kept))]  # what was asked for longest ago
 
     def _tables(self, ctx, experiment, run=None):
@@ -145,7 +150,9 @@ class Runs:
             return {}
         chosen = providers.RunTagFilter(runs=[run], tags=tags)
         read = self._provider.read_scalars(ctx, **of_run, downsample=MOST_SAMPLES, run_tag_filter=chosen)
-        return {tag: _series(data) for tag, data in read.get(run, {}).items()}
+        return {
+            tag: _series(data) for tag, data in sorted(read.get(run, {}).items(), key=lambda item: _natural(item[0]))
+        }
 
 
 def _order(run):
@@ -159,6 +166,17 @@ def _names(content):
         if len(variables) <= _MOST_VARIABLES:
             return variables, columns
     raise ValueError(f"it has more than {_MOST_VARIABLES:,} variables, or {_LONGEST_HEADER >> 20} MB of names")
+
+
+def _num_bytes(history):
+    """Returns about how much memory a run without histograms takes."""
+    scalars = sum(series.steps.nbytes + series.values.nbytes for series in history.scalars.values())
+    return history.statistics.nbytes + scalars + _BYTES_OF_A_RUN
+
+
+def _natural(tag):
+    """Returns by what tags are put in order, layer10 after layer9; TensorBoard's own order can be any."""
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"([0-9]+)", tag)]
 
 
 def _is_in_table(tag):
@@ -176,17 +194,18 @@ def _tables_of_scalars(scalars: dict[str, Series], steps: Iterable[int]) -> dict
 
     TensorBoard keeps the names that came with a tag's first value alone, so those of a later table are not known.
     """
-    result = {}
-    for step in steps:
-        cells = {}
-        for column, prefix in names.SCALAR_TAGS.items():
-            for tag, series in scalars.items():
-                if tag.startswith(f"{prefix}/") and not tag.startswith(f"{prefix}/{names.GLOBAL}"):
-                    place = int(np.searchsorted(series.steps, step))
-                    if place < len(series.steps) and series.steps[place] == step:
-                        cells[tag.removeprefix(f"{prefix}/"), column] = series.values[place]
-        variables, columns = (tuple(dict.fromkeys(key[index] for key in cells)) for index in (0, 1))
-        if cells:
-            table = [[cells.get((variable, column), np.nan) for column in columns] for variable in variables]
-            result[step] = variables, columns, np.array(table, np.float32)
-    return result
+    cells = {step: {} for step in steps}
+    for column, prefix in names.SCALAR_TAGS.items():
+        for tag, series in scalars.items():
+            if tag.startswith(f"{prefix}/") and tag not in _OF_ALL:
+                for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
+                    if step in cells:
+                        cells[step][tag.removeprefix(f"{prefix}/"), column] = value
+    return {step: _table(of_step) for step, of_step in cells.items() if of_step}
+
+
+def _table(cells):
+    """Returns variables, columns and table [V, S] of numbers by variable and column."""
+    variables, columns = (tuple(dict.fromkeys(key[index] for key in cells)) for index in (0, 1))
+    table = [[cells.get((variable, column), np.nan) for column in columns] for variable in variables]
+    return variables, columns, np.array(table, np.float32)

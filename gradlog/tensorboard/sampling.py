@@ -30,6 +30,8 @@ def sampled(values: np.ndarray, is_marked: np.ndarray, most: int) -> np.ndarray:
     number = len(values)
     if number <= most:
         return np.arange(number)
+    if not values.shape[1]:
+        return np.unique(np.linspace(0, number - 1, most).astype(int))
     if most < 5:
         return np.arange(number - most, number)
     high, low = _deviations(values)

@@ -4,7 +4,7 @@ import {runColor} from './colors.js';
 import {stepText} from './dom.js';
 import {lines, moveMark} from './lines.js';
 import {clear} from './plot.js';
-import {isFraction, layerOf, nearest, overTime, ratios, union} from './shape.js';
+import {isFraction, layerOf, merged, nearest, overTime, ratios} from './shape.js';
 
 const WIDEST = 1200;
 const DASHES = [undefined, [8, 4], [2, 3], [10, 3, 2, 3], [14, 5]];
@@ -20,7 +20,7 @@ function common(container, view) {
 
 /** One line a run over the layers, at one step; returns a function that moves them to the step of another view. */
 export function drawProfile(container, shownRuns, view) {
-  const names = union(shownRuns.map(({table}) => table.variables));
+  const names = merged(shownRuns.map(({table}) => table.variables));
   const places = shownRuns.map(({table}) => names.map((name) => table.variables.indexOf(name)));
   const look = {
     ...common(container, view),

@@ -1,6 +1,6 @@
 /** Controls: the side bar, in which one chooses runs, statistic and layers. */
 
-import {runColor} from './colors.js';
+import {isDark, runColor} from './colors.js';
 import {element} from './dom.js';
 
 let numbers = 0;
@@ -47,6 +47,9 @@ export class RunChooser {
   draw(state) {
     this.state = state;
     if (document.activeElement !== this.field) this.field.value = state.filter;
+    const key = JSON.stringify([this.matching.map(({run, color}) => [run, color]), state.hidden, isDark()]);
+    if (key === this.key) return;
+    this.key = key;
     const focused = document.activeElement?.dataset?.run;
     this.list.replaceChildren(...this.matching.map((run) => this.item(run)));
     for (const box of this.list.querySelectorAll('input')) if (box.dataset.run === focused) box.focus();

@@ -26,7 +26,9 @@ export function saveCsv(rows, name) {
 }
 
 /** Saves the pictures of a section as they stand, each under its caption. */
-export function savePng(section, name) {
+export async function savePng(section, name) {
+  for (const panel of section.querySelectorAll('.heatmap')) paintNow(panel);
+  await new Promise(requestAnimationFrame); // charts are drawn a moment later
   const ratio = window.devicePixelRatio || 1;
   const whole = section.getBoundingClientRect();
   const sheet = element('canvas', {width: Math.ceil(whole.width * ratio), height: Math.ceil(whole.height * ratio)});
@@ -34,7 +36,6 @@ export function savePng(section, name) {
   context.scale(ratio, ratio);
   context.fillStyle = paper();
   context.fillRect(0, 0, whole.width, whole.height);
-  for (const panel of section.querySelectorAll('.heatmap')) paintNow(panel);
   for (const drawing of section.querySelectorAll('canvas')) {
     const box = drawing.getBoundingClientRect();
     context.drawImage(drawing, box.left - whole.left, box.top - whole.top, box.width, box.height);
@@ -55,7 +56,7 @@ export function savePng(section, name) {
     const indent = text.querySelector('.swatch') ? 18 : 0;
     context.fillText(text.textContent, box.left - whole.left + indent, box.top - whole.top + box.height / 2);
   }
-  sheet.toBlob((blob) => save(blob, `${name}.png`));
+  sheet.toBlob((blob) => blob && save(blob, `${name}.png`));
 }
 
 function drawFrame(context, frame, whole) {

@@ -23,15 +23,21 @@ export function statisticOf(code) {
  * Draws the list.
  * @param {Array} found {run, findings} of each run.
  * @param {Object} chosen {run, finding} that the pictures show, or null.
+ * @param {Array} open Keys of the findings whose remedies are unfolded.
  * @param {function} show Called with (run, finding) when one is clicked.
  */
-export function findingsList(found, chosen, show) {
+export function findingsList(found, chosen, open, show) {
   const all = found.flatMap(({run, findings}) => findings.map((finding) => ({run, finding})));
   all.sort((one, other) => SEVERITIES.indexOf(one.finding.severity) - SEVERITIES.indexOf(other.finding.severity));
   const clean = found.filter(({findings}) => !findings.length).map(({run}) => run.run);
-  const list = element('div', {class: 'findings'}, ...all.map((each) => card(each, chosen, show)));
+  const list = element('div', {class: 'findings'}, ...all.map((each) => card(each, chosen, open, show)));
   if (clean.length) list.append(element('p', {class: 'clean', text: `Nothing found in: ${clean.join(', ')}`}));
   return list;
+}
+
+/** By what a finding is known again as the run goes on. */
+export function keyOf(run, finding) {
+  return JSON.stringify([run.run, finding.code, finding.first_step, finding.message.slice(0, 20)]);
 }
 
 function some(names) {
@@ -39,9 +45,9 @@ function some(names) {
   return `${names[0]}, ${names[1]} … ${names.at(-1)} (${names.length} in all)`;
 }
 
-function card({run, finding}, chosen, show) {
+function card({run, finding}, chosen, open, show) {
   const where = finding.where.length ? some(finding.where) : 'the whole run';
-  const isChosen = chosen?.run.run === run.run && JSON.stringify(chosen.finding) === JSON.stringify(finding);
+  const isChosen = chosen !== null && keyOf(chosen.run, chosen.finding) === keyOf(run, finding);
   const title = element(
     'button',
     {
@@ -62,6 +68,11 @@ function card({run, finding}, chosen, show) {
     {class: 'finding'},
     title,
     element('p', {text: `${finding.message} (${numbers})`}),
-    element('details', {open: isChosen}, element('summary', {text: 'What to try'}), element('ol', {}, ...remedies)),
+    element(
+      'details',
+      {open: isChosen || open.includes(keyOf(run, finding)), 'data-key': keyOf(run, finding)},
+      element('summary', {text: 'What to try'}),
+      element('ol', {}, ...remedies),
+    ),
   );
 }

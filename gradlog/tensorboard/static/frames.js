@@ -55,7 +55,7 @@ export class Frames {
     content.style.minHeight = `${content.offsetHeight}px`;
     clear(content);
     this.movers[name] = drawInto(content);
-    content.style.minHeight = '';
+    queueMicrotask(() => (content.style.minHeight = '')); // charts have their size a moment later
     if (focused >= 0) content.querySelectorAll(FOCUSABLE)[focused]?.focus({preventScroll: true});
   }
 

@@ -75,9 +75,14 @@ function drawOverlay(container, found, view) {
     xText: (value) => powerOfTen(value),
     yLabel: 'part of the elements',
     tooltip: view.tooltip,
-    nothing:
-      view.kind === 'activation' ? missing({statistic: 'activation'}) : 'No histograms of this layer were logged.',
+    nothing: nothing(found, view),
   });
+}
+
+function nothing(found, view) {
+  if (found.some(({histogram}) => histogram.steps.length)) return 'Every element is zero.';
+  if (view.isReading) return 'Reading …';
+  return view.kind === 'activation' ? missing({statistic: 'activation'}) : 'No histograms of this layer were logged.';
 }
 
 function powerOfTen(exponent) {

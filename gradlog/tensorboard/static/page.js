@@ -28,6 +28,7 @@ export class Page {
     this.state = readState();
     this.chosenFinding = null;
     this.complaints = [];
+    this.isLost = false; // whether the server did not answer
     this.content = new Content(this.model);
     this.turn = 0;
     this.live = element('div', {class: 'unseen', role: 'status', 'aria-live': 'polite'});
@@ -53,6 +54,7 @@ export class Page {
     });
     onAddressChange(() => {
       Object.assign(this.state, readState());
+      this.chosenFinding = null;
       this.draw();
     });
     let width = window.innerWidth;
@@ -87,22 +89,27 @@ export class Page {
   async reload(isFirst = false) {
     try {
       const isNew = await this.model.reload();
-      if (isNew || isFirst) await this.draw();
+      const wasLost = this.isLost;
+      this.isLost = false;
+      if (isNew || isFirst || wasLost) await this.draw();
     } catch (error) {
-      this.complain(error);
+      if (!this.isLost) this.complain(error);
+      this.isLost = true;
     }
   }
 
   complain(error) {
     this.complaints.push(error.message);
     const others = this.complaints.length > 1 ? ` (and ${this.complaints.length - 1} more)` : '';
-    this.problem.textContent = `Not everything could be read: ${this.complaints[0]}${others}`;
+    const text = `Not everything could be read: ${this.complaints[0]}${others}`;
+    if (this.problem.textContent !== text) this.problem.textContent = text;
     this.problem.hidden = false;
     if (!this.problem.isConnected) this.main.prepend(this.problem);
   }
 
   change(changed) {
     Object.assign(this.state, changed);
+    this.asked = null;
     if ('filter' in changed || 'statistic' in changed || 'part' in changed) this.chosenFinding = null;
     writeState(this.state);
     return this.draw();
@@ -128,7 +135,7 @@ export class Page {
       return;
     }
     if (!this.main.contains(this.hint)) this.main.replaceChildren(this.problem, this.hint, ...this.frames.roots());
-    [this.problem.hidden, this.complaints] = [true, []];
+    this.complaints = [];
     const {statistics} = this.model;
     if (!Object.hasOwn(statistics, this.state.statistic)) this.state.statistic = Object.keys(statistics)[0];
     const matching = this.chooser.chosen(this.model.runs, this.state);
@@ -139,7 +146,9 @@ export class Page {
       tell: (isOfFindings) => isWanted() && this.show(matching.length, isOfFindings),
       complain: (error) => isWanted() && this.complain(error),
     });
-    if (isWanted()) this.main.dataset.ready = String(turn);
+    if (!isWanted()) return;
+    this.problem.hidden = !this.complaints.length;
+    this.main.dataset.ready = String(turn);
   }
 
   view() {
@@ -147,6 +156,7 @@ export class Page {
     return {
       ...drawn,
       statisticName: this.model.statistics[drawn.statistic],
+      isReading: Boolean(this.content.progress),
       tooltip: this.tooltip,
       say: (text) => (this.live.textContent = text),
       pick: (step, layer) => this.pick(step, layer),
@@ -200,8 +210,12 @@ export class Page {
     const key = JSON.stringify([told, this.chosenFinding, isDark()]);
     if (key === this.findingsKey) return;
     this.findingsKey = key;
-    const list = findingsList(found, this.chosenFinding, (run, finding) => this.find(run, finding));
+    const before = this.main.querySelector('.findings');
+    const open = [...(before?.querySelectorAll('details[open]') ?? [])].map((details) => details.dataset.key);
+    const list = findingsList(found, this.chosenFinding, open, (run, finding) => this.find(run, finding));
+    const scrolled = before?.scrollTop ?? 0;
     this.frames.fill('findings', (content) => content.append(list));
+    list.scrollTop = scrolled;
   }
 
   /** Draws the choices, unless they are as they were: a list that is unfolded stays so. */
@@ -232,7 +246,15 @@ export class Page {
   async find(run, finding) {
     const statistic = statisticOf(finding.code) ?? this.state.statistic;
     const part = finding.where.some((name) => name.endsWith('/bias')) ? 'all' : this.state.part;
-    const table = await this.model.table(run, statistic, numColumns(this.frames.width(), 1));
+    const asked = (this.asked = {});
+    let table;
+    try {
+      table = await this.model.table(run, statistic, numColumns(this.frames.width(), 1));
+    } catch (error) {
+      this.complain(error);
+      return;
+    }
+    if (asked !== this.asked) return; // something else was chosen meanwhile
     const variables = ofPart(table, part).variables.filter((name) => concerns(finding.where, name));
     const changed = {statistic, part, step: finding.first_step};
     if (finding.where.length && variables.length) {

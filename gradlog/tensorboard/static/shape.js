@@ -11,7 +11,7 @@ export function isFraction(statistic) {
 export function ofPart(table, part) {
   const ending = {kernels: 'kernel', biases: 'bias'}[part];
   let places = table.variables.map((_, place) => place);
-  if (ending && table.variables.some((name) => name.includes('/'))) {
+  if (ending && !table.statistic.startsWith('activation_') && table.variables.some((name) => name.includes('/'))) {
     places = places.filter((place) => table.variables[place].split('/').at(-1) === ending);
   }
   const isHere = new Map(places.map((place, index) => [place, index]));
@@ -47,7 +47,7 @@ export function sameLayer(variables, name) {
  */
 export function withoutTail(histograms, part) {
   const ends = histograms.flatMap(({first, counts, zeros}) =>
-    counts.map((row, time) => first + tailOf(row, part * sum(row, zeros[time]))),
+    counts.flatMap((row, time) => (row.length ? [first + tailOf(row, part * sum(row, zeros[time]))] : [])),
   );
   const least = Math.min(...new Set(ends)); // octaves, of which there are few
   return histograms.map((histogram) => {
@@ -114,6 +114,20 @@ export function nearest(steps, step) {
 /** Everything that is in several lists, in the order of the first in which it is. */
 export function union(lists) {
   return [...new Set(lists.flat())];
+}
+
+/** Everything that is in several lists; what one of them has more stands after what it follows there. */
+export function merged(lists) {
+  const result = [];
+  for (const list of lists) {
+    let at = 0;
+    for (const name of list) {
+      const found = result.indexOf(name);
+      if (found < 0) result.splice(at++, 0, name);
+      else at = Math.max(at, found + 1);
+    }
+  }
+  return result;
 }
 
 /** All steps of several tables, rising. */

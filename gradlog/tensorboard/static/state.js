@@ -48,8 +48,9 @@ export function readState() {
 
 /** Calls a function when the user changes the tab's choices in the address. */
 export function onAddressChange(call) {
-  host().addEventListener('hashchange', () => {
-    if (parts()[0] === 'gradlog' && parts().some((part) => part.startsWith(PREFIX))) call();
+  host().addEventListener('hashchange', ({oldURL}) => {
+    const wasHere = /^#gradlog(&|$)/.test(new URL(oldURL).hash);
+    if (parts()[0] === 'gradlog' && (wasHere || parts().some((part) => part.startsWith(PREFIX)))) call();
   });
 }
 

@@ -1,6 +1,6 @@
 /** View: what is drawn, of the user's choices and of what there is; where nothing was chosen yet as well. */
 
-import {allSteps, concerns, nearest, sameLayer, union} from './shape.js';
+import {allSteps, concerns, merged, nearest, sameLayer, union} from './shape.js';
 
 export const KINDS = {gradient: 'gradient', weight: 'weight', activation: 'activation'};
 
@@ -12,7 +12,7 @@ export const KINDS = {gradient: 'gradient', weight: 'weight', activation: 'activ
  */
 export function viewOf(state, shownRuns, chosenFinding) {
   const steps = allSteps(shownRuns.map(({table}) => table));
-  const variables = union(shownRuns.map(({table}) => table.variables));
+  const variables = merged(shownRuns.map(({table}) => table.variables));
   const picked = union([state.picked.map((name) => sameLayer(variables, name)).filter(Boolean)]);
   const ends = variables.length > 1 ? [variables[0], variables.at(-1)] : variables;
   return {
