@@ -225,6 +225,14 @@ def test_a_heat_map_can_be_read_with_the_keyboard(browser, address):
 
         assert frame.locator(".unseen").inner_text() == "small · layer2/kernel · step 10 · 0.03"
 
+        before = cells_of(frame, "small").element_handle()
+        frame.get_by_label("Histograms of its").select_option("weight")
+        frame.wait_for_function("before => !before.isConnected", arg=before)
+        cells.focus()
+        cells.press("ArrowLeft")
+
+        assert frame.locator(".unseen").inner_text() == "small · layer2/kernel · step 0 · 0.01"
+
 
 def test_the_filter_chooses_runs_and_says_what_is_wrong_with_it(browser, address):
     with tab(browser, address) as (_, frame):

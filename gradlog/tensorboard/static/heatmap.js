@@ -3,6 +3,7 @@
 import * as colors from './colors.js';
 import {canvas, element, shown, stepText} from './dom.js';
 import {axis, plot} from './plot.js';
+import {nearest} from './shape.js';
 
 const WIDEST_GUTTER = 110;
 const [ABOVE, BESIDE, BELOW] = [6, 16, 22]; // of the cells, for halves of labels, and for steps
@@ -201,9 +202,15 @@ function cross(context, x, y, size) {
   context.stroke();
 }
 
+let cursor = null; // {of, step, layer}: where the keyboard was in a panel, which may be drawn anew meanwhile
+
 function listen({root, chart: {over}, run, table, look, step}) {
   let [time, row] = [Math.max(step, 0), Math.max(table.variables.indexOf(look.layer), 0)];
   const [times, rows] = [table.steps.length, table.variables.length];
+  const of = `${run.run} ${table.statistic ?? 'histograms'}`;
+  if (cursor?.of === of && table.variables.includes(cursor.layer)) {
+    [time, row] = [nearest(table.steps, cursor.step), table.variables.indexOf(cursor.layer)];
+  }
   const exists = () => time in table.steps && row in table.variables;
   const move = (event) => {
     const box = over.getBoundingClientRect();
@@ -226,6 +233,7 @@ function listen({root, chart: {over}, run, table, look, step}) {
     event.preventDefault();
     time = Math.min(Math.max(time + moves[0], 0), times - 1);
     row = Math.min(Math.max(row + moves[1], 0), rows - 1);
+    cursor = {of, step: table.steps[time], layer: table.variables[row]};
     const text = cellText(run, table, time, row);
     const box = over.getBoundingClientRect();
     look.tooltip.show(text, box.left + ((time + 0.5) * box.width) / times, box.top + ((row + 0.5) * box.height) / rows);
