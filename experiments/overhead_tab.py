@@ -233,8 +233,15 @@ def main(argv=None):
             file=sys.stderr,
         )
         return 2
-    with tempfile.TemporaryDirectory() as log_dir:
-        results = run(QUICK if options.quick else Config(), Path(log_dir), browser)
+    try:
+        with tempfile.TemporaryDirectory() as log_dir:
+            results = run(QUICK if options.quick else Config(), Path(log_dir), browser)
+    except OSError as error:  # as a disk that is full, or a TensorBoard that does not start
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; nothing was kept.", file=sys.stderr)
+        return 130
     runs.console().print(_table(results))
     if not options.quick:
         print(f"Numbers: {runs.write_results(RESULTS_DIR, results, 'overhead_tab.json')}")

@@ -40,6 +40,19 @@ def test_it_measures_the_page_and_the_start(tmp_path, capsys):
     assert "With 2 runs of 4 variables and 3 logged steps" in overhead_report.tab(results)
 
 
+def test_what_cannot_be_measured_is_said_in_a_line(monkeypatch, capsys):
+    pytest.importorskip("playwright", reason="the tab is measured with playwright, which is not here")
+
+    def run(*arguments):
+        raise OSError("TensorBoard did not start")
+
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(overhead_tab, "run", run)
+
+    assert overhead_tab.main(["--quick"]) == 2
+    assert capsys.readouterr().err == "error: TensorBoard did not start\n"
+
+
 def test_without_a_browser_it_says_what_is_missing(monkeypatch, capsys):
     monkeypatch.setattr(shutil, "which", lambda name: None)
 

@@ -3,7 +3,7 @@
 import * as colors from './colors.js';
 import uPlot from './vendor/uPlot.js';
 
-export const FONT = '11px Roboto, system-ui, sans-serif';
+const FONT = '11px Roboto, system-ui, sans-serif';
 const charts = new WeakMap();
 
 /** Draws a chart into a container, and returns it. */
