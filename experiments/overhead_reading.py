@@ -17,9 +17,9 @@ from tensorboard.backend.event_processing import event_accumulator
 import gradlog
 from experiments import overhead_memory, runs
 from experiments.overhead_numbers import quartiles, shown
-from gradlog import buckets
-from gradlog.history import Snapshot
-from gradlog.names import SCALAR_TAGS
+from gradlog.history.history import Snapshot
+from gradlog.history.names import SCALAR_TAGS
+from gradlog.stats import buckets
 from gradlog.writers import EventWriter
 
 DESCRIPTIONS = {"gradlog": "gradlog.read", "event_accumulator": "TensorBoard's EventAccumulator, without limits"}

@@ -29,8 +29,8 @@ import numpy as np
 
 from experiments import runs
 from experiments.overhead_numbers import quartiles, shown
-from gradlog.history import Snapshot
-from gradlog.names import SCALAR_TAGS
+from gradlog.history.history import Snapshot
+from gradlog.history.names import SCALAR_TAGS
 from gradlog.writers import EventWriter
 
 RESULTS_DIR = Path(__file__).parent / "results"

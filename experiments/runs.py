@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import gradlog
-from gradlog.finding import some
+from gradlog.diagnosis.finding import some
 from gradlog.writers import EventWriter
 
 _SHORT_LIST = re.compile(r"\[\s+([^\[\]{}\"]*?)\s+\]")  # of numbers, which need not stand on a line each

@@ -14,23 +14,23 @@ Names are imported when they are first used: `import gradlog` alone does not imp
 
 import importlib
 
-from gradlog._version import __version__
+__version__ = "0.1.0"
 
 _MODULES = {
-    "Finding": "gradlog.finding",
-    "GradientLogger": "gradlog.callback",
-    "History": "gradlog.history",
-    "diagnose": "gradlog.diagnosis",
-    "read": "gradlog.reader",
-    "train": "gradlog.loop",
+    "Finding": "gradlog.diagnosis.finding",
+    "GradientLogger": "gradlog.session.callback",
+    "History": "gradlog.history.history",
+    "diagnose": "gradlog.diagnosis.diagnose",
+    "read": "gradlog.events.reader",
+    "train": "gradlog.session.loop",
 }
 
 __all__ = ["Finding", "GradientLogger", "History", "__version__", "diagnose", "read", "train"]
 
 
 def __getattr__(name):
-    if name == "rules":
-        return importlib.import_module("gradlog.rules")
+    if name in ("rules", "writers"):
+        return importlib.import_module(f"gradlog.{name}")
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'gradlog' has no attribute {name!r}")

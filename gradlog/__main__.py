@@ -2,7 +2,7 @@
 
 import sys
 
-from gradlog.cli import main
+from gradlog.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,7 +3,7 @@
 import numpy as np
 
 import gradlog
-from gradlog.history import Series
+from gradlog.history.history import Series
 
 COLUMNS = (
     "gradient_mean_abs",

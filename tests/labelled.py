@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
 
 import gradlog
+from gradlog.history.history import Series
 from gradlog.writers import MemoryWriter
 
 LOGGED_STEPS = 20  # within which what is wrong is to be said
@@ -84,7 +85,7 @@ def first_steps(history, number=LOGGED_STEPS):
     """Returns a history as it was after its first logged steps."""
     steps = history.steps[:number]
     scalars = {
-        tag: gradlog.history.Series(series.steps[series.steps <= steps[-1]], series.values[series.steps <= steps[-1]])
+        tag: Series(series.steps[series.steps <= steps[-1]], series.values[series.steps <= steps[-1]])
         for tag, series in history.scalars.items()
     }
     return gradlog.History(history.variables, history.columns, steps, history.statistics[:number], scalars)

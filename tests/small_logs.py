@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gradlog import buckets
-from gradlog.history import Snapshot
+from gradlog.history.history import Snapshot
+from gradlog.stats import buckets
 from gradlog.writers import EventWriter
 
 VARIABLES = ("layer1/kernel", "layer1/bias", "layer2/kernel", "layer2/bias")

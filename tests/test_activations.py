@@ -15,7 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 import gradlog
-from gradlog import activations, probe
+from gradlog.backends.tensorflow import activations, probe
+from gradlog.history.history import Snapshot
 from gradlog.writers import MemoryWriter
 
 layers = keras.layers
@@ -248,7 +249,7 @@ def observed(model, x, **arguments):
     one.observe()
     assert one.error is None
     table = np.zeros((0, 0), np.float32)
-    writer.write(one.added_to(gradlog.history.Snapshot(0, (), (), table)))
+    writer.write(one.added_to(Snapshot(0, (), (), table)))
     history = writer.history()
     return {tag: s.values[0] for tag, s in history.histograms.items()}, {
         tag: float(s.values[0]) for tag, s in history.scalars.items()

@@ -1,4 +1,4 @@
-"""Imports point one way, TensorFlow is imported only where tensors are, and the public names are these."""
+"""Imports point one way, package by package; TensorFlow is imported only where tensors are; public names are these."""
 
 import ast
 import doctest
@@ -12,141 +12,96 @@ import pytest
 import gradlog
 
 ROOT = Path(gradlog.__file__).parent
-RULES = (
-    "vanishing",
-    "exploding",
-    "nonfinite",
-    "dead",
-    "saturated",
-    "update_ratio",
-    "unchanged",
-    "collapsing",
-    "not_improving",
-    "erratic",
-)
-# What each module may import of gradlog. ARCHITECTURE.md draws it.
+# What each package may import of gradlog. ARCHITECTURE.md draws it.
 IMPORTS = {
-    "__init__": {"_version"},
-    "_version": set(),
-    "names": set(),
-    "buckets": set(),
-    "frames": {"names"},
-    "history": {"frames"},
-    "checksum": set(),
-    "records": {"checksum"},
-    "wire": set(),
-    "decoding": set(),
-    "series": {"decoding", "history", "names"},
-    "grouping": set(),
-    "embeddings": set(),
-    "totals": {"grouping"},
-    "histograms": {"buckets", "grouping"},
-    "activations": set(),
-    "statistics": {"buckets"},
-    "ring": set(),
-    "checks": set(),
-    "layout": {"names"},
-    "encoder": {"names", "buckets", "history", "layout"},
-    "collector": {"names", "history", "series", "wire"},
-    "writers": {"history", "encoder", "collector"},
-    "foreign": {"history", "names"},
-    "reader": {"collector", "foreign", "history", "records", "wire"},
-    "optimizers": set(),
-    "wrappers": set(),
-    "snapshots": {"names", "history", "statistics"},
-    "capture": {
-        "names",
-        "buckets",
-        "embeddings",
-        "histograms",
-        "history",
-        "optimizers",
-        "ring",
-        "snapshots",
-        "totals",
-        "wrappers",
-    },
-    "probe": {"activations", "checks", "histograms", "history", "names", "wrappers"},
-    "switch": {"capture"},
-    "attach": {"capture", "optimizers"},
-    "schedule": {"capture", "history", "optimizers"},
-    "loop": {"checks"},
-    "announcer": {"names", "finding"},
-    "callback": {
-        "announcer",
-        "attach",
-        "capture",
-        "checks",
-        "finding",
-        "monitor",
-        "names",
-        "optimizers",
-        "probe",
-        "schedule",
-        "switch",
-        "writers",
-    },
-    "finding": set(),
-    "rules.evidence": {"history"},
-    "rules.rule": {"finding", "rules.evidence"},
-    **{f"rules.{name}": {"rules.evidence", "rules.rule"} for name in RULES},
-    "rules": {f"rules.{name}" for name in RULES},
-    "diagnosis": {"finding", "history", "rules", "rules.evidence", "rules.rule"},
-    "monitor": {"diagnosis", "finding", "history", "names", "rules.rule"},
-    "screen": set(),
-    "selection": {"history", "names", "reader", "screen"},
-    "report": {"history", "screen", "selection"},
-    "summary": {"history", "screen", "selection"},
-    "panels": {"history", "screen", "selection"},
-    "plots": {"history", "panels", "screen", "selection"},
-    "export": {"frames", "history", "screen", "selection"},
-    "cli": {"_version", "export", "plots", "report", "screen", "selection", "summary"},
-    "__main__": {"cli"},
-    "tensorboard": set(),
-    "tensorboard.metadata": {"names"},
-    "tensorboard.sampling": set(),
-    "tensorboard.runs": {"history", "names", "series", "tensorboard"},
-    "tensorboard.data": {"diagnosis", "history", "names", "tensorboard", "tensorboard.sampling"},
-    "tensorboard.demo": {"buckets", "history", "names", "writers"},
-    "tensorboard.plugin": {"names", "tensorboard", "tensorboard.runs"},
+    "history": set(),
+    "stats": {"history"},
+    "events": {"history", "stats"},
+    "writers": {"events", "history"},
+    "diagnosis": {"history"},
+    "rules": {"diagnosis"},
+    "backends": {"history", "stats"},
+    "session": {"backends", "diagnosis", "history", "writers"},
+    "commands": {"", "events", "history"},
+    "tensorboard": {"diagnosis", "events", "history", "stats", "writers"},
+    "__main__": {"commands"},
+    "": set(),
 }
 WITHOUT_TENSORFLOW = [
     "gradlog",
-    *(f"gradlog.{name}" for name in ("names", "buckets", "history", "statistics", "snapshots", "reader")),
-    *(f"gradlog.{name}" for name in ("finding", "rules", "diagnosis", "monitor")),
-    *(f"gradlog.{name}" for name in ("cli", "selection", "summary", "report", "plots", "export")),
+    "gradlog.rules",
+    "gradlog.writers",
+    *(f"gradlog.history.{name}" for name in ("names", "history", "frames")),
+    *(f"gradlog.stats.{name}" for name in ("buckets", "statistics", "snapshots")),
+    "gradlog.events.reader",
+    *(f"gradlog.diagnosis.{name}" for name in ("finding", "diagnose", "monitor", "rules.table")),
+    *(f"gradlog.commands.{name}" for name in ("cli", "selection", "summary", "diagnose", "plot", "export")),
     "gradlog.tensorboard.plugin",
 ]
+
+
+def modules():
+    """Each file of gradlog with its module's name below gradlog; `""` is `gradlog/__init__.py`."""
+    for path in ROOT.rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        yield path, "" if name == "__init__" else name.removesuffix(".__init__")
+
+
+NAMES = {name for _, name in modules()}
 
 
 def imported(path):
     """The modules of gradlog that a file imports, also inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "gradlog":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gradlog."):
-            found.add(node.module.removeprefix("gradlog."))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "gradlog":
+            package = node.module.removeprefix("gradlog").removeprefix(".")
+            inside = {f"{package}.{alias.name}".removeprefix(".") for alias in node.names}
+            found |= {name if name in NAMES else package for name in inside}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("gradlog.")}
+            found |= {alias.name.removeprefix("gradlog.") for alias in node.names if alias.name.startswith("gradlog.")}
     return found
 
 
-def module_name(path):
-    """The name of a file's module below gradlog; that of a package for its `__init__`."""
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+def package(module):
+    return module.partition(".")[0]
 
 
-def test_imports_are_those_of_the_table():
-    assert {module_name(path): imported(path) for path in ROOT.rglob("*.py")} == IMPORTS
+def is_free_of_circles(imports):
+    done = set()
+    while len(done) < len(imports):
+        free = {name for name, needs in imports.items() if name not in done and needs <= done}
+        if not free:
+            return False
+        done |= free
+    return True
 
 
-def test_the_table_has_no_circle():
-    order = []
-    while len(order) < len(IMPORTS):
-        free = [name for name, needs in IMPORTS.items() if name not in order and needs <= set(order)]
-        assert free, f"a circle among {set(IMPORTS) - set(order)}"
-        order += free
+def test_packages_import_what_the_table_says():
+    found = {}
+    for path, module in modules():
+        others = {package(name) for name in imported(path)} - {package(module)}
+        found[package(module)] = found.get(package(module), set()) | others
+    assert found == IMPORTS
+
+
+def test_no_circle_among_packages_nor_among_modules():
+    assert is_free_of_circles(IMPORTS)
+    assert is_free_of_circles({module: imported(path) - {module} for path, module in modules()})
+    assert not is_free_of_circles({"a": {"b"}, "b": {"a"}})
+
+
+def test_the_top_has_at_most_a_dozen_entries():
+    entries = sorted(path.name for path in ROOT.iterdir() if path.name != "__pycache__")
+    assert len(entries) <= 12, entries
+
+
+def test_each_package_says_what_lives_there():
+    for path, module in modules():
+        if path.name == "__init__.py" and module:
+            text = ast.get_docstring(ast.parse(path.read_text()))
+            assert text, module
+            assert "come" in text or "TensorBoard" in text, module
 
 
 @pytest.mark.parametrize("module", WITHOUT_TENSORFLOW)
@@ -156,7 +111,7 @@ def test_reading_imports_no_tensorflow(module):
 
 
 def test_that_test_can_fail():
-    code = "import sys, gradlog.capture; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, gradlog.backends.tensorflow.capture; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 1
 
 
@@ -167,24 +122,20 @@ def test_public_names():
         _ = gradlog.nothing
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "names",
-        "buckets",
-        "checksum",
-        "history",
-        "grouping",
-        "statistics",
-        "histograms",
-        "activations",
-        "finding",
-        "screen",
-        "tensorboard.sampling",
-    ],
-)
-def test_examples_in_docstrings_run(module):
-    result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
+def test_public_modules_are_loaded_when_they_are_used():
+    code = (
+        "import sys, gradlog; assert not {'gradlog.rules', 'gradlog.writers'} & set(sys.modules); "
+        "gradlog.rules.Vanishing(), gradlog.writers.MemoryWriter()"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
-    assert result.attempted > 0
-    assert result.failed == 0
+
+def test_examples_in_docstrings_run():
+    failed, attempted = 0, {}
+    for path, module in modules():
+        if ">>>" in path.read_text():
+            result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
+            failed, attempted[module] = failed + result.failed, result.attempted
+    assert failed == 0
+    assert len(attempted) >= 10
+    assert all(attempted.values())

@@ -14,7 +14,7 @@ import pytest
 from small_logs import write_run, write_scalars
 
 import gradlog
-from gradlog import cli, screen
+from gradlog.commands import cli, console
 
 HEAVY = ("tensorflow", "keras", "pandas", "pyarrow", "matplotlib")
 
@@ -348,18 +348,18 @@ def test_colour_only_on_a_terminal(run, logs, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     assert "\x1b" not in run("diagnose", logs)[1]
 
-    assert screen.colored("a", "red", Terminal()) == "\x1b[31ma\x1b[0m"
+    assert console.colored("a", "red", Terminal()) == "\x1b[31ma\x1b[0m"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert screen.colored("a", "red", Terminal()) == "a"
+    assert console.colored("a", "red", Terminal()) == "a"
 
 
 def test_a_counter_shows_only_on_a_terminal_and_where_it_takes_long(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
-    assert list(screen.counted([3, 4], "reading run")) == [3, 4]
+    assert list(console.counted([3, 4], "reading run")) == [3, 4]
     assert sys.stderr.getvalue() == ""
 
-    monkeypatch.setattr(screen, "_SECONDS_UNTIL_IT_IS_LONG", -1)
-    assert list(screen.counted([3, 4], "reading run")) == [3, 4]
+    monkeypatch.setattr(console, "_SECONDS_UNTIL_IT_IS_LONG", -1)
+    assert list(console.counted([3, 4], "reading run")) == [3, 4]
     assert "\rreading run 2 of 2" in sys.stderr.getvalue()
     assert sys.stderr.getvalue().endswith("\r\x1b[K")
 
@@ -367,7 +367,7 @@ def test_a_counter_shows_only_on_a_terminal_and_where_it_takes_long(monkeypatch)
 def test_reading_commands_import_nothing_heavy(logs):
     for command in ("summary", "diagnose"):
         code = (
-            "import sys; from gradlog import cli; "
+            "import sys; from gradlog.commands import cli; "
             f"assert cli.main(['{command}', {str(logs)!r}]) < 2; sys.exit(str({HEAVY} & sys.modules.keys() or ''))"
         ).replace(str(HEAVY), str(set(HEAVY)))
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -401,7 +401,7 @@ def test_a_closed_stream_is_no_failure(logs, monkeypatch, name, log_dir, code):
 
 
 def test_a_title_that_is_wider_than_its_columns_moves_nothing():
-    text = screen.table([("", ["<run"]), ("a long title", ["x"]), ("", ["y"])], [["relu", "1", "2"]], 80)
+    text = console.table([("", ["<run"]), ("a long title", ["x"]), ("", ["y"])], [["relu", "1", "2"]], 80)
 
     assert text.splitlines() == ["      a long title", "run              x  y", "relu             1  2"]
 
@@ -410,7 +410,7 @@ def test_the_installed_command_is_this_one():
     setup = configparser.ConfigParser()
     setup.read(Path(gradlog.__file__).parents[1] / "setup.cfg")
 
-    assert setup["options.entry_points"]["console_scripts"].split() == ["gradlog", "=", "gradlog.cli:main"]
+    assert setup["options.entry_points"]["console_scripts"].split() == ["gradlog", "=", "gradlog.commands.cli:main"]
 
 
 def test_an_interrupt_ends_it_quietly(run, logs, monkeypatch):

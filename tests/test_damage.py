@@ -13,8 +13,8 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from test_reader import write
 
 import gradlog
-from gradlog.checksum import masked_crc
-from gradlog.records import records
+from gradlog.events.checksum import masked_crc
+from gradlog.events.records import records
 
 NAME = "events.out.tfevents.1"
 

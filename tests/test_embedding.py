@@ -7,7 +7,7 @@ import reference
 import tensorflow as tf
 
 import gradlog
-from gradlog.embeddings import touched_rows
+from gradlog.backends.tensorflow.embeddings import touched_rows
 
 NUM_WORDS = 50
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from small_logs import COLUMNS, MEAN_ABS, STEPS, VARIABLES, write_run, write_scalars
 
-from gradlog import cli, export
+from gradlog.commands import cli, export
 
 FORMATS = ["csv", "parquet", "json"]
 

@@ -10,7 +10,7 @@ from event_files import histogram, number
 from test_reader import write
 
 import gradlog
-from gradlog import cli
+from gradlog.commands import cli
 
 TAGS = {
     "gradient_norm": "grads/{variable}",

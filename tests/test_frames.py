@@ -8,8 +8,8 @@ import pytest
 import small_logs
 
 import gradlog
-from gradlog import cli
-from gradlog.history import History, Series
+from gradlog.commands import cli
+from gradlog.history.history import History, Series
 
 
 def history():

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import gradlog
-from gradlog.capture import Capture
-from gradlog.ring import Ring
+from gradlog.backends.tensorflow.capture import Capture
+from gradlog.backends.tensorflow.ring import Ring
 
 MESSAGE = r"gradlog writes nothing more to .*, the training goes on: "
 
@@ -143,7 +143,9 @@ def test_the_next_training_is_logged_again(tmp_path):
 
 
 def test_a_writer_that_is_slower_than_the_training_leaves_steps_out_and_it_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("gradlog.writers._num_bytes", lambda snapshot: (1 << 29) - 1)  # more than two may not wait
+    monkeypatch.setattr(
+        "gradlog.writers.background._num_bytes", lambda snapshot: (1 << 29) - 1
+    )  # more than two may not wait
     may_go_on, written = threading.Event(), []
 
     class Slow:

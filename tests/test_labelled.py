@@ -11,7 +11,7 @@ import labelled
 import pytest
 
 import gradlog
-from gradlog.rules import RULES
+from gradlog.diagnosis.rules.table import RULES
 
 SEEDS, MORE_SEEDS = (1, 2), (3, 4, 5)
 # Networks of the remedies whose gradients vanish, also where they learn something in the end.

@@ -9,7 +9,7 @@ import tensorboard_server as server
 from small_logs import MEAN_ABS, STEPS, write_run
 
 import gradlog
-from gradlog import layout
+from gradlog.events import custom_scalars
 
 RUNS = ("a", "b")
 
@@ -35,7 +35,7 @@ def test_runs_share_one_layout(ask):
     (category,) = ask("layout")["category"]
 
     assert category["title"] == "gradlog"
-    assert [chart["title"] for chart in category["chart"]] == list(layout.CHARTS)
+    assert [chart["title"] for chart in category["chart"]] == list(custom_scalars.CHARTS)
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -8,14 +8,14 @@ from matplotlib.colors import to_rgba
 from small_logs import MEAN_ABS, STEPS, write_run, write_scalars
 
 import gradlog
-from gradlog import cli, panels, plots
+from gradlog.commands import cli, panels, plot
 
 KERNELS = MEAN_ABS[:, [0, 2]]
 
 
 def figure(log_dir):
     runs = gradlog.read(log_dir)
-    return plots.figure(runs if isinstance(runs, dict) else {"run": runs})
+    return plot.figure(runs if isinstance(runs, dict) else {"run": runs})
 
 
 def axes_of(picture):
@@ -202,7 +202,7 @@ def test_the_ending_says_the_format(tmp_path, capsys, ending, magic):
 
 
 def test_of_many_runs_the_first_eight_are_drawn_and_it_is_said(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(plots, "_DOTS_PER_INCH", 20)
+    monkeypatch.setattr(plot, "_DOTS_PER_INCH", 20)
     for number in range(10):
         write_run(tmp_path / "logs" / f"run{number}", MEAN_ABS[:1], [0])
     write_scalars(tmp_path / "logs" / "foreign", {"loss": 1.0})
@@ -222,7 +222,7 @@ def test_of_many_runs_the_first_eight_are_drawn_and_it_is_said(tmp_path, capsys,
 def test_filters_choose_what_is_drawn(tmp_path, monkeypatch):
     write_run(tmp_path / "logs")
     seen = []
-    monkeypatch.setattr(plots, "save", lambda runs, path: seen.append(runs) or {"file": path})
+    monkeypatch.setattr(plot, "save", lambda runs, path: seen.append(runs) or {"file": path})
 
     cli.main(["plot", str(tmp_path / "logs"), "-o", str(tmp_path / "a.png"), "--variables", "layer2", "--steps", ":10"])
 
@@ -244,7 +244,7 @@ def test_a_full_disk_is_said_in_one_line(tmp_path, capsys, monkeypatch):
         raise OSError(28, "No space left on device")
 
     write_run(tmp_path / "logs", MEAN_ABS[:1], [0])
-    monkeypatch.setattr(plots.Path, "write_bytes", fail)
+    monkeypatch.setattr(plot.Path, "write_bytes", fail)
 
     assert cli.main(["plot", str(tmp_path / "logs"), "-o", "a.png"]) == 2
     assert capsys.readouterr() == ("", "error: 'a.png' cannot be written: No space left on device\n")

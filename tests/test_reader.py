@@ -14,7 +14,8 @@ from tensorboard.util import tensor_util
 from test_writers import snapshot
 
 import gradlog
-from gradlog.history import History, join
+from gradlog.events import reader
+from gradlog.history.history import History, join
 from gradlog.writers import EventWriter
 
 
@@ -249,9 +250,9 @@ def test_a_file_that_cannot_be_opened_is_noted(tmp_path):
     gone = tmp_path / "events.out.tfevents.9"
     gone.write_bytes(b"")
     gone.unlink()
-    found = gradlog.reader.find_runs(tmp_path)["."]
+    found = reader.find_runs(tmp_path)["."]
 
-    run = gradlog.reader._read_run([*found, gone], None)
+    run = reader._read_run([*found, gone], None)
 
     assert run.steps.tolist() == [0]
     assert run.notes == (f"{gone.name} cannot be read: No such file or directory.",)

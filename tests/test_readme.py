@@ -9,7 +9,8 @@ import labelled
 
 import gradlog
 from experiments import overhead_report
-from gradlog import layout, names
+from gradlog.events import custom_scalars
+from gradlog.history import names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -33,7 +34,7 @@ def test_every_tag_that_is_written_is_in_the_table(tmp_path):
 
     prefixes = [*names.SCALAR_TAGS.values(), names.GRADIENT_HISTOGRAM, names.WEIGHT_HISTOGRAM]
     expected = {f"{prefix}/<variable>" for prefix in prefixes} | {names.STATISTICS_TAG, names.FINDINGS_TAG}
-    expected |= {layout.TAG, "gradient_norm/global", "gradient_norm/global_clipped", "train/loss"}
+    expected |= {custom_scalars.TAG, "gradient_norm/global", "gradient_norm/global_clipped", "train/loss"}
     expected |= {f"{prefix}/<layer>" for prefix in ("activation", "activation_dead", "activation_saturated")}
     expected |= {f"{kind}/<metric>" for kind in ("train", "validation", "test")}
     assert documented == expected

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import gradlog
 from experiments import data, parallel, remedies, remedy_memory, remedy_networks, remedy_tables, remedy_training
+from gradlog.history.history import Series
 
 SECONDS = remedies.Config(layers=5, units=8, steps=6, batch_size=8, every=2, validate_every=3, seeds=2, data="embedded")
 
@@ -240,7 +241,7 @@ def test_a_training_that_breaks_is_told_and_not_averaged():
         columns=("gradient_mean_abs", "update_ratio"),
         steps=np.array(steps),
         statistics=table,
-        scalars={"gradient_norm/global": gradlog.history.Series(np.array(steps), [5.0, 6.0, np.nan])},
+        scalars={"gradient_norm/global": Series(np.array(steps), [5.0, 6.0, np.nan])},
     )
 
     numbers = remedy_training._summary(history, {})

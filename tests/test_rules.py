@@ -5,8 +5,8 @@ import pytest
 from cases import COLUMNS, during, flat, found, run
 
 import gradlog
-from gradlog.history import Series
-from gradlog.rules import RULES, Dead, Exploding, UpdateRatio, Vanishing
+from gradlog.diagnosis.rules.table import RULES, Dead, Exploding, UpdateRatio, Vanishing
+from gradlog.history.history import Series
 
 DECLINE = 10.0 ** np.array([-7, -5.5, -4, -3, -2])  # by layer
 STUCK = ("GL401", 0, None)

@@ -5,10 +5,10 @@ import pytest
 import reference
 import tensorflow as tf
 
-from gradlog import buckets
-from gradlog.histograms import histogram, histograms
-from gradlog.statistics import STATISTICS, sums, table
-from gradlog.totals import square_distances, totals
+from gradlog.backends.tensorflow.histograms import histogram, histograms
+from gradlog.backends.tensorflow.totals import square_distances, totals
+from gradlog.stats import buckets
+from gradlog.stats.statistics import STATISTICS, sums, table
 
 RNG = np.random.default_rng(0)
 SMALLEST = np.finfo(np.float32).tiny

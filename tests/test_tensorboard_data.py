@@ -14,7 +14,7 @@ from small_logs import COLUMNS, MEAN_ABS, STEPS, VARIABLES, write_run, write_sca
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
 
 import gradlog
-from gradlog.history import History, Series, Snapshot
+from gradlog.history.history import History, Series, Snapshot
 from gradlog.tensorboard import data, demo
 from gradlog.tensorboard.plugin import GradientsLoader
 from gradlog.writers import EventWriter

@@ -10,7 +10,7 @@ from test_reader import write
 from test_writers import snapshot
 
 import gradlog
-from gradlog import collector, wire
+from gradlog.events import collector, wire
 from gradlog.writers import MemoryWriter
 
 SUMMARY = summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag="a", simple_value=2)])
@@ -65,7 +65,7 @@ def test_what_is_cut_off_is_an_error_or_ends_with_a_field(name):
 def test_the_head_of_rows_is_what_protocol_buffers_write(num_rows):
     writer = MemoryWriter()
     rows = np.random.default_rng(num_rows).normal(size=(num_rows, 3))
-    with mock.patch("gradlog.buckets.tables", return_value=[rows, rows]):
+    with mock.patch("gradlog.stats.buckets.tables", return_value=[rows, rows]):
         content = writer._encoder.snapshot(snapshot(0))
 
     assert content.count(wire.rows_head(num_rows) + rows.tobytes()) == 4

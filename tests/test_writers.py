@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 import gradlog
-from gradlog import buckets
-from gradlog.history import Snapshot
+from gradlog.history.history import Snapshot
+from gradlog.stats import buckets
 from gradlog.writers import BackgroundWriter, EventWriter, MemoryWriter, MultiWriter
 
 
@@ -165,7 +165,7 @@ def test_a_killed_process_loses_nothing_that_was_logged(tmp_path):
 
 FAILING = """
 import sys, numpy as np
-from gradlog.history import Snapshot
+from gradlog.history.history import Snapshot
 from gradlog.writers import BackgroundWriter, EventWriter
 writer = BackgroundWriter(EventWriter(sys.argv[1]))
 for step in range(300):

@@ -5,9 +5,9 @@ import math
 import numpy as np
 from tensorboard import errors
 
-from gradlog import names
-from gradlog.diagnosis import diagnose
-from gradlog.history import History, Series
+from gradlog.diagnosis.diagnose import diagnose
+from gradlog.history import names
+from gradlog.history.history import History, Series
 from gradlog.tensorboard import metadata
 from gradlog.tensorboard.sampling import MOST_CELLS, sampled
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gradlog import buckets, names
-from gradlog.history import Snapshot
+from gradlog.history import names
+from gradlog.history.history import Snapshot
+from gradlog.stats import buckets
 from gradlog.writers import EventWriter
 
 NUM_LAYERS, EVERY = 8, 50

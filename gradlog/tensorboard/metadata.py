@@ -1,6 +1,6 @@
 """Metadata: the constants of the tab."""
 
-from gradlog import names
+from gradlog.history import names
 
 PLUGIN_NAME = names.PLUGIN_NAME  # TensorBoard shows a plugin where summaries of its name are
 TAB_NAME = "Gradients"

@@ -10,7 +10,7 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
-from gradlog import names
+from gradlog.history import names
 from gradlog.tensorboard import data, metadata
 from gradlog.tensorboard.runs import Runs
 

@@ -11,9 +11,9 @@ from tensorboard.data import provider as providers
 from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 
-from gradlog import names
-from gradlog.history import History, Series, join
-from gradlog.series import table_names
+from gradlog.events.series import table_names
+from gradlog.history import names
+from gradlog.history.history import History, Series, join
 from gradlog.tensorboard import metadata
 
 MOST_SAMPLES = 100_000  # of one tag: all that TensorBoard has kept

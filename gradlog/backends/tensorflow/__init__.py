@@ -1,0 +1,4 @@
+"""TensorFlow: takes the gradients of a training step, reduces them on the device and hands them to the host.
+
+A model, an optimizer and what to record come in; the arrays of a step go out.
+"""

@@ -1,0 +1,86 @@
+"""Checks: refuses a Keras, a model or a batch that gradlog cannot work with, early, and says how to mend it."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_OLDEST_TENSORFLOW = (2, 18)
+
+
+def refuse_other_backends() -> None:
+    """Raises where Keras does not run on a supported TensorFlow.
+
+    Raises:
+        RuntimeError: Keras runs on another backend, is not Keras 3, or TensorFlow is too old.
+    """
+    if not keras.__version__.startswith("3."):
+        raise RuntimeError(f"gradlog needs Keras 3. Upgrade with `pip install -U keras`. Found: {keras.__version__}")
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "gradlog logs gradients of Keras on TensorFlow. Expected the TensorFlow backend; set the environment "
+            "variable KERAS_BACKEND=tensorflow before Keras is imported. "
+            f"Received: backend={keras.backend.backend()!r}"
+        )
+    if tuple(map(int, tf.__version__.split(".")[:2])) < _OLDEST_TENSORFLOW:
+        raise RuntimeError(f"gradlog needs TensorFlow 2.18 or newer; upgrade it with pip. Found: {tf.__version__}")
+
+
+def checked_batch(name: str, batch):
+    """Returns a batch of inputs with its arrays as tensors, copies of the caller's; none of them is empty.
+
+    Raises:
+        ValueError: it is neither an array nor a list, tuple or dictionary of arrays, or it holds no examples.
+    """
+    expected = (
+        f"`{name}` is a batch of the model's inputs. Expected an array or a tensor of one example or more, as in "
+        f"`{name}=x[:100]`, or a list, tuple or dictionary of them where the model has several inputs. Received: "
+    )
+    arrays = keras.tree.flatten(batch)
+    if not arrays or not all(hasattr(array, "shape") for array in arrays):
+        raise ValueError(f"{expected}{name} of type {type(batch).__name__}")
+    try:
+        tensors = [tf.constant(array if tf.is_tensor(array) else np.array(array)) for array in arrays]
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{expected}{name} of type {type(batch).__name__} ({error})") from error
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if not all(map(all, shapes)) or len({shape[:1] for shape in shapes}) != 1 or shapes[0] == ():
+        raise ValueError(f"{expected}{name} of shape {', '.join(map(str, shapes))}")
+    return keras.tree.pack_sequence_as(batch, tensors)
+
+
+def checked_pair(model, optimizer) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+    """Returns a model and the optimizer of a loop of the user's own; the model need not be compiled.
+
+    Raises:
+        TypeError: it is no Keras model, or no Keras optimizer.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"Expected a Keras model. Received: {model!r}")
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise TypeError(
+            "The gradients are taken where a Keras optimizer applies them. Expected the optimizer of the loop, as in "
+            f"`logger.attach(model, optimizer)`. Received: optimizer={optimizer!r}"
+        )
+    return model, optimizer
+
+
+def checked_model(model) -> keras.Model:
+    """Returns a model that can be trained.
+
+    Raises:
+        TypeError: it is no Keras model.
+        ValueError: it is not compiled, or has no trainable variables.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"Expected a Keras model. Received: {model!r}")
+    if not model.compiled or model.optimizer is None:
+        raise ValueError(
+            "The model has no optimizer whose gradients could be logged. Expected a compiled model; call "
+            f"`model.compile(optimizer=..., loss=...)` first. Received: {model.name!r}"
+        )
+    if model.built and not model.trainable_variables:
+        raise ValueError(
+            "The model has no trainable variables, so there are no gradients to log. Set `layer.trainable = True` "
+            f"on the layers that are to learn, then compile again. Received: {model.name!r}"
+        )
+    return model

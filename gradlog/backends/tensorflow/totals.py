@@ -1,0 +1,124 @@
+"""Totals: sums over the finite elements of many tensors, the one pass that all statistics are made of."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from gradlog.backends.tensorflow.grouping import grouped, in_blocks, split
+
+# Between these norms the squares of float32 neither overflow nor lose what matters to underflow.
+_SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
+
+
+# XLA adds one number after the other: of more than so many, float32 would lose the last ones.
+_LARGEST_SUM = 1 << 19
+
+
+class Term(NamedTuple):
+    """What is summed of each element.
+
+    Attributes:
+        of_element: Function of a tensor, element by element.
+        sum: The cheapest way to its sum over a float32 tensor.
+    """
+
+    of_element: Callable
+    sum: Callable
+
+
+TERMS = {
+    "absolute": Term(tf.abs, lambda values: tf.reduce_sum(tf.abs(values))),
+    "squares": Term(tf.square, lambda values: 2 * tf.nn.l2_loss(values)),
+}
+
+
+def totals(tensors: Sequence[tf.Tensor], terms: Sequence[str] = tuple(TERMS)) -> tf.Tensor:
+    """Sums the absolute values and the squares of each tensor's finite elements.
+
+    They are summed in float32, which is cheap; only where a tensor has something that is not finite, or is so small or
+    large that its squares would leave float32's range, are all summed again in float64.
+
+    Args:
+        tensors: List of V float tensors of any shapes and dtypes.
+        terms: T names of `TERMS`, with `"squares"` the last. Defaults to all.
+
+    Returns:
+        Float64 tensor [V, T].
+
+    Example:
+    >>> totals([tf.constant([1.0, -3.0, float("nan")]), tf.zeros([0])]).numpy().tolist()
+    [[4.0, 10.0], [0.0, 0.0]]
+    """
+    terms = tuple(terms)
+    return grouped(functools.partial(_of_rows, terms), functools.partial(_one_by_one, terms), tensors)
+
+
+def _of_rows(terms, rows, flat):
+    def sums(values):
+        return tf.transpose(tf.concat([tf.reduce_sum(piece, -1) for piece in split(tf.stack(values), rows)], -1))
+
+    quick = tf.cast(sums([TERMS[term].of_element(flat) for term in terms]), tf.float64)
+    return _checked(quick, lambda flat: sums(_finite(terms, flat)), flat)
+
+
+def _one_by_one(terms, tensors):
+    def careful(tensors):
+        return tf.stack([in_blocks(lambda block: _sums(_finite(terms, block)), tensor) for tensor in tensors])
+
+    if any(tensor.dtype == tf.float64 for tensor in tensors):
+        return careful(tensors)
+    quick = tf.stack([in_blocks(functools.partial(_quick_sums, terms), tensor) for tensor in tensors])
+    return _checked(quick, careful, tensors)
+
+
+def _quick_sums(terms, flat):
+    if flat.shape[0] is None:  # rows of an embedding, as many as a batch touches: they cannot be cut into pieces
+        values = tf.cast(flat, tf.float64)
+        return _sums([TERMS[term].of_element(values) for term in terms])
+    values = tf.cast(flat, tf.float32)
+    pieces = [values[start : start + _LARGEST_SUM] for start in range(0, max(flat.shape[0], 1), _LARGEST_SUM)]
+    return tf.add_n([tf.cast(tf.stack([TERMS[term].sum(piece) for term in terms]), tf.float64) for piece in pieces])
+
+
+def _finite(terms, values):
+    values = tf.cast(tf.where(tf.math.is_finite(values), values, 0), tf.float64)
+    return [TERMS[term].of_element(values) for term in terms]
+
+
+def _sums(values):
+    return tf.stack([tf.reduce_sum(value) for value in values])
+
+
+def _checked(quick, careful, tensors):
+    """Returns the totals [V, T] in float32 where that was enough, else those that `careful` takes of the tensors.
+
+    That is hardly ever called, so it stays one operation in the graph instead of many that have to be skipped.
+    """
+    careful = tf.function(careful, autograph=False, experimental_attributes={"_noinline": True})
+    return tf.cond(_is_ordinary(quick), lambda: quick, lambda: careful(tensors))
+
+
+def _is_ordinary(quick):
+    """Whether float32 is enough; false where anything is not finite, since then the squares are not.
+
+    Squares that are nothing may have been too small; the absolute values, where they are summed, tell.
+    """
+    squares = quick[:, -1]
+    is_in_range = tf.logical_and(squares > _SMALLEST_NORM**2, squares < _LARGEST_NORM**2)
+    if quick.shape[1] == 1:
+        return tf.reduce_all(is_in_range)
+    return tf.reduce_all(tf.logical_or(is_in_range, tf.reduce_all(tf.equal(quick, 0), 1)))
+
+
+def square_distances(tensors: Sequence[tf.Tensor], others: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the squared L2 distances, float64 [V], between V tensors and as many others of the same shapes."""
+
+    def of_small(rows, flat, other):
+        return _of_rows(["squares"], rows, flat - other)
+
+    def of_large(flats, others):
+        return _one_by_one(("squares",), [flat - other for flat, other in zip(flats, others, strict=True)])
+
+    return grouped(of_small, of_large, tensors, others)[:, 0]

@@ -1,0 +1,100 @@
+"""Report: the findings of several runs as text for a person, or as JSON for a program."""
+
+import textwrap
+
+import gradlog
+from gradlog.commands import console, selection
+from gradlog.history.history import History
+
+_COLORS = {"alarm": "red", "warning": "yellow"}
+
+
+def findings(runs: dict[str, History], chosen: selection.Selection) -> dict[str, list]:
+    """Returns the findings of each run, worst first.
+
+    A run is diagnosed as a whole and from its beginning, since rules compare its layers and look back; then those
+    findings are left out that are about none of the chosen variables, or were over before the first chosen step. A run
+    without gradlog's statistics has none.
+    """
+    return {name: _of_run(history, chosen) for name, history in runs.items()}
+
+
+def _of_run(history, chosen):
+    found = gradlog.diagnose(history) if selection.has_statistics(history) else []
+    first = chosen.steps[0] or 0
+    found = [each for each in found if each.last_step is None or each.last_step >= first]
+    if chosen.variables is not None:
+        found = [each for each in found if not each.where or _is_about(each, history, chosen.variables)]
+    return sorted(found, key=lambda finding: finding.rank)
+
+
+def _is_about(finding, history, variables):
+    """Whether a finding names a chosen variable, or the layer of one."""
+    meant = set(finding.where)
+    meant.update(
+        name for name in history.variables for place in finding.where if name.startswith((f"{place}/", f"{place}."))
+    )
+    return any(map(variables.search, meant))
+
+
+def show(runs: dict[str, History], found: dict[str, list], as_json: bool) -> int:
+    """Prints the findings of each run, a dictionary by its name; returns how many there are.
+
+    Raises:
+        CannotError: none of the runs has statistics to diagnose.
+    """
+    without = [name for name, history in runs.items() if not selection.has_statistics(history)]
+    if len(without) == len(runs):
+        raise selection.CannotError(
+            f"none of the runs holds gradlog's statistics, so there is nothing to diagnose: {console.listed(without)}"
+        )
+    print(console.json_text(content(runs, found)) if as_json else text(found, without))
+    return sum(map(len, found.values()))
+
+
+def content(runs: dict[str, History], found: dict[str, list]) -> dict:
+    """Returns what `--json` prints."""
+    return {
+        "version": gradlog.__version__,
+        "num_findings": sum(map(len, found.values())),
+        "runs": [
+            {
+                "run": name,
+                "has_statistics": selection.has_statistics(history),
+                "findings": [finding.to_dict() for finding in found[name]],
+                "notes": list(history.notes),
+            }
+            for name, history in runs.items()
+        ],
+    }
+
+
+def text(found: dict[str, list], without: list[str]) -> str:
+    """Returns what a person reads: the run with the worst finding first; clean runs are counted alone.
+
+    Args:
+        found: Dictionary of lists of `Finding`, worst first, by run.
+        without: Names of the runs that have no statistics.
+    """
+    marked = {name: each for name, each in found.items() if each}
+    worst_first = sorted(marked.items(), key=lambda item: item[1][0].rank)
+    parts = [_section(name, each) for name, each in worst_first]
+    if without:
+        runs = console.counted_noun(len(without), "run")
+        parts.append(f"{runs} without gradlog's statistics, not diagnosed: {console.listed(without)}")
+    number, num_runs = sum(map(len, marked.values())), len(found) - len(without)
+    runs = console.counted_noun(num_runs, "run")
+    if number:
+        parts.append(f"{console.counted_noun(number, 'finding')} in {len(marked)} of {runs}.")
+    else:
+        parts.append(console.colored(f"No findings in {runs}.", "green"))
+    return "\n\n".join(parts)
+
+
+def _section(name, found):
+    return "\n".join([console.colored(name, "bold"), *(textwrap.indent(_colored(each), "  ") for each in found)])
+
+
+def _colored(finding):
+    first, *rest = str(finding).split("\n")
+    return "\n".join([console.colored(first, _COLORS.get(finding.severity, "bold")), *rest])

@@ -1,0 +1,129 @@
+"""Plots: runs as one figure, with Matplotlib, which is imported only here and in `panels`, and only when it is used."""
+
+import io
+import os
+from pathlib import Path
+
+from gradlog.commands import console, selection
+from gradlog.history.history import History
+
+ENDINGS = (".pdf", ".png", ".svg")
+MOST_RUNS = 8
+_WIDTH, _HEIGHT_ABOVE, _HEIGHT_OF_A_RUN, _HEIGHT_BELOW = 12.0, 3.8, 2.1, 0.9  # inches
+_DOTS_PER_INCH = 130
+_LONGEST_NAME = 70  # of a run, above its heat map
+
+
+def check(path: str | os.PathLike) -> None:
+    """Checks, before anything is read, whether a figure can be drawn and written.
+
+    Raises:
+        CannotError: Matplotlib is missing, or the file has an unknown ending or no directory.
+    """
+    selection.check_output(path, ENDINGS)
+    selection.check_installed("matplotlib", "plot")
+
+
+def save(runs: dict[str, History], path: str | os.PathLike) -> dict:
+    """Draws runs, a dictionary by name, and writes the figure: PNG, SVG or PDF, by the ending.
+
+    What is left out is said on standard error.
+
+    Returns:
+        A dictionary for `--json`: `file`, the names of the `runs` in it, and of those `left_out`.
+
+    Raises:
+        CannotError: there is nothing to draw, or the file cannot be written.
+    """
+    drawn = _drawn(runs)
+    picture, canvas = figure(drawn), io.BytesIO()
+    picture.savefig(canvas, format=Path(path).suffix[1:].lower(), dpi=_DOTS_PER_INCH)
+    with selection.writing(path):
+        Path(path).write_bytes(canvas.getvalue())  # at once: where drawing fails, an older picture is still whole
+    return {"file": os.fspath(path), "runs": list(drawn), "left_out": [name for name in runs if name not in drawn]}
+
+
+def _drawn(runs):
+    """Returns the runs that can be drawn, as many as can be told apart."""
+    able = {name: history for name, history in runs.items() if history.statistics.size}
+    if not able:
+        raise selection.CannotError(f"there are no gradients to draw in any of the runs: {console.listed(runs)}")
+    if without := [name for name in runs if name not in able]:
+        console.note(f"without gradients, not drawn: {console.listed(without)}")
+    if len(able) > MOST_RUNS:
+        console.note(f"of {len(able)} runs, the first {MOST_RUNS} are drawn; choose others with --runs REGEX")
+    return dict(list(able.items())[:MOST_RUNS])
+
+
+def figure(runs: dict[str, History]):
+    """Returns a `matplotlib.figure.Figure` of runs.
+
+    Above, the gradient by depth of all runs; below, a row for each of them: the gradient of each layer at each step,
+    the update ratios, and, where any run has them, the fractions of dead and saturated activations.
+
+    Args:
+        runs: Dictionary of `History` by name, at most `MOST_RUNS`, each with statistics.
+    """
+    from matplotlib.figure import Figure
+
+    from gradlog.commands import panels
+
+    number, has_activations = len(runs), any(map(panels.has_activations, runs.values()))
+    heights = [_HEIGHT_ABOVE, number * _HEIGHT_OF_A_RUN + _HEIGHT_BELOW]
+    picture = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    upper, lower = picture.subfigures(2, 1, height_ratios=heights)
+    above = upper.subplots()
+    panels.gradient_by_depth(above, runs)
+    above.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    widths = [2, 1.4, 1.2] if has_activations else [2, 1.4]
+    rows = lower.subplots(number, len(widths), squeeze=False, sharex="row", gridspec_kw={"width_ratios": widths})
+    _draw_runs(lower, rows, runs, panels)
+    return picture
+
+
+def _draw_runs(picture, rows, runs, panels):
+    norm, mesh = panels.norm_of(list(runs.values())), None
+    for axes, (name, history) in zip(rows, runs.items(), strict=True):
+        mesh = panels.heat_map(axes[0], history, norm) or mesh
+        axes[0].set_title(console.shortened(name, _LONGEST_NAME), fontsize=10, loc="left", fontweight="bold")
+        panels.update_ratios(axes[1], history)
+        for axis in axes[2:]:
+            panels.activations(axis, history)
+            axis.set_visible(panels.has_activations(history) or axis is rows[0][2])
+    _share_y([axes[1] for axes in rows])
+    for axis, text in zip(rows[0][1:], _TITLES, strict=False):
+        axis.set_title(text, fontsize=10, loc="left")
+    for axis in rows[-1]:
+        axis.set_xlabel("step")
+    if mesh is not None:
+        thin = {"fraction": 0.15 / len(runs), "pad": 0.05 / len(runs), "aspect": 40}
+        bar = picture.colorbar(mesh, ax=list(rows[:, 0]), location="bottom", **thin)
+        bar.set_label("mean |gradient|")
+    _add_legends(picture, rows, runs, panels)
+
+
+_TITLES = ("Update / weight; dotted: 1e-3", "Dead (solid), saturated (dashed)")
+
+
+def _share_y(axes):
+    """Gives all axes the limits that hold what is drawn on any of them."""
+    low, high = zip(*(axis.get_ylim() for axis in axes), strict=True)
+    for axis in axes:
+        axis.set_ylim(min(low), max(high))
+
+
+def _add_legends(picture, rows, runs, panels):
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    marks = [Line2D([], [], color=color, label=f"{end} layer") for end, color in _ends(panels)]
+    histories = list(runs.values())
+    if any((panels.mean_abs(history) == 0).any() for history in histories):
+        marks.append(Patch(color=panels.ZERO, label="zero gradient"))
+    if any(panels.is_nonfinite(history).any() for history in histories):
+        marks.append(Patch(color=panels.NONFINITE, label="non-finite gradient"))
+    picture.legend(handles=marks, loc="lower right", ncols=2, frameon=False, fontsize=9)
+
+
+def _ends(panels):
+    return zip(("first", "last"), panels.depth_colors(), strict=True)

@@ -1,0 +1,168 @@
+"""Monitor: diagnoses a run while it trains, by the same rules as afterwards."""
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from gradlog.diagnosis.diagnose import findings_by_sign
+from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.rules.rule import Rule
+from gradlog.history import names
+from gradlog.history.history import History, Series, Snapshot, join
+
+_SECONDS, _PART_OF_THE_TIME = 0.1, 0.02  # that diagnosing may take: at once, and of the time that passes
+_WORSE = 10.0  # times as far beyond the threshold
+_MOST_BYTES, _FEWEST_STEPS = 1 << 26, 1000  # of statistics that are kept; from so many logged steps on
+
+
+class Monitor:
+    """Diagnoses what was logged so far, again and again, and tells what is new.
+
+    Diagnosing looks at the whole run, so it takes the longer the more steps were logged; it is put off while it has
+    taken more than a fiftieth of the time, but not where a number is not finite. The last diagnosis, in `finish`, is
+    the one that `diagnose` makes of the event file afterwards. Of very long runs, beyond 64 MB of statistics, every
+    second logged step is kept, then every fourth, and so on.
+
+    Args:
+        tell: Function of a list of those `Finding`s that are new, got worse, or healed, and a list of all that stand,
+            worst first; and the step. It is called whenever the first list is not empty, and at the end where the
+            second has changed since.
+        rules: The rules. Defaults to `None`, for all.
+
+    Attributes:
+        findings: List of all that stands, worst first.
+    """
+
+    def __init__(self, tell: Callable[[list[Finding], list[Finding], int], None], rules: Sequence[Rule] | None = None):
+        self._tell, self._rules = tell, rules
+        self._tables, self._scalars, self._told = {}, {}, {}
+        self.findings, self._written, self._broken = [], [], set()
+        self._begun = self._ended = time.perf_counter()
+        self._spent = 0.0
+        self._is_behind = False
+        self._num_steps, self._stride = 0, 1
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Takes in a logged step, and diagnoses."""
+        broken = _broken(snapshot)
+        is_newly_broken = not broken <= self._broken
+        self._broken |= broken
+        self._num_steps += 1
+        if (self._num_steps - 1) % self._stride and not is_newly_broken:
+            return
+        self._keep(snapshot)
+        self._is_behind = self._spent > _SECONDS + _PART_OF_THE_TIME * (time.perf_counter() - self._begun)
+        if is_newly_broken or not self._is_behind:
+            self._diagnose()
+
+    def _keep(self, snapshot):
+        self._tables[snapshot.step] = (snapshot.variables, snapshot.columns, snapshot.statistics)
+        for tag, number in snapshot.scalars.items():
+            self._scalars.setdefault(tag, {})[snapshot.step] = number
+        if len(self._tables) >= max(_FEWEST_STEPS, _MOST_BYTES // max(1, snapshot.statistics.nbytes)):
+            kept = set(sorted(self._tables)[::2])
+            self._tables = {step: table for step, table in self._tables.items() if step in kept}
+            for tag, numbers in self._scalars.items():
+                self._scalars[tag] = {step: number for step, number in numbers.items() if step in kept}
+            self._stride *= 2
+
+    def is_before(self, step: int) -> bool:
+        """Whether a training that goes on at a step goes on with this run."""
+        return bool(self._tables) and max(self._tables) < step
+
+    def go_on(self, tell: Callable) -> None:
+        """Goes on with the same run in another training, and tells another function."""
+        self._tell = tell
+        self._begun += time.perf_counter() - self._ended  # time between two trainings is none to spend
+
+    def finish(self) -> None:
+        """Diagnoses the steps that were put off, and tells how the findings stand at last."""
+        if self._is_behind:
+            self._diagnose()
+        if self.findings != self._written:
+            self._tell([], self.findings, max(self._tables))
+        self._ended = time.perf_counter()
+
+    def history(self) -> History:
+        """Returns what was taken in so far, without histograms."""
+        scalars = {}
+        for tag, numbers in self._scalars.items():
+            steps = sorted(numbers)
+            values = np.array([numbers[step] for step in steps], np.float32)
+            scalars[tag] = Series(np.array(steps, np.int64), values)
+        return History(*join(self._tables), scalars=scalars)
+
+    def _diagnose(self):
+        start = time.perf_counter()
+        history, self._is_behind = self.history(), False
+        found = findings_by_sign(history, self._rules)
+        news = {key: finding for key, finding in found.items() if _is_news(self._told.get(key), finding)}
+        self._told |= news
+        self._spent += time.perf_counter() - start
+        self.findings = sorted(found.values(), key=_rank)
+        if news:
+            self._written = self.findings
+            self._tell(sorted(news.values(), key=_rank), self.findings, int(history.steps[-1]))
+
+
+class Diagnosed:
+    """What writes snapshots and has each diagnosed; what fails in diagnosing is said once, and writing goes on.
+
+    Args:
+        writer: The writer.
+        monitor: A `Monitor`.
+    """
+
+    def __init__(self, writer, monitor: Monitor):
+        self._writer, self._monitor, self._is_failed = writer, monitor, False
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Writes a `Snapshot`, and has it diagnosed."""
+        self._writer.write(snapshot)
+        self._guarded(self._monitor.add, snapshot)
+
+    def close(self) -> None:
+        """Diagnoses what was put off; the writer stays open."""
+        self._guarded(self._monitor.finish)
+
+    def _guarded(self, diagnose, *arguments):
+        if self._is_failed:
+            return
+        try:
+            diagnose(*arguments)
+        except Exception as error:  # also of a function of the user's own
+            self._is_failed = True
+            with contextlib.suppress(Warning):  # where warnings are errors, it has been raised already
+                warnings.warn(
+                    f"gradlog diagnoses this training no further, it goes on: {type(error).__name__}: {error}",
+                    stacklevel=2,
+                )
+
+
+def _broken(snapshot):
+    """Returns the names of what is not finite at a step."""
+    found = {tag for tag, number in snapshot.scalars.items() if not np.isfinite(number)}
+    if names.NONFINITE in snapshot.columns:
+        counts = snapshot.statistics[:, snapshot.columns.index(names.NONFINITE)]
+        found.update(snapshot.variables[index] for index in np.flatnonzero(counts > 0))
+    return found
+
+
+def _rank(finding):
+    return finding.rank
+
+
+def _is_news(told, finding):
+    """Whether a finding is new, worse than it was told, or healed, or back again."""
+    if told is None:
+        return True
+    is_worse = told.severity != finding.severity and finding.severity == "alarm"
+    if (told.last_step is None) != (finding.last_step is None) or is_worse:
+        return True
+    before, now = abs(told.measured), abs(finding.measured)
+    return bool(np.isfinite([before, now]).all() and min(before, now) > 0) and (
+        max(before, now) >= _WORSE * min(before, now)
+    )

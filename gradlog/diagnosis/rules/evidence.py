@@ -1,0 +1,208 @@
+"""Evidence: a run as the rules look at it, in arrays over the logged steps."""
+
+import re
+from functools import cached_property
+
+import numpy as np
+
+from gradlog.history.history import History
+
+_LOSS = "train/loss"
+_ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
+# What makes several kernels one layer: those of attention, and the two of a recurrent cell.
+_WITHIN_A_LAYER = re.compile(r"(/(query|key|value|attention_output))?/[^/]*$|[._][^/._]*$")
+_NOT_KERNELS = re.compile(r"(^|[/._])(bias|gamma|beta|moving_\w+|running_\w+|alpha|embeddings?|scale)$")
+
+
+class Evidence:
+    """A run as the rules look at it.
+
+    Each array over the steps is causal: its entry at a logged step is made of that step and those before.
+
+    Args:
+        history: The `History` of the run, with T logged steps.
+
+    Attributes:
+        history: The same.
+        steps: Integer array [T].
+        variables: V names of all variables.
+        kernels: K names of the kernels, in the model's order; of a network that has none by that name, such as one that
+            was logged from elsewhere, everything that is no bias, no normalization and no embedding.
+    """
+
+    def __init__(self, history: History):
+        self.history, self.steps, self.variables = history, np.asarray(history.steps), history.variables
+        self._known = {}  # several rules look at the same arrays
+        kernels = [name for name in history.variables if name.endswith("kernel")]
+        self.kernels = tuple(kernels or [name for name in history.variables if not _NOT_KERNELS.search(name)])
+
+    def of_kernels(self, statistic: str) -> np.ndarray:
+        """Returns a statistic of the kernels, float64 [T, K]; NaN where the run does not have it."""
+        columns = [self.variables.index(name) for name in self.kernels]
+        return self._once((statistic, "kernels"), lambda: self._table(statistic)[:, columns].astype(np.float64))
+
+    def medians_of_kernels(self, statistic: str, window: int) -> np.ndarray:
+        """Returns the median of the last `window` logged steps, of those that there are; float64 [T, K]."""
+        return self._once((statistic, window), lambda: trailing_median(self.of_kernels(statistic), window))
+
+    def of_layers(self, statistic: str) -> tuple[tuple[str, ...], np.ndarray]:
+        """Returns the largest of a statistic of the kernels in each layer: L names and float64 [T, L]."""
+        layers = [_WITHIN_A_LAYER.sub("", name) or name for name in self.kernels]
+        names, values = tuple(dict.fromkeys(layers)), self.of_kernels(statistic)
+        columns = [[index for index, layer in enumerate(layers) if layer == name] for name in names]
+        return names, np.stack([np.fmax.reduce(values[:, column], axis=1) for column in columns], axis=1)
+
+    def of_variables(self, statistic: str) -> np.ndarray:
+        """Returns a statistic of all variables, float64 [T, V]; NaN where the run does not have it."""
+        return self._once((statistic, "variables"), lambda: self._table(statistic).astype(np.float64))
+
+    def _table(self, statistic):
+        if statistic not in self.history.columns:
+            return np.full((len(self.steps), len(self.variables)), np.nan)
+        return self.history.statistic(statistic)
+
+    def _once(self, key, compute):
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
+
+    def of_biases(self, statistic: str) -> np.ndarray:
+        """Returns a statistic of the bias beside each kernel, float64 [T, K]; NaN where there is none."""
+        values = self._table(statistic)
+        result = np.full((len(values), len(self.kernels)), np.nan)
+        for column, kernel in enumerate(self.kernels):
+            bias = kernel.removesuffix("kernel").removesuffix("weight") + "bias"
+            if bias in self.variables:
+                result[:, column] = values[:, self.variables.index(bias)]
+        return result
+
+    def scalar(self, tag: str) -> np.ndarray:
+        """Returns a scalar at the logged steps, float64 [T]; NaN where there is none."""
+        values = np.full(len(self.steps), np.nan)
+        if tag in self.history.scalars:
+            series = self.history.scalars[tag]
+            _, here, there = np.intersect1d(self.steps, series.steps, return_indices=True)
+            values[here] = np.asarray(series.values, np.float64)[there]
+        return values
+
+    def layers(self, tag_prefix: str) -> tuple[tuple[str, ...], np.ndarray]:
+        """Returns the scalars of all layers under a tag, such as `activation_dead`: n names and values [T, n]."""
+        tags = [tag for tag in self.history.scalars if tag.startswith(f"{tag_prefix}/")]
+        values = [self.scalar(tag) for tag in tags]
+        names = tuple(tag.removeprefix(f"{tag_prefix}/") for tag in tags)
+        return names, np.stack(values, axis=1) if tags else np.zeros((len(self.steps), 0))
+
+    @cached_property
+    def loss(self) -> np.ndarray:
+        """The loss of the logged batches, float64 [T]; NaN where it was not logged."""
+        return self.scalar(_LOSS)
+
+    @cached_property
+    def is_broken(self) -> np.ndarray:
+        """Whether NaN or infinite numbers stood in a gradient, and the network has not come back since; boolean [T].
+
+        Until it has, nothing else says what is wrong. It has where all kernels moved in three logged steps in a row:
+        weights that are NaN do not.
+        """
+        now = (self.of_variables("gradient_nonfinite") > 0).any(axis=1)
+        is_well = ~now
+        if "update_ratio" in self.history.columns:
+            is_well &= (self.of_kernels("update_ratio") > 0).all(axis=1)
+        times = np.arange(len(now))
+        came_back = np.maximum.accumulate(np.where((trailing(is_well, 3) == 1).all(axis=1), times, -1))
+        broke = np.maximum.accumulate(np.where(now, times, -1))
+        return (broke >= 0) & (came_back < broke)
+
+    @cached_property
+    def first_loss(self) -> np.ndarray:
+        """What the loss was at first, float64 [T]: the median of the first five, or the first where it fell from there.
+
+        So one lucky or unlucky batch is no yardstick. NaN where no loss was logged.
+        """
+        known = np.flatnonzero(np.isfinite(self.loss))
+        result = np.full(len(self.loss), np.nan)
+        for number, time in enumerate(known[:5], 1):
+            first, median = self.loss[known[0]], np.median(self.loss[known[:number]])
+            result[time:] = first if first > median + 0.1 * abs(median) else median
+        return result
+
+    @cached_property
+    def is_learned(self) -> np.ndarray:
+        """Whether the run has got what it came for, boolean [T]: then small gradients are no fault.
+
+        With an accuracy, where it is 0.9 and the error has halved; else where the loss is a tenth of the first one. In
+        either case where the loss is a hundredth. Each as the median of the last three logged steps.
+        """
+        fraction = trailing_median(self.loss, 3) / np.where(self.first_loss > 0, self.first_loss, np.nan)
+        if self._accuracy is None:
+            return fraction < 0.1
+        first = self._accuracy[np.argmax(np.isfinite(self._accuracy))]
+        return (self.is_accurate & (1 - trailing_median(self._accuracy, 3) <= (1 - first) / 2)) | (fraction < 0.01)
+
+    @cached_property
+    def is_good(self) -> np.ndarray:
+        """Whether the run has learned, or was as accurate as that from the start, as one that is fine-tuned; [T]."""
+        return self.is_learned | self.is_accurate
+
+    @cached_property
+    def is_accurate(self) -> np.ndarray:
+        """Whether the accuracy is 0.9, the median of three logged steps; False where there is none; boolean [T]."""
+        if self._accuracy is None:
+            return np.zeros(len(self.steps), bool)
+        return trailing_median(self._accuracy, 3) >= 0.9
+
+    @cached_property
+    def _accuracy(self):
+        tags = sorted((tag for tag in self.history.scalars if _ACCURACY.match(tag)), key=len)  # the plain one first
+        return self.scalar(tags[0]) if tags else None
+
+    @cached_property
+    def progress(self) -> np.ndarray:
+        """How far the loss has fallen at most, as a fraction of the first, float64 [T]; NaN where it is not known.
+
+        The lowest median of three logged steps in a row so far counts, so that one lucky batch does not.
+        """
+        medians = trailing_median(self.loss, 3)
+        medians[:4] = np.inf  # what it was at first is known then
+        lowest = np.fmin.accumulate(medians) if len(medians) else medians
+        fallen = (self.first_loss - lowest) / np.abs(self.first_loss)
+        return np.where(np.isfinite(lowest), fallen, np.where(np.isnan(self.first_loss), np.nan, 0))
+
+    def is_stuck(self, progress: float) -> np.ndarray:
+        """Whether the loss has fallen by less than a part of the first, and the run is not good yet; boolean [T]."""
+        return (self.progress < progress) & ~self.is_good
+
+    @property
+    def is_from_start(self) -> bool:
+        """Whether the run was logged from its start, not from where a training before it ended."""
+        return len(self.steps) > 1 and self.steps[0] <= self.steps[1] - self.steps[0]
+
+    def is_after(self, steps: int) -> np.ndarray:
+        """Whether the optimizer has made so many steps since the first logged one; boolean [T]."""
+        return self.steps - self.steps[:1] >= steps
+
+
+def trailing(values: np.ndarray, window: int) -> np.ndarray:
+    """Returns the last `window` entries at each step, [T, window, ...]; NaN before the first step."""
+    padding = np.full((window - 1, *values.shape[1:]), np.nan)
+    padded = np.concatenate([padding, np.asarray(values, np.float64)])
+    return np.stack([padded[shift : shift + len(values)] for shift in range(window)], axis=1)
+
+
+def trailing_median(values: np.ndarray, window: int) -> np.ndarray:
+    """Returns the median of the last `window` entries at each step, of those that there are; [T, ...]."""
+    rows = np.sort(trailing(values, window), axis=1)  # NaN comes last
+    count = np.maximum((~np.isnan(rows)).sum(axis=1, keepdims=True), 1)
+    low, high = ((count - 1) // 2, count // 2)
+    return ((np.take_along_axis(rows, low, 1) + np.take_along_axis(rows, high, 1)) / 2)[:, 0]
+
+
+def lasting_median(losses: np.ndarray) -> np.ndarray:
+    """Returns the median of the last seven losses, [T], for one batch's is noisy; NaN before there are seven."""
+    return np.where(np.arange(len(losses)) >= 6, trailing_median(losses, 7), np.nan)
+
+
+def started_at_zero(evidence: Evidence) -> np.ndarray:
+    """Returns the kernels whose weights were all zero at first, boolean [K]: any step is large beside them."""
+    norms = evidence.of_kernels("weight_norm")
+    return norms[0] == 0 if len(norms) else np.zeros(norms.shape[1], bool)

@@ -1,0 +1,25 @@
+"""The ordered table of all rules."""
+
+from gradlog.diagnosis.rules.collapsing import Collapsing
+from gradlog.diagnosis.rules.dead import Dead
+from gradlog.diagnosis.rules.erratic import Erratic
+from gradlog.diagnosis.rules.exploding import Exploding
+from gradlog.diagnosis.rules.nonfinite import Nonfinite
+from gradlog.diagnosis.rules.not_improving import NotImproving
+from gradlog.diagnosis.rules.saturated import Saturated
+from gradlog.diagnosis.rules.unchanged import Unchanged
+from gradlog.diagnosis.rules.update_ratio import UpdateRatio
+from gradlog.diagnosis.rules.vanishing import Vanishing
+
+RULES = (
+    Vanishing(),
+    Exploding(),
+    Nonfinite(),
+    Dead(),
+    Saturated(),
+    UpdateRatio(),
+    Unchanged(),
+    Collapsing(),
+    NotImproving(),
+    Erratic(),
+)

@@ -1,0 +1,155 @@
+"""Collector: TensorBoard's protocol buffers as a `History`."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto import summary_pb2, types_pb2
+from tensorboard.plugins.histogram import metadata as histogram_metadata
+from tensorboard.plugins.scalar import metadata as scalar_metadata
+from tensorboard.plugins.text import metadata as text_metadata
+
+from gradlog.events import wire
+from gradlog.events.series import Histograms, RowStore, Scalars, Tables, Texts
+from gradlog.history import names
+from gradlog.history.history import History, Series, join
+
+_LONGEST_SCALAR = 512  # bytes of a value
+_KINDS = {scalar_metadata.PLUGIN_NAME: Scalars, text_metadata.PLUGIN_NAME: Texts}
+_OLD_KINDS = {"simple_value": scalar_metadata.PLUGIN_NAME, "histo": histogram_metadata.PLUGIN_NAME}
+
+
+class DamagedError(ValueError):
+    """A record whose checksum is wrong, and which would have changed more than its own step."""
+
+
+class Collector:
+    """Collects summaries, in the order in which they were written, into a `History`.
+
+    Where a tag comes twice at one step, as after a restored run, the last stands.
+    """
+
+    def __init__(self):
+        self._growing, self._heads, self._store = {}, {}, RowStore()
+        self._last, self._gap = None, None
+
+    def add(
+        self,
+        step: int,
+        data: bytes,
+        start: int = 0,
+        end: int | None = None,
+        is_whole: Callable[[], bool] = lambda: True,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Takes in a `Summary`; what is of another kind is left out.
+
+        Args:
+            step: Integer, the event's.
+            data: Bytes in which the summary stands.
+            start: Integer, the byte where it begins.
+            end: Integer, the byte after it. Defaults to the end of `data`.
+            is_whole: Function that verifies the checksum of `data`. It takes long, so it is called only where the
+                summary does not simply go on from those before: a new tag, other names, a step that does not rise or
+                rises by more or less than the last. So what is damaged cannot harm any step but its own.
+            note: Function that is told, in a sentence, of each value that is malformed and left out.
+
+        Raises:
+            ValueError: the bytes are no `Summary`. What came before in it has been taken in.
+            DamagedError: `is_whole` was asked, and said no.
+        """
+        is_rising = self._last is None or step > self._last
+        if is_rising:
+            self._move_to(step, is_whole)
+        try:
+            self._walk(step, data, start, len(data) if end is None else end, is_rising, is_whole, note)
+        except (IndexError, DecodeError) as error:
+            raise ValueError("the summary is cut off, or is none") from error
+
+    def _move_to(self, step, is_whole):
+        gap = None if self._last is None else step - self._last
+        if (gap is None or gap != self._gap) and not is_whole():
+            raise DamagedError("its checksum is wrong")
+        self._last, self._gap = step, gap
+
+    def _walk(self, step, data, at, end, is_rising, is_whole, note):
+        """Goes from value to value. Most are numbers or rows in a known form, which are copied as they stand."""
+        heads, growing, view = self._heads, self._growing, memoryview(data)
+        while at < end:
+            if data[at] != wire.VALUE:
+                raise ValueError("a field of a summary is unknown")
+            size, start = data[at + 1], at + 2
+            if size > 127:
+                high = data[start]
+                size, start = (size & 127 | high << 7, at + 3) if high < 128 else wire.varint(data, at + 1)
+            at = start + size
+            if at > end:
+                raise ValueError("a value is longer than its summary")
+            if size < _LONGEST_SCALAR and (known := heads.get(data[start : at - 4])):
+                steps, numbers = known
+                if is_rising or steps[-1] < step:
+                    steps.append(step)
+                    numbers += data[at - 4 : at]
+                    continue
+            else:
+                middle = start + 2 + data[start + 1]
+                series = growing.get(data[start + 2 : middle]) if data[start] == wire.TAG else None
+                if type(series) is Histograms and (is_rising or series.steps[-1] < step):
+                    num_rows = (at - middle) // 24
+                    numbers = at - 24 * num_rows
+                    if data[middle:numbers] == wire.rows_head(num_rows):
+                        series.steps.append(step)
+                        series.values.append(series.store.keep(view[numbers:at], num_rows))
+                        continue
+            self._add_value(step, data[start:at], is_whole, note)
+
+    def _add_value(self, step, data, is_whole, note):
+        """Takes in a value in whatever form; it is slower, and knows the quick way for the next of its tag."""
+        value = summary_pb2.Summary.Value.FromString(data)
+        tag = value.tag.encode()
+        series = self._growing.get(tag) or self._new(value)
+        if series is None:
+            return
+        if not (tag in self._growing and series.continues(step, value)) and not is_whole():
+            raise DamagedError("its checksum is wrong")
+        try:
+            series.add(step, value)
+        except (ValueError, OverflowError, MemoryError, RecursionError) as error:
+            note(f"has a malformed {value.tag!r} at step {step}, which is left out: {error}.")
+            return
+        self._growing[tag] = series
+        if _ends_with_its_number(value, data):
+            self._heads[data[:-4]] = series.steps, series.values
+
+    def _new(self, value):
+        kind = value.metadata.plugin_data.plugin_name or _OLD_KINDS.get(value.WhichOneof("value"))
+        if value.tag == names.STATISTICS_TAG and kind == names.PLUGIN_NAME:
+            return Tables()
+        if kind == histogram_metadata.PLUGIN_NAME:
+            return Histograms(self._store)
+        return _KINDS[kind]() if kind in _KINDS else None
+
+    def history(self, notes: Iterable[str] = ()) -> History:
+        """Returns what was collected so far as a `History`."""
+        tables = self._growing.get(names.STATISTICS_TAG.encode())
+        tables = tables.series() if isinstance(tables, Tables) else Series([], [])
+        return History(
+            *join(dict(zip(np.asarray(tables.steps).tolist(), tables.values, strict=True))),
+            scalars=self._series(Scalars),
+            histograms=self._series(Histograms),
+            texts=self._series(Texts),
+            notes=tuple(notes),
+        )
+
+    def _series(self, kind):
+        return {tag.decode(): growing.series() for tag, growing in self._growing.items() if type(growing) is kind}
+
+
+def _ends_with_its_number(value, data):
+    """Returns whether the last four bytes are the number, so that only these will differ in the next of its tag."""
+    if value.HasField("metadata"):
+        return False
+    if value.WhichOneof("value") == "simple_value":
+        return data[-5] == wire.SIMPLE_VALUE
+    tensor = value.tensor
+    return tensor.dtype == types_pb2.DT_FLOAT and data[-6:] == b'"\x04' + tensor.tensor_content

@@ -1,0 +1,192 @@
+"""The data type that writing and reading meet in: a `Snapshot` of one step, and the `History` of a run."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gradlog.history import frames
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was recorded at one step.
+
+    Attributes:
+        step: Integer, the optimizer's iteration count before the update.
+        variables: V names, in the model's order.
+        columns: S names of statistics.
+        statistics: Float32 array [V, S]; NaN where a variable had no gradient at this step.
+        gradients: Integer array [V, `buckets.NUM_BUCKETS`] of counts, or `None` without histograms.
+        weights: The same of the weights before the update.
+        scalars: Dictionary of tags to numbers: loss, metrics, global norm, fractions of activations.
+        layers: L names of layers whose activations were looked at.
+        activations: Integer array [L, `buckets.NUM_BUCKETS`] of counts, or `None`.
+    """
+
+    step: int
+    variables: tuple[str, ...]
+    columns: tuple[str, ...]
+    statistics: np.ndarray
+    gradients: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    scalars: dict[str, float] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
+    activations: np.ndarray | None = None
+
+
+def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
+    """Joins what was recorded at one step of several optimizers.
+
+    Args:
+        snapshots: One `Snapshot` or several, of different variables and the same columns.
+        variables: The names of all variables, in the order in which they are to stand.
+    """
+    first, *others = snapshots
+    if not others:
+        return first
+    names = [name for snapshot in snapshots for name in snapshot.variables]
+    order = sorted(range(len(names)), key=lambda index: variables.index(names[index]))
+
+    def joined(arrays):
+        return None if arrays[0] is None else np.concatenate(arrays)[order]
+
+    scalars = {}
+    for snapshot in snapshots:
+        for tag, number in snapshot.scalars.items():
+            is_norm = tag in scalars and tag.startswith("gradient_norm/")
+            scalars[tag] = math.hypot(scalars[tag], number) if is_norm else number
+    return Snapshot(
+        step=first.step,
+        variables=tuple(names[index] for index in order),
+        columns=first.columns,
+        statistics=joined([snapshot.statistics for snapshot in snapshots]),
+        gradients=joined([snapshot.gradients for snapshot in snapshots]),
+        weights=joined([snapshot.weights for snapshot in snapshots]),
+        scalars=scalars,
+    )
+
+
+@dataclass
+class Series:
+    """One tag's values over the steps.
+
+    Attributes:
+        steps: Integer array [T], rising.
+        values: List or array of T values: numbers, or [k, 3] arrays of (left edge, right edge, count).
+    """
+
+    steps: np.ndarray
+    values: list | np.ndarray
+
+
+@dataclass
+class History:
+    """All that one run wrote.
+
+    Attributes:
+        variables: V names, in the model's order.
+        columns: S names of statistics.
+        steps: Integer array [T] of the logged steps, rising.
+        statistics: Float32 array [T, V, S]; NaN where a variable had no gradient at a step.
+        scalars: Dictionary of tags to `Series` of numbers, such as `train/loss`.
+        histograms: Dictionary of tags to `Series` of rows, such as `gradient/layer1/kernel`.
+        texts: Dictionary of tags to `Series` of strings.
+        notes: Sentences, each on something that could not be read, or that is not what it seems.
+
+    Example:
+    >>> run = History(("a/kernel",), ("gradient_norm",), np.array([0]), np.array([[[2.0]]]))
+    >>> run.statistic("gradient_norm").tolist()
+    [[2.0]]
+    """
+
+    variables: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    steps: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    statistics: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    scalars: dict[str, Series] = field(default_factory=dict)
+    histograms: dict[str, Series] = field(default_factory=dict)
+    texts: dict[str, Series] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def statistic(self, name: str, variable: str | None = None) -> np.ndarray:
+        """Returns one statistic over the steps: [T, V], or [T] of one variable.
+
+        Raises:
+            KeyError: there is no such statistic or variable in this run; the message lists what there is.
+        """
+        column = self.statistics[:, :, _index(self.columns, name, "statistic")]
+        return column if variable is None else column[:, _index(self.variables, variable, "variable")]
+
+    def kernels(self) -> list[str]:
+        """Returns the names of the variables that are kernels, in the model's order."""
+        return [name for name in self.variables if name.rpartition("/")[2] == "kernel"]
+
+    def to_dataframe(self):
+        """Returns all numbers of the run as one long table.
+
+        Returns:
+            A `pandas.DataFrame` with a row a number and the columns `step` (int64), `variable`, `statistic` (strings)
+            and `value` (float32). First stand the statistics, by step, then variable; what was not logged, as where a
+            variable had no gradient at a step, has no row. Then the scalars that are not among them: `variable` is
+            empty and `statistic` the tag, such as `train/loss`; those of a layer, such as `activation_dead/layer1`,
+            have it as `variable`.
+
+        Raises:
+            ImportError: pandas is not installed.
+
+        Example:
+        ```python
+        table = gradlog.read("logs/relu").to_dataframe()
+        kernels = table[table.variable.str.endswith("/kernel") & (table.statistic == "gradient_mean_abs")]
+        kernels.pivot(index="step", columns="variable", values="value").plot(logy=True)
+        ```
+        """
+        return frames.dataframe(self)
+
+
+def _index(names, name, kind):
+    if name not in names:
+        raise KeyError(f"This run has no {kind} {name!r}. It has: {', '.join(names) or 'none'}.")
+    return names.index(name)
+
+
+def _union(sequences):
+    """Returns what is in any of several sequences; what one of them has more stands after what it follows there."""
+    result = []
+    for names in dict.fromkeys(map(tuple, sequences)):  # most of a run's are the same one
+        places, new, after = {name: place for place, name in enumerate(result)}, {}, -1
+        for name in names:
+            if name in places:
+                after = max(after, places[name])
+            else:
+                new.setdefault(after, []).append(name)
+        result = [
+            *new.get(-1, []),
+            *(each for place, name in enumerate(result) for each in [name, *new.get(place, [])]),
+        ]
+    return tuple(result)
+
+
+def join(tables: dict) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:
+    """Puts the tables of many steps into one array, by the names of variables and columns.
+
+    Args:
+        tables: Dictionary of T steps to (variables, columns, statistics [V, S]).
+
+    Returns:
+        A tuple (variables, columns, steps [T], statistics [T, V, S]), with NaN where a step lacks a variable.
+    """
+    steps = sorted(tables)
+    variables, columns = (_union(tables[step][index] for step in steps) for index in (0, 1))
+    row = {name: index for index, name in enumerate(variables)}
+    column = {name: index for index, name in enumerate(columns)}
+    statistics = np.full((len(steps), len(variables), len(columns)), np.nan, np.float32)
+    for time, step in enumerate(steps):
+        names, kinds, table = tables[step]
+        if names == variables and kinds == columns:
+            statistics[time] = table
+            continue
+        statistics[time][np.ix_([row[n] for n in names], [column[k] for k in kinds])] = table
+    return variables, columns, np.array(steps, np.int64), statistics

@@ -1,0 +1,74 @@
+"""Checks: refuses arguments that are out of range, early, and says how to mend them."""
+
+import operator
+import os
+import re
+from collections.abc import Callable
+
+import keras
+
+ON_FINDING = ("warn", "stop", "ignore")
+
+
+def checked_log_dir(log_dir) -> str:
+    """Returns the directory as a string."""
+    if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
+        raise TypeError(
+            f"`log_dir` names the directory of a run. Expected a string or a path. Received: log_dir={log_dir!r}"
+        )
+    return os.fspath(log_dir)
+
+
+def checked_integer(name: str, value, least: int) -> int:
+    """Returns an integer argument that is at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"`{name}` counts steps. Expected an integer, {least} or more. Received: {name}={value!r}")
+    if number < least:
+        raise ValueError(f"`{name}` counts steps. Expected an integer, {least} or more. Received: {name}={value!r}")
+    return number
+
+
+def checked_on_finding(on_finding):
+    """Returns what is to be done on a finding: a word that is known, or a function."""
+    if on_finding not in ON_FINDING and not callable(on_finding):
+        raise ValueError(
+            "`on_finding` says what happens when something is found. Expected "
+            f"{', '.join(map(repr, ON_FINDING))}, or a function of a Finding. Received: on_finding={on_finding!r}"
+        )
+    return on_finding
+
+
+def checked_rules(rules):
+    """Returns the rules, or `None` for all."""
+    if rules is None:
+        return None
+    rules = tuple(rules) if isinstance(rules, (list, tuple)) else (rules,)
+    if not all(hasattr(rule, "code") and callable(getattr(rule, "signs", None)) for rule in rules):
+        raise TypeError(
+            "`rules` are what a run is held against. Expected `None` for all, or a list of rules of gradlog.rules, as "
+            f"in [gradlog.rules.Vanishing(ratio=1e-4)]. Received: rules={rules!r}"
+        )
+    return rules
+
+
+def checked_selector(variables) -> Callable[[keras.Variable, str], bool]:
+    """Returns a function of a variable and its name that says whether it is chosen."""
+    if variables is None:
+        return lambda variable, name: True
+    if callable(variables):
+        return lambda variable, name: bool(variables(variable))
+    patterns = [variables] if isinstance(variables, str) else variables
+    if not isinstance(patterns, (list, tuple)) or not all(isinstance(p, str) for p in patterns):
+        raise TypeError(
+            "`variables` chooses what is logged. Expected `None`, a regular expression, a list of them, or a "
+            f"function of a variable. Received: variables={variables!r}"
+        )
+    try:
+        compiled = [re.compile(pattern) for pattern in patterns]
+    except re.error as error:
+        raise ValueError(f"`variables` is no regular expression: {error}. Received: variables={variables!r}") from error
+    return lambda variable, name: any(pattern.search(name) for pattern in compiled)

@@ -1,0 +1,33 @@
+"""Writes Snapshots to several writers."""
+
+import contextlib
+
+from gradlog.history.history import Snapshot
+
+
+class MultiWriter:
+    """Writes to several writers, in their order."""
+
+    def __init__(self, writers):
+        self._writers = tuple(writers)
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Writes a `Snapshot` to each."""
+        for writer in self._writers:
+            writer.write(snapshot)
+
+    def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
+        """Writes numbers, a dictionary by tag, to each."""
+        for writer in self._writers:
+            writer.write_scalars(step, scalars)
+
+    def write_text(self, step: int, tag: str, markdown: str) -> None:
+        """Writes Markdown to each."""
+        for writer in self._writers:
+            writer.write_text(step, tag, markdown)
+
+    def close(self) -> None:
+        """Closes each, also where another cannot be."""
+        with contextlib.ExitStack() as stack:
+            for writer in reversed(self._writers):
+                stack.callback(writer.close)
