@@ -111,7 +111,7 @@ def test_reading_imports_no_tensorflow(module):
 
 
 def test_that_test_can_fail():
-    code = "import sys, gradlog.backends.tensorflow.capture; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, gradlog.backends.tensorflow.recorder; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 1
 
 

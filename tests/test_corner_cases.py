@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import gradlog
-from gradlog.backends.tensorflow.totals import totals
+from gradlog.backends.tensorflow.moments import totals
 
 
 def fit(model, callbacks, steps=4, **arguments):

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import gradlog
-from gradlog.backends.tensorflow.capture import Capture
-from gradlog.backends.tensorflow.ring import Ring
+from gradlog.backends.tensorflow.handover import Returned
+from gradlog.backends.tensorflow.tap import Tap
 
-MESSAGE = r"gradlog writes nothing more to .*, the training goes on: "
+MESSAGE = r"gradlog stopped logging to .*; training continues: "
 
 
 def trained(callbacks, **arguments):
@@ -28,7 +28,7 @@ def check_is_said_once_and_trained_on(logger, message, plain=None, **arguments):
     plain = plain or trained([], **arguments)
     with pytest.warns(UserWarning, match=MESSAGE + message) as caught:
         observed = trained([logger], **arguments)
-    assert len([warning for warning in caught if "writes nothing more" in str(warning.message)]) == 1
+    assert len([warning for warning in caught if "gradlog stopped" in str(warning.message)]) == 1
     assert logger.error is not None
     for one, other in zip(plain, observed, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -75,7 +75,7 @@ with warnings.catch_warnings(record=True) as caught:
 for one, other in zip(networks.state(plain), networks.state(model), strict=True):
     np.testing.assert_array_equal(one, other)
 assert logger.error is not None
-print([str(warning.message) for warning in caught if "writes nothing more" in str(warning.message)])
+print([str(warning.message) for warning in caught if "gradlog stopped" in str(warning.message)])
 """
 
 
@@ -85,20 +85,20 @@ def test_a_disk_that_is_full(tmp_path):
 
     assert result.returncode == 0, result.stderr
     said = result.stdout.strip().splitlines()[-1]
-    assert said.count("writes nothing more") == 1
+    assert said.count("gradlog stopped") == 1
     assert "File too large" in said
     steps = gradlog.read(tmp_path).steps.tolist()
     assert 1 <= len(steps) < 12
     assert steps == list(range(len(steps)))
 
 
-@pytest.mark.parametrize("where", ["_record", "_finish", "_begin", "_record_loss", "_record_metrics"])
+@pytest.mark.parametrize("where", ["_record", "_finish", "_before_apply", "_before_scale_loss", "_record_metrics"])
 @pytest.mark.parametrize("arguments", [{}, {"run_eagerly": True}, {"steps_per_execution": 4}])
 def test_an_error_while_a_step_is_recorded(tmp_path, monkeypatch, where, arguments):
     def fail(*args, **kwargs):
         raise ZeroDivisionError("of gradlog's own")
 
-    monkeypatch.setattr(Capture, where, fail)
+    monkeypatch.setattr(Tap, where, fail)
     logger = gradlog.GradientLogger(tmp_path, every=2)
 
     check_is_said_once_and_trained_on(logger, "ZeroDivisionError: of gradlog's own", **arguments)
@@ -108,7 +108,7 @@ def test_an_error_while_numbers_are_fetched(tmp_path, monkeypatch):
     def fail(self):
         raise ZeroDivisionError("of gradlog's own")
 
-    monkeypatch.setattr(Ring, "fetch", fail)
+    monkeypatch.setattr(Returned, "fetch", fail)
 
     check_is_said_once_and_trained_on(gradlog.GradientLogger(tmp_path, every=2), "ZeroDivisionError")
 

@@ -961,7 +961,7 @@ def test_backup_and_restore(tmp_path, recwarn, is_first):
         return model, logger
 
     _, logger = train(Stop(epoch=1))
-    logger._writer.close()  # as the end of the program does
+    logger._session._writer.close()  # as the end of the program does
     assert gradlog.read(tmp_path / "log").steps.tolist() == [0, 1, 2, 3, 4]
     observed, _ = train()
 

@@ -253,11 +253,11 @@ def test_a_second_fit_reuses_the_programs_and_goes_on_counting(tmp_path):
     logger = gradlog.GradientLogger(tmp_path, every=5)
 
     fit(model, [logger])
-    switch = logger._switch
+    recording = logger._session._recording
     fit(model, [])
     fit(model, [logger])
 
-    assert logger._switch is switch
+    assert logger._session._recording is recording
     history = gradlog.read(tmp_path)
     assert history.steps.tolist() == [0, 5, 10, 25, 30, 35]
 
@@ -277,7 +277,7 @@ def test_nothing_stays_behind(tmp_path):
     logger = gradlog.GradientLogger(tmp_path / "b", every=1)
     with pytest.raises(KeyboardInterrupt):
         fit(model, [logger, Failing()])
-    logger._writer.close()  # as the end of the program does
+    logger._session._writer.close()  # as the end of the program does
 
     assert (set(model.__dict__), set(model.optimizer.__dict__), model.train_function) == before
     assert gradlog.read(tmp_path / "b").steps.tolist() == [24, 25, 26, 27]
@@ -360,7 +360,7 @@ def test_a_clipping_optimizer_has_its_norm_before_and_after(tmp_path):
     np.testing.assert_allclose(history.scalars["gradient_norm/global_clipped"].values, 0.05, rtol=1e-5)
 
 
-def test_a_run_over_an_earlier_one_is_warned_of_and_a_continued_one_is_not(tmp_path, recwarn):
+def test_a_run_over_an_earlier_one_goes_into_a_numbered_directory_and_a_continued_one_does_not(tmp_path, recwarn):
     model = networks.dense_network()
     logger = gradlog.GradientLogger(tmp_path)
     fit(model, [logger])
@@ -368,8 +368,17 @@ def test_a_run_over_an_earlier_one_is_warned_of_and_a_continued_one_is_not(tmp_p
     fit(model, [gradlog.GradientLogger(tmp_path)])  # goes on at step 24
     assert [str(w.message) for w in recwarn if "earlier run" in str(w.message)] == []
 
-    with pytest.warns(UserWarning, match=r"holds an earlier run.*directory of its own"):
-        fit(networks.dense_network(), [gradlog.GradientLogger(tmp_path)])
+    with pytest.warns(UserWarning, match=r"holds an earlier run.*step 0 again.*/2'"):
+        fit(networks.dense_network(), [gradlog.GradientLogger(tmp_path, every=5)])
+    with pytest.warns(UserWarning, match=r"holds an earlier run.*/3'"):
+        fit(anew := networks.dense_network(), [gradlog.GradientLogger(tmp_path, every=4)])
+    fit(anew, [gradlog.GradientLogger(tmp_path, every=4)])  # resumes the last run
+
+    runs = gradlog.read(tmp_path)
+    assert {name: runs[name].steps.tolist() for name in ("2", "3")} == {
+        "2": [0, 5, 10],
+        "3": [0, 4, 8, 12, 16, 20],
+    }
 
 
 def test_a_step_without_a_keras_optimizer_is_warned_of_and_trains_on(tmp_path):

@@ -6,7 +6,7 @@ import reference
 import tensorflow as tf
 
 from gradlog.backends.tensorflow.histograms import histogram, histograms
-from gradlog.backends.tensorflow.totals import square_distances, totals
+from gradlog.backends.tensorflow.moments import square_distances, totals
 from gradlog.stats import buckets
 from gradlog.stats.statistics import STATISTICS, sums, table
 

@@ -1,8 +1,6 @@
 """Monitor: diagnoses a run while it trains, by the same rules as afterwards."""
 
-import contextlib
 import time
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -106,40 +104,6 @@ class Monitor:
         if news:
             self._written = self.findings
             self._tell(sorted(news.values(), key=_rank), self.findings, int(history.steps[-1]))
-
-
-class Diagnosed:
-    """What writes snapshots and has each diagnosed; what fails in diagnosing is said once, and writing goes on.
-
-    Args:
-        writer: The writer.
-        monitor: A `Monitor`.
-    """
-
-    def __init__(self, writer, monitor: Monitor):
-        self._writer, self._monitor, self._is_failed = writer, monitor, False
-
-    def write(self, snapshot: Snapshot) -> None:
-        """Writes a `Snapshot`, and has it diagnosed."""
-        self._writer.write(snapshot)
-        self._guarded(self._monitor.add, snapshot)
-
-    def close(self) -> None:
-        """Diagnoses what was put off; the writer stays open."""
-        self._guarded(self._monitor.finish)
-
-    def _guarded(self, diagnose, *arguments):
-        if self._is_failed:
-            return
-        try:
-            diagnose(*arguments)
-        except Exception as error:  # also of a function of the user's own
-            self._is_failed = True
-            with contextlib.suppress(Warning):  # where warnings are errors, it has been raised already
-                warnings.warn(
-                    f"gradlog diagnoses this training no further, it goes on: {type(error).__name__}: {error}",
-                    stacklevel=2,
-                )
 
 
 def _broken(snapshot):

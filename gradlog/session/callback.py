@@ -1,30 +1,28 @@
 """GradientLogger: the callback that logs gradients under `fit`, and under `gradlog.train`."""
 
 import contextlib
-import dataclasses
-import glob
 import os
-import warnings
 from collections.abc import Callable, Sequence
 
 import keras
-import numpy as np
 
-from gradlog.backends.tensorflow import attach
-from gradlog.backends.tensorflow.capture import Capture, Options
 from gradlog.backends.tensorflow.checks import checked_model, checked_pair, refuse_other_backends
-from gradlog.backends.tensorflow.optimizers import batches_per_step, num_batches, optimizers
+from gradlog.backends.tensorflow.keras_private import check_private_names
+from gradlog.backends.tensorflow.optimizers import optimizers
 from gradlog.backends.tensorflow.probe import Probe
-from gradlog.backends.tensorflow.switch import Switch
-from gradlog.diagnosis.announcer import Announcer
+from gradlog.backends.tensorflow.recorder import Options
 from gradlog.diagnosis.finding import Finding
-from gradlog.diagnosis.monitor import Diagnosed, Monitor
-from gradlog.history import names
-from gradlog.session.checks import checked_integer, checked_log_dir, checked_on_finding, checked_rules, checked_selector
-from gradlog.session.schedule import SELF_DECIDING, schedule_of
-from gradlog.writers import BackgroundWriter, EventWriter, MultiWriter
-
-_BYTES_OF_A_START = 1 << 16  # of an event file: its first logged step begins there
+from gradlog.session.attach import Watch
+from gradlog.session.checks import (
+    check_writable,
+    checked_integer,
+    checked_log_dir,
+    checked_on_finding,
+    checked_rules,
+    checked_selector,
+)
+from gradlog.session.guard import Guard, guarded
+from gradlog.session.session import Settings, TrainingSession, current_step, open_writer, scalars_of
 
 
 class GradientLogger(keras.callbacks.Callback):
@@ -98,92 +96,81 @@ class GradientLogger(keras.callbacks.Callback):
         super().__init__()
         refuse_other_backends()
         self.log_dir, self.every = checked_log_dir(log_dir), checked_integer("every", every, least=1)
-        self._options = Options(self.every, histograms, updates, checked_selector(variables))
-        self._more_writers = tuple(writers)
-        self._rules, self._on_finding = checked_rules(rules), checked_on_finding(on_finding)
-        self._probe, self._error = Probe(activations, histograms), None
-        self._writer = self._switch = self._setting = self._monitor = None
-        self._captures = ()
-        self._is_training = self._is_armed = False
+        self._settings = Settings(
+            log_dir=self.log_dir,
+            options=Options(self.every, histograms, updates, checked_selector(variables)),
+            probe=Probe(activations, histograms),
+            rules=checked_rules(rules),
+            on_finding=checked_on_finding(on_finding),
+            writers=tuple(writers),
+        )
+        self._guard, self._session = Guard(f"logging to {self.log_dir!r}"), None
+        self._is_training = self._is_evaluated_apart = False
 
     @property
     def error(self) -> Exception | None:
         """What failed in logging, if anything did; said in a warning."""
-        return self._error or self._probe.error
+        return self._session.error if self._session else self._guard.error
 
     @property
     def findings(self) -> list[Finding]:
         """What was found in the last training, worst first."""
-        return self._monitor.findings if self._monitor else []
+        return self._session.findings if self._session else []
 
     def set_params(self, params):
-        """Begins anew: Keras calls it before a training and before an evaluation that is no part of one."""
+        """Keras calls it before a training, and before an evaluation that is not a training's own validation."""
         super().set_params(params)
-        self._is_training = False
+        self._is_evaluated_apart = True
 
     def on_train_begin(self, logs=None):
-        """Opens a new event file."""
+        """Begins a session; what is wrong with the arguments is raised here."""
         checked_model(self.model)
-        self._disarm()
-        self._probe.begin(self.model)
-        self._optimizers, is_first_recorded = optimizers(self.model), (self.params or {}).get("records_first_step")
-        self._schedule = schedule_of(self.model, self._optimizers, self.every, is_first_recorded)
-        self._is_started = self._is_blind = False
-        if self._error is not None:
-            self._error = self._setting = None
-            self._captures = ()
-        if self._writer is not None:  # of a training that ended in an error
-            self._writer.close()
-        self._has_earlier_run = self._writer is None and _holds_a_run(self.log_dir)
-        self._writer = self._open(self.model)
-        self._watch(self.model, self._optimizers)
-        self._is_training = True
+        check_writable(self.log_dir)
+        self._begin(self.model, optimizers)
+        self._guard(lambda: self._session.begin())
+        self._is_training, self._is_evaluated_apart = True, False
 
+    @guarded
     def on_epoch_begin(self, epoch, logs=None):
         """Counts the steps anew from the optimizer's own count."""
-        self._schedule.restart()
+        self._is_evaluated_apart = False
+        self._session.schedule.restart()
 
-    def steps_of_next_call(self) -> int:
-        """Returns how many steps may run in one call of a program that records its first step, or none."""
-        return self._schedule.steps_of_next_call()
+    def max_steps_of_next_call(self) -> int | None:
+        """Returns how many steps the next call may have, so that a due step is its first; `gradlog.train` asks."""
+        return self._guard(lambda: self._session.schedule.max_steps())
 
+    @guarded
     def on_train_batch_begin(self, batch, logs=None):
         """Has the coming call of the training program recorded where a step in it is due."""
-        self._is_training = True
-        self._is_armed = not self._is_blind and self._schedule.is_call_due()
-        if self._is_armed:
-            self._prepare()
-            self._probe.observe()
-            self._switch.arm()
+        self._session.begin_call()
 
+    @guarded
     def on_train_batch_end(self, batch, logs=None):
         """Writes what was recorded."""
-        self._disarm()
-        if self._is_blind:
-            return
-        self._schedule.advance()
-        if self._is_armed:
-            if self._setting is None:  # not known before: the call may have built the model
-                self._setting = self._current_setting()
-            self._write_recorded(logs or {})
-        self._look_for_errors()
+        self._session.end_call(logs or {})
 
+    @guarded
     def on_test_end(self, logs=None):
-        """Writes the metrics of an evaluation: of `validation` during the training, else of `test`."""
-        kind = "validation" if self._is_training else "test"
-        counts = [num_batches(one) // batches_per_step(one) for one in optimizers(self.model)]
-        writer = self._writer if self._is_training else self._open(self.model)
-        writer.write_scalars(min(filter(None, counts), default=0), _scalars(kind, logs))
-        if not self._is_training:
-            writer.close()
-            self._look_for_errors(writer)
+        """Writes the metrics of an evaluation: of `validation` where it is the training's own, else of `test`."""
+        kind = "test" if self._is_evaluated_apart else "validation"
+        self._is_evaluated_apart = False
+        if self._is_training:
+            self._session.write_metrics(kind, logs)
+            return
+        writer = open_writer(
+            self._session.directory if self._session else self.log_dir, self.model, self._settings.writers
+        )
+        writer.write_scalars(current_step(optimizers(self.model)), scalars_of("test", logs))
+        writer.close()
+        if writer.error is not None:
+            raise writer.error
 
+    @guarded
     def on_train_end(self, logs=None):
         """Closes the event file."""
         self._is_training = False
-        self._disarm()
-        self._diagnosed.close()
-        self._close()
+        self._session.close()
 
     def attach(self, model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None):
         """Logs the steps of a training loop of your own, as a context manager.
@@ -211,128 +198,29 @@ class GradientLogger(keras.callbacks.Callback):
         ```
         """
         model, optimizer = checked_pair(model, optimizer or getattr(model, "optimizer", None))
-        self._probe.refuse_loop()
-        return self._attached(model, Capture(model, optimizer, self._options, SELF_DECIDING))
+        self._settings.probe.refuse_loop()
+        check_writable(self.log_dir)
+        return self._attached(model, optimizer)
 
     @contextlib.contextmanager
-    def _attached(self, model, capture):
-        self._writer, self._captures = self._open(model), (capture,)
-        self._setting = self._error = None
-        self._watch(model, (capture.optimizer,))
+    def _attached(self, model, optimizer):
+        self._begin(model, lambda model: [optimizer])
+        watch = self._guard(Watch, self._session, model, optimizer, self._settings.options, self._guard)
         try:
-            with attach.watched(capture, self._diagnosed):
-                yield
+            self._guard(lambda: watch.start())
+            yield
         finally:
-            self._writer.close()
-            self._look_for_errors()
+            self._guard(lambda: watch.stop())
+            self._guard(lambda: self._session.close())
 
-    def _watch(self, model, optimizers):
-        """Has every snapshot that is written from now on diagnosed; a training that goes on is one run."""
-        announcer = Announcer(self._on_finding, self._writer, self.log_dir, model)
-        step = min((num_batches(one) // batches_per_step(one) for one in optimizers), default=0)
-        if self._monitor is not None and self._monitor.is_before(step):
-            self._monitor.go_on(announcer.tell)
-        else:
-            self._monitor = Monitor(announcer.tell, self._rules)
-        self._diagnosed = Diagnosed(self._writer, self._monitor)
+    def _begin(self, model, optimizers_of):
+        """Begins a session, and ends one whose training ended in an error."""
+        self._guard.restore()
+        if self._guard.error is not None:
+            self._guard = Guard(f"logging to {self.log_dir!r}")
+        self._session = self._guard(self._new_session, model, optimizers_of)
 
-    def _open(self, model):
-        writers = [EventWriter(self.log_dir)] if _is_chief(model.distribute_strategy) else []
-        return BackgroundWriter(MultiWriter([*writers, *self._more_writers]))
-
-    def _close(self):
-        """Closes the event file, and says where writing was slower than the training."""
-        self._writer.close()
-        self._look_for_errors()
-        if self._writer.num_left_out:
-            warnings.warn(
-                f"gradlog left out {self._writer.num_left_out:,} logged steps, since writing to {self.log_dir!r} is "
-                "slower than the training. Choose a larger `every`, or a faster disk.",
-                stacklevel=2,
-            )
-
-    def _disarm(self):
-        if self._switch is not None:
-            self._switch.disarm()
-
-    def _look_for_errors(self, writer=None):
-        """Says once that nothing more is written, and why; the training goes on."""
-        errors = [part.error for part in (writer or self._writer, *self._captures) if part.error is not None]
-        if errors and self._error is None:
-            self._error = errors[0]
-            self._is_blind = True
-            warnings.warn(
-                f"gradlog writes nothing more to {self.log_dir!r}, the training goes on: "
-                f"{type(self._error).__name__}: {self._error}",
-                stacklevel=2,
-            )
-
-    def _give_up(self):
-        self._is_blind = True
-        warnings.warn(
-            "gradlog logs no gradients of this training: its step does not apply them with `model.optimizer`, nor "
-            "with another optimizer that the model has as an attribute. Log each with `logger.attach(model, "
-            "optimizer)`.",
-            stacklevel=2,
-        )
-
-    def _warn_of_an_earlier_run(self):
-        if self._has_earlier_run and not any(map(num_batches, self._optimizers)):
-            warnings.warn(
-                f"{self.log_dir!r} holds an earlier run, and this one starts at step 0 again: TensorBoard will draw "
-                "both as one. Give each run a directory of its own.",
-                stacklevel=2,
-            )
-
-    def _prepare(self):
-        """At the first recorded step of a training, makes captures and switch, or keeps those of an earlier one."""
-        if self._is_started:
-            return
-        self._warn_of_an_earlier_run()
-        if self._setting is None or self._setting != self._current_setting():
-            mode = self._schedule.mode()
-            self._captures = tuple(Capture(self.model, one, self._options, mode) for one in self._optimizers)
-            self._switch, self._setting = Switch(self.model, self._captures), None
-        for capture in self._captures:
-            capture.start()
-        self._is_started = True
-
-    def _current_setting(self):
-        """Returns what a recording program depends on; a change of it, and only that, needs a new one."""
-        model, schedule = self.model, self._schedule
-        variables = tuple(id(variable) for variable in model.trainable_variables)
-        return model, *self._optimizers, model.train_function, schedule.recordable_steps(), schedule.mode(), variables
-
-    def _write_recorded(self, logs):
-        used = [capture for capture in self._captures if capture.sees_gradients]
-        if not used and all(capture.error is None for capture in self._captures):
-            self._give_up()
-        scalars = {}
-        if not any(capture.knows_loss for capture in used):  # a `train_step` of the user's own
-            scalars = _scalars("train", logs)
-        for snapshot in self._schedule.fetched(self._captures):
-            snapshot = dataclasses.replace(snapshot, scalars=snapshot.scalars | scalars)
-            self._diagnosed.write(self._probe.added_to(snapshot))
-
-
-def _scalars(kind, logs):
-    """Returns the numbers in what Keras reports, by tag; a metric may also be a vector, which is left out."""
-    return {names.tag(kind, name): float(value) for name, value in (logs or {}).items() if np.ndim(value) == 0}
-
-
-def _holds_a_run(log_dir):
-    """Whether steps were logged to a directory; what else may have been written there, such as a text, is no run."""
-    for path in glob.glob(os.path.join(glob.escape(log_dir), "*.gradlog")):
-        with open(path, "rb") as file:
-            if names.STATISTICS_TAG.encode() in file.read(_BYTES_OF_A_START):
-                return True
-    return False
-
-
-def _is_chief(strategy):
-    """Whether this process writes: of the several that train one model together, only the first does."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.task_type:
-        return True
-    has_chief = "chief" in resolver.cluster_spec().jobs
-    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
+    def _new_session(self, model, optimizers_of):
+        used = optimizers_of(model)
+        check_private_names(model, used)
+        return TrainingSession(self._settings, model, used, self._guard, self._session)

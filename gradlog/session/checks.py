@@ -3,6 +3,7 @@
 import operator
 import os
 import re
+import tempfile
 from collections.abc import Callable
 
 import keras
@@ -72,3 +73,22 @@ def checked_selector(variables) -> Callable[[keras.Variable, str], bool]:
     except re.error as error:
         raise ValueError(f"`variables` is no regular expression: {error}. Received: variables={variables!r}") from error
     return lambda variable, name: any(pattern.search(name) for pattern in compiled)
+
+
+def check_writable(log_dir: str) -> None:
+    """Raises where a directory cannot be made or written; one in a remote file system is not tried.
+
+    Raises:
+        OSError: it says which directory, and why.
+    """
+    if "://" in log_dir:
+        return
+    try:
+        os.makedirs(log_dir, exist_ok=True)
+        with tempfile.TemporaryFile(dir=log_dir):
+            pass
+    except OSError as error:
+        raise OSError(
+            "The log directory cannot be written. Expected a directory, or a place where one can be made, with "
+            f"permission to write; choose another `log_dir`. Received: log_dir={log_dir!r} ({error})"
+        ) from error

@@ -64,7 +64,6 @@ def train(
         verbose=verbose,
         epochs=1,
         steps=steps,
-        records_first_step=True,
     )
     _build(model, dataset)
     with _programs_of(model):
@@ -102,10 +101,9 @@ def _run(model, iterator, steps, steps_per_execution, callbacks):
 
 
 def _bounds(callbacks):
-    """Returns how many steps each logger lets run in one call, of which it records the first or none."""
-    return [
-        callback.steps_of_next_call() for callback in callbacks.callbacks if hasattr(callback, "steps_of_next_call")
-    ]
+    """Returns how many steps each logger lets the next call have, of which it records the first or none."""
+    loggers = [callback for callback in callbacks.callbacks if hasattr(callback, "max_steps_of_next_call")]
+    return [number for logger in loggers if (number := logger.max_steps_of_next_call()) is not None]
 
 
 @contextlib.contextmanager

@@ -1,79 +1,83 @@
-"""Schedule: which call of the training program is recorded, and which step what it recorded belongs to."""
+"""Schedule: how many steps the next call of the training program may have, and which of them are recorded."""
 
 import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
 
-import keras
-
-from gradlog.backends.tensorflow.capture import Capture, Mode, named_variables
 from gradlog.backends.tensorflow.optimizers import batches_per_step, num_batches
+from gradlog.backends.tensorflow.recorder import RecordingPlan
 from gradlog.history.history import Snapshot, merged
 
-SELF_DECIDING = Mode(slots=16, decides="update", returns=False, is_alone=False)
+_MAX_HELD_BACK = 16  # snapshots, until every optimizer has moved once
 
 
-def schedule_of(
-    model: keras.Model, optimizers: Sequence[keras.optimizers.Optimizer], every: int, is_first_recorded: bool
-):
+def schedule_of(model, optimizers: Sequence, every: int) -> "OneOptimizer | SeveralOptimizers":
     """Returns the schedule of a training.
 
     Args:
         model: The model that is trained.
         optimizers: The optimizers that may take part.
         every: Integer, the number of steps from one logged step to the next.
-        is_first_recorded: Boolean, whether a recorded program records its first step alone, as under `gradlog.train`.
     """
     if len(optimizers) == 1:
-        return OfOne(model, optimizers[0], every, is_first_recorded)
-    return OfSeveral(model, optimizers, every)
+        return OneOptimizer(model, optimizers[0], every)
+    return SeveralOptimizers(model, optimizers, every)
 
 
-class OfOne:
-    """The schedule of a training with one optimizer: its steps are counted on, and seldom asked for."""
+class OneOptimizer:
+    """The schedule of a training with one optimizer: its steps are counted here, and the optimizer is seldom asked.
 
-    def __init__(self, model, optimizer, every, is_first_recorded):
+    Whoever trains may ask with `max_steps` how many steps the next call may have, as `gradlog.train` does; then a step
+    that is due is the first of its call. `fit` does not ask, and its calls always have `steps_per_execution` steps.
+    """
+
+    def __init__(self, model, optimizer, every):
         self._model, self._optimizer, self._every = model, optimizer, every
-        self._is_first_recorded, self._batch, self._next_due = is_first_recorded, None, None
+        self._is_asked, self._batch, self._next_due = False, None, None
 
     def restart(self) -> None:
         """Has the count of the steps asked for anew."""
         self._batch = None
 
-    def steps_of_next_call(self) -> int:
-        """Returns how many steps may run in one call of a program that records its first step, or none."""
+    def max_steps(self) -> int:
+        """Returns how many steps the next call may have, so that a step that is due is the first of its call."""
+        self._is_asked = True
         return self._steps_before() or self._every * batches_per_step(self._optimizer)
 
     def is_call_due(self) -> bool:
         """Whether the coming call has a step that is to be recorded."""
-        return self._steps_before() < self.recordable_steps()
+        return self._steps_before() < self._recordable_steps()
 
     def advance(self) -> None:
         """Follows a call."""
         self._batch += self._model.steps_per_execution
 
-    def recordable_steps(self) -> int:
-        """Returns how many steps of a call can be recorded: the first under `gradlog.train`, all under `fit`."""
-        return 1 if self._is_first_recorded else self._model.steps_per_execution
-
-    def mode(self) -> Mode:
-        """Returns how a capture records."""
-        steps = self.recordable_steps()
-        # A call of one step is made only where that step is due, if no step before it was skipped unseen.
+    def plan(self) -> RecordingPlan:
+        """Returns how the coming call is recorded."""
+        steps = self._recordable_steps()
+        # Loss scaling may skip a step, which then does not count: the next one is due, and would be missed if this one
+        # was skipped unseen.
         decides = "step" if steps > 1 or hasattr(self._optimizer, "inner_optimizer") else "call"
-        is_alone = steps == 1 and self._model.distribute_strategy.num_replicas_in_sync == 1
-        returns = decides == "call" and is_alone and not self._is_first_recorded
-        return Mode(slots=math.ceil(steps / self._every), decides=decides, returns=returns)
+        is_single = steps == 1 and self._model.distribute_strategy.num_replicas_in_sync == 1
+        returns = decides == "call" and is_single and not self._is_asked
+        return RecordingPlan(slots=math.ceil(steps / self._every), decides=decides, returns=returns)
 
-    def fetched(self, captures: Sequence[Capture]) -> list[Snapshot]:
+    def fetched(self, recording) -> list[Snapshot]:
         """Returns what a call recorded."""
-        snapshots = captures[0].fetch()
+        snapshots = next(iter(recording.fetch()), [])
         if snapshots:
             self._next_due = (snapshots[-1].step // self._every + 1) * self._every
-        if len(snapshots) < self.recordable_steps():  # a step may have been skipped, and was not counted
+        if len(snapshots) < self._recordable_steps():  # a step may have been skipped, and was not counted
             self._batch = None
         return snapshots
+
+    def close(self) -> list[Snapshot]:
+        """Returns nothing: no snapshot is held back."""
+        return []
+
+    def _recordable_steps(self):
+        return 1 if self._is_asked else self._model.steps_per_execution
 
     def _steps_before(self):
         """Returns how many batches run before the one that is to be recorded; 0 where it is the coming one."""
@@ -85,16 +89,18 @@ class OfOne:
         return max(self._next_due * stride + stride - 1 - self._batch, 0)
 
 
-class OfSeveral:
+class SeveralOptimizers:
     """The schedule of a training with several optimizers, whose steps are those of the one that moves least often.
 
-    Of an optimizer that moves more often, the last update of a step is recorded. Which one leads is seen at the first
-    calls. Where a call is several batches, every optimizer goes by its own count instead.
+    Of an optimizer that moves more often, the last update of a step is recorded. Until every optimizer has moved, the
+    first snapshots are held back, since it may be another one that counts. Where a call is several batches, every
+    optimizer goes by its own count instead.
     """
 
     def __init__(self, model, optimizers, every):
-        self._model, self._optimizers, self._every = model, optimizers, every
-        self._leader, self._start, self._counts = None, None, []
+        self._model, self._optimizers, self._every = model, tuple(optimizers), every
+        self._leader, self._start, self._counts, self._updates = None, None, [], 1
+        self._held_back, self._last_step, self._is_complete = [], -1, False
 
     def restart(self) -> None:
         """Does nothing: the counts are asked for at every call."""
@@ -102,42 +108,72 @@ class OfSeveral:
     def advance(self) -> None:
         """Does nothing."""
 
-    def steps_of_next_call(self) -> int:
-        """Returns 1: after every step, it is asked which is the next."""
+    def max_steps(self) -> int:
+        """Returns 1: after every step, the next due step is looked for."""
         return 1
 
     def is_call_due(self) -> bool:
         """Whether the coming call has a step that is to be recorded."""
-        self._counts = [num_batches(optimizer) for optimizer in self._optimizers]
+        self._counts = self._num_batches()
         self._start = self._start or self._counts
-        return self._leader is None or self._model.steps_per_execution > 1 or self._due_step() is not None
+        return self._held_back is not None or self._model.steps_per_execution > 1 or self._due_step() is not None
 
-    def recordable_steps(self) -> int:
-        """Returns how many batches are a call."""
-        return self._model.steps_per_execution
+    def plan(self) -> RecordingPlan:
+        """Returns how the coming call is recorded."""
+        steps = self._model.steps_per_execution
+        if steps == 1:
+            return RecordingPlan(slots=1, decides="call", returns=False, is_only_optimizer=False)
+        slots = math.ceil(steps * self._updates / self._every) + 1
+        return RecordingPlan(slots=slots, decides="update", returns=False, is_only_optimizer=False)
 
-    def mode(self) -> Mode:
-        """Returns how the captures record."""
+    def fetched(self, recording) -> list[Snapshot]:
+        """Returns what a call recorded, of all optimizers together, in rising steps."""
+        after = self._num_batches()
+        snapshots = [snapshot for of_one in recording.fetch() for snapshot in of_one]
         if self._model.steps_per_execution > 1:
-            return SELF_DECIDING
-        return Mode(slots=1, decides="call", returns=False, is_alone=False)
+            moved = [now - before for now, before in zip(after, self._counts, strict=True)]
+            self._updates = max(self._updates, math.ceil(max(moved) / self._model.steps_per_execution))
+            self._held_back = None
+        else:
+            snapshots = self._of_leader(after, snapshots)
+        return self._rising(snapshots, recording.order())
 
-    def fetched(self, captures: Sequence[Capture]) -> list[Snapshot]:
-        """Returns what a call recorded, of all optimizers together."""
-        after = [num_batches(optimizer) for optimizer in self._optimizers]
-        moved = [number - start for number, start in zip(after, self._start, strict=True)]
-        self._leader = min(range(len(moved)), key=lambda index: moved[index] or math.inf)
-        snapshots = [snapshot for capture in captures for snapshot in capture.fetch()]
-        if self._model.steps_per_execution == 1:
-            has_moved = after[self._leader] > self._counts[self._leader]
-            step = self._due_step() if has_moved else None
-            snapshots = [] if step is None else [dataclasses.replace(one, step=step) for one in snapshots]
+    def close(self) -> list[Snapshot]:
+        """Returns the snapshots that are held back still."""
+        held_back, self._held_back = self._held_back or [], None
+        return held_back
+
+    def _of_leader(self, after, snapshots):
+        moved = [now - start for now, start in zip(after, self._start, strict=True)]
+        leader = min(range(len(moved)), key=lambda index: moved[index] or math.inf)
+        if leader != self._leader and self._held_back:
+            self._held_back.clear()  # their steps were those of another optimizer
+            self._last_step = -1
+        self._leader = leader
+        has_moved = after[leader] > self._counts[leader]
+        step = self._due_step() if has_moved else None
+        self._is_complete = all(moved)
+        return [] if step is None else [dataclasses.replace(one, step=step) for one in snapshots]
+
+    def _rising(self, snapshots, order):
+        """Joins the snapshots of a step; a step that is not above the last one is left out."""
         snapshots.sort(key=lambda snapshot: snapshot.step)
-        order = [name for name, _ in named_variables(self._model)]
-        return [merged(list(parts), order) for _, parts in itertools.groupby(snapshots, lambda one: one.step)]
+        joined = [merged(list(parts), order) for _, parts in itertools.groupby(snapshots, lambda one: one.step)]
+        joined = [one for one in joined if one.step > self._last_step]
+        if joined:
+            self._last_step = joined[-1].step
+        if self._held_back is None:
+            return joined
+        self._held_back += joined
+        return self.close() if self._is_complete or len(self._held_back) > _MAX_HELD_BACK else []
+
+    def _num_batches(self):
+        return [num_batches(optimizer) for optimizer in self._optimizers]
 
     def _due_step(self):
         """Returns the leader's step that the call begins with, if it is due."""
+        if self._leader is None:
+            return None
         stride = batches_per_step(self._optimizers[self._leader])
         step, rest = divmod(self._counts[self._leader], stride)
         return step if rest == stride - 1 and step % self._every == 0 else None

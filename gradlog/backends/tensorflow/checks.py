@@ -7,6 +7,12 @@ import tensorflow as tf
 _OLDEST_TENSORFLOW = (2, 18)
 
 
+class ArgumentError(ValueError):
+    """An argument of the user's that does not fit the model, or is not what it has to be."""
+
+    is_users_own = True  # the guard lets it through
+
+
 def refuse_other_backends() -> None:
     """Raises where Keras does not run on a supported TensorFlow.
 
@@ -29,7 +35,7 @@ def checked_batch(name: str, batch):
     """Returns a batch of inputs with its arrays as tensors, copies of the caller's; none of them is empty.
 
     Raises:
-        ValueError: it is neither an array nor a list, tuple or dictionary of arrays, or it holds no examples.
+        ArgumentError: it is neither an array nor a list, tuple or dictionary of arrays, or it holds no examples.
     """
     expected = (
         f"`{name}` is a batch of the model's inputs. Expected an array or a tensor of one example or more, as in "
@@ -37,14 +43,14 @@ def checked_batch(name: str, batch):
     )
     arrays = keras.tree.flatten(batch)
     if not arrays or not all(hasattr(array, "shape") for array in arrays):
-        raise ValueError(f"{expected}{name} of type {type(batch).__name__}")
+        raise ArgumentError(f"{expected}{name} of type {type(batch).__name__}")
     try:
         tensors = [tf.constant(array if tf.is_tensor(array) else np.array(array)) for array in arrays]
     except (TypeError, ValueError, NotImplementedError) as error:
-        raise ValueError(f"{expected}{name} of type {type(batch).__name__} ({error})") from error
+        raise ArgumentError(f"{expected}{name} of type {type(batch).__name__} ({error})") from error
     shapes = [tuple(tensor.shape) for tensor in tensors]
     if not all(map(all, shapes)) or len({shape[:1] for shape in shapes}) != 1 or shapes[0] == ():
-        raise ValueError(f"{expected}{name} of shape {', '.join(map(str, shapes))}")
+        raise ArgumentError(f"{expected}{name} of shape {', '.join(map(str, shapes))}")
     return keras.tree.pack_sequence_as(batch, tensors)
 
 

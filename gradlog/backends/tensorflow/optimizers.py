@@ -29,3 +29,12 @@ def clips(optimizer: keras.optimizers.Optimizer) -> bool:
     """Returns whether an optimizer clips its gradients."""
     inner = inner_optimizer(optimizer)
     return any((inner.clipnorm, inner.global_clipnorm, inner.clipvalue))
+
+
+def is_chief(model) -> bool:
+    """Returns whether this process writes: of the several that train one model together, only the first does."""
+    resolver = model.distribute_strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)

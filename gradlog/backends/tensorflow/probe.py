@@ -10,7 +10,6 @@ matter how the model was put together, and nothing stays behind.
 import dataclasses
 import functools
 import re
-import warnings
 from typing import NamedTuple
 
 import keras
@@ -18,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from gradlog.backends.tensorflow.activations import Kind, dead_fraction, kind, relu_kind, saturated_fraction
-from gradlog.backends.tensorflow.checks import checked_batch
+from gradlog.backends.tensorflow.checks import ArgumentError, checked_batch
 from gradlog.backends.tensorflow.histograms import histograms
-from gradlog.backends.tensorflow.wrappers import Wrappers
+from gradlog.backends.tensorflow.patches import Patch, Patches
 from gradlog.history import names
 from gradlog.history.history import Snapshot
 
@@ -44,8 +43,7 @@ class Watched(NamedTuple):
 class Probe:
     """Looks at a model's hidden activations.
 
-    What goes wrong in that, other than that the batch does not fit, never reaches the training: it is said in one
-    warning and kept in `error`, and no more is looked at until the next training.
+    What fails in that, other than that the batch does not fit, ends the looking alone: gradients are logged on.
 
     Args:
         batch: Array, tensor, or a list, tuple or dictionary of them: inputs of the model. `None` for no probe at all.
@@ -53,36 +51,34 @@ class Probe:
     """
 
     def __init__(self, batch, has_histograms: bool):
-        self.error = None
         self._batch, self._has_histograms = batch, has_histograms
-        self._inputs = self._model = self._setting = self._program = self._observed = None
+        self._guard = self._inputs = self._model = self._setting = self._program = self._observed = None
         self._is_ready = False
         self._layers, self._tags = (), ()  # of what the program returns; known once it is traced
 
-    def begin(self, model: keras.Model) -> None:
+    def begin(self, model: keras.Model, guard) -> None:
         """Prepares for a training; a model that has no variables yet is looked at once it has.
+
+        Args:
+            model: The model.
+            guard: The `Guard` of what the probe does.
 
         Raises:
             ValueError: the batch is nothing that the model takes.
         """
-        self.error, self._model, self._is_ready = None, model, False
+        self._model, self._guard, self._is_ready = model, guard, False
         if self._batch is None:
             return
         if self._inputs is None:
             self._inputs = checked_batch("activations", self._batch)
         if model.built:
-            try:
-                self._compile()
-            except BatchError:
-                raise
-            except Exception as error:
-                self._fail(error)
+            guard(self._compile)
 
     def refuse_loop(self) -> None:
-        """Raises where activations are asked for in a loop of the user's own, which tells nobody when a step begins."""
+        """Raises where activations are asked for in a custom loop, which tells nobody when a step begins."""
         if self._batch is not None:
             raise ValueError(
-                "In a loop of your own, gradlog cannot tell when a step begins, so it cannot look at activations "
+                "In a custom training loop, gradlog cannot tell when a step begins, so it cannot look at activations "
                 "there. Expected a logger without `activations`; train with `fit` or `gradlog.train` to see them. "
                 f"Received: activations of type {type(self._batch).__name__}"
             )
@@ -90,13 +86,15 @@ class Probe:
     def observe(self) -> None:
         """Runs the pass with the weights as they are now, unless there is none, or the model is not built."""
         self._observed = None
-        if self._batch is not None and self.error is None and self._model.built:
-            try:
-                if not self._is_ready:
-                    self._compile()
-                self._observed = [None if part is None else part.numpy() for part in self._program(self._inputs)]
-            except Exception as error:
-                self._fail(error)
+        if self._batch is None or not self._model.built:
+            return
+        try:
+            if not self._is_ready:
+                self._compile()
+        except ArgumentError as error:  # of a model that was built meanwhile: too late to raise it
+            self._guard.fail(error)
+            return
+        self._observed = [None if part is None else part.numpy() for part in self._program(self._inputs)]
 
     def added_to(self, snapshot: Snapshot) -> Snapshot:
         """Returns a snapshot with what was observed last in it; only the first that is asked for gets it."""
@@ -107,20 +105,13 @@ class Probe:
         layers = () if counts is None else self._layers
         return dataclasses.replace(snapshot, layers=layers, activations=counts, scalars=snapshot.scalars | scalars)
 
-    def _fail(self, error):
-        self.error, self._setting = error, None
-        warnings.warn(
-            "gradlog logs no activations of this training, gradients go on: "
-            f"{type(error).__name__}: {_in_short(error)}",
-            stacklevel=4,
-        )
-
     def _compile(self):
         """Makes the program, or keeps that of an earlier training where the model is as it was."""
         watched, model = watched_layers(self._model), self._model
         activations = [activation for one in watched if callable(activation := getattr(one.layer, "activation", None))]
         setting = model._flatten_layers(), activations, model.run_eagerly, model.jit_compile
         if setting != self._setting:
+            self._setting = None
             look = functools.partial(self._look, watched)
             if model.run_eagerly:
                 look(self._inputs)
@@ -133,7 +124,7 @@ class Probe:
 
     def _look(self, watched, inputs):
         """Returns counts [L, B] of the layers that were called, or `None`, and fractions [F]."""
-        seen = _outputs(self._model, watched, inputs)
+        seen = _outputs(self._model, watched, inputs, self._guard)
         if not seen:
             raise RuntimeError(
                 "None of the model's hidden layers shows an activation. Expected layers such as `Dense(10, 'relu')` "
@@ -147,10 +138,6 @@ class Probe:
         flat = [tf.concat([tf.reshape(outputs, [-1]) for outputs in calls], 0) for _, calls in seen]
         counts = histograms(flat) if self._has_histograms else None
         return counts, tf.stack(list(fractions.values())) if fractions else tf.zeros([0])
-
-
-class BatchError(ValueError):
-    """The model does not take the probe batch."""
 
 
 def watched_layers(model: keras.Model) -> list[Watched]:
@@ -212,28 +199,29 @@ def _is_of_keras(layer):
     return type(layer).__module__.partition(".")[0] == "keras"
 
 
-def _outputs(model, watched, inputs):
+def _outputs(model, watched, inputs, guard):
     """Runs the pass; returns the watched layers that were called, and the outputs of each that are not the model's."""
     calls, graph = {id(one.layer): [] for one in watched}, tf.compat.v1.get_default_graph()
 
-    def keep(layer, call, *args, **kwargs):
-        result = call(*args, **kwargs)
+    def keep(layer, result, *args, **kwargs):
         first = keras.tree.flatten(result)[0]  # what follows it are states
         # What is computed in a loop, or in a function of its own, cannot be had outside of it.
         if tf.is_tensor(first) and first.dtype.is_floating and tf.compat.v1.get_default_graph() is graph:
             calls[id(layer)].append(first)
-        return result
 
-    wrappers = [(one.layer, "call", functools.partial(keep, one.layer)) for one in watched]
+    patches = Patches(guard, [Patch(one.layer, "call", after=functools.partial(keep, one.layer)) for one in watched])
+    patches.put_on()
     try:
         _check_number(model, inputs)
-        with Wrappers(*wrappers), keras.StatelessScope():
+        with keras.StatelessScope():
             results = {id(output) for output in keras.tree.flatten(model(inputs, training=False))}
     except Exception as error:
-        raise BatchError(
+        raise ArgumentError(
             "The model does not take the batch in `activations`. Expected inputs as the model is trained on, such as "
             f"`activations=x[:100]`; it said: {_in_short(error)} Received: {_described(inputs)}"
         ) from error
+    finally:
+        patches.take_off()
     hidden = [(one, [output for output in calls[id(one.layer)] if id(output) not in results]) for one in watched]
     return [(one, outputs) for one, outputs in hidden if outputs]
 

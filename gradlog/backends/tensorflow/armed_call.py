@@ -1,0 +1,62 @@
+"""Armed call: the next call of a model's training function runs a program that records.
+
+Keras looks up `model.train_function` anew for every call, after `on_train_batch_begin`. Where a step is due, a
+function stands there for one call: it puts the plain one back and runs a recording program. All other steps run the
+very program that they would have run anyway. A model has one armed call, to which each logger adds its recording.
+"""
+
+from gradlog.backends.tensorflow.program import Program
+
+
+class ArmedCall:
+    """The coming call of a model's training function.
+
+    Args:
+        model: The model.
+
+    Attributes:
+        model: The same.
+        plain: Its training function.
+        guards: List of the `Guard`s of all loggers that record the call.
+    """
+
+    def __init__(self, model):
+        self.model, self.plain, self.guards, self._recordings = model, model.train_function, [], []
+
+    def add(self, recording) -> None:
+        """Adds what a logger records."""
+        if recording not in self._recordings:
+            self._recordings.append(recording)
+            self.guards.append(recording.guard)
+
+    def remove(self, recording) -> None:
+        """Takes out what a logger records; without any, the plain function comes back."""
+        if recording in self._recordings:
+            self._recordings.remove(recording)
+            self.guards.remove(recording.guard)
+        if not self._recordings and armed_call(self.model) is self:
+            vars(self.model)["train_function"] = self.plain
+
+    def prepare(self) -> Program:
+        """Returns the program that records for all loggers that have not failed."""
+        recordings = [one for one in self._recordings if one.guard.error is None]
+        recorders = tuple(recorder for one in recordings for recorder in one.recorders)
+        programs = recordings[0].programs
+        if recorders not in programs:
+            programs[recorders] = Program(self.model, recorders)
+        return programs[recorders]
+
+    def finish(self, program: Program, result):
+        """Takes what the call returned for gradlog out of what it returned, and returns the rest."""
+        for recording in self._recordings:
+            recording.program = program
+        for recorder in program.taps:
+            if recorder.plan.returns:
+                recorder.handover.take(result[recorder.key])
+                result = {name: value for name, value in result.items() if name != recorder.key}
+        return result
+
+
+def armed_call(model) -> ArmedCall | None:
+    """Returns a model's armed call, if its next one is."""
+    return getattr(model.train_function, "armed_call", None)

@@ -1,0 +1,86 @@
+"""Recording: all that one logger records of a model's training."""
+
+from collections.abc import Sequence
+
+from gradlog.backends.tensorflow.armed_call import ArmedCall, armed_call
+from gradlog.backends.tensorflow.recorder import Options, Recorder, RecordingPlan
+from gradlog.history.history import Snapshot
+
+
+class Recording:
+    """A recorder for each optimizer, and the programs that were made for them.
+
+    Args:
+        model: The model.
+        optimizers: The optimizers.
+        options: `Options`.
+        plan: `RecordingPlan`.
+        guard: The `Guard` of the training.
+
+    Attributes:
+        programs: Dictionary of tuples of `Recorder`s to `Program`s.
+        program: The `Program` that ran last, or `None`.
+    """
+
+    def __init__(self, model, optimizers: Sequence, options: Options, plan: RecordingPlan, guard):
+        self.guard, self.plan, self.programs, self.program = guard, plan, {}, None
+        self.recorders = tuple(Recorder(model, one, options, plan, guard) for one in optimizers)
+        self._model, self._optimizers, self.setting = model, tuple(optimizers), None
+
+    def current_setting(self) -> tuple:
+        """Returns what the programs depend on; a change of it, and only that, needs other ones."""
+        variables = tuple(id(variable) for variable in self._model.trainable_variables)
+        return self._model, *self._optimizers, self._model.train_function, variables
+
+    def is_for(self, model, optimizers: Sequence, plan: RecordingPlan) -> bool:
+        """Whether the programs are those of a training."""
+        return (
+            self.guard.error is None
+            and (self._model, self._optimizers, self.plan) == (model, tuple(optimizers), plan)
+            and self.setting == self.current_setting()
+        )
+
+    def start(self) -> None:
+        """Begins a training."""
+        for recorder in self.recorders:
+            recorder.start()
+
+    def arm(self) -> None:
+        """Has the model's next call of its training function recorded."""
+        call = armed_call(self._model)
+        if call is None:
+            call = ArmedCall(self._model)
+            vars(self._model)["train_function"] = self.guard.armed(call)  # past Keras' `__setattr__`, which is slow
+        call.add(self)
+
+    def disarm(self) -> None:
+        """Leaves the model's next call plain, where the one that was armed did not come."""
+        call = armed_call(self._model)
+        if call is not None:
+            call.remove(self)
+
+    def fetch(self) -> list[list[Snapshot]]:
+        """Returns what each recorder has recorded since the last call."""
+        if self.setting is None:  # not known before: the call may have built the model
+            self.setting = self.current_setting()
+        return [] if self.program is None else [one.fetch(tap) for one, tap in self._taps()]
+
+    def order(self) -> tuple[str, ...]:
+        """Returns the names of all variables, in the order in which their layers are called."""
+        return next((tap.order for _, tap in self._taps() if tap.order), ())
+
+    def sees_gradients(self) -> bool:
+        """Whether the step applies gradients with any of the optimizers."""
+        return any(tap.sees_gradients for _, tap in self._taps())
+
+    def knows_loss(self) -> bool:
+        """Whether the step tells its loss; a custom `train_step` may not."""
+        return any(tap.sees_gradients and tap.layout.has_loss for _, tap in self._taps())
+
+    def num_lost(self) -> int:
+        """Returns how many recorded steps were overwritten before they could be fetched."""
+        return max((recorder.num_lost for recorder in self.recorders), default=0)
+
+    def _taps(self):
+        taps = self.program.taps if self.program is not None else {}
+        return [(recorder, taps[recorder]) for recorder in self.recorders if recorder in taps]

@@ -1,0 +1,80 @@
+"""Attach: logs a custom training loop, which knows nothing of gradlog, by looking at what its steps leave behind."""
+
+import functools
+import threading
+
+from gradlog.backends.tensorflow.optimizers import num_batches
+from gradlog.backends.tensorflow.recorder import Recorder, RecordingPlan
+from gradlog.backends.tensorflow.tap import Tap
+from gradlog.session.guard import Guard, inform
+from gradlog.session.session import TrainingSession
+
+_SECONDS_BETWEEN_LOOKS = 0.01
+_PLAN = RecordingPlan(slots=16, decides="update", returns=False, is_only_optimizer=False, is_watched=True)
+
+
+class Watch:
+    """Has the steps of a custom loop recorded, and writes them as they come.
+
+    A compiled step tells nobody that it ran, and under XLA cannot; so a thread looks every 10 ms.
+
+    Args:
+        session: The `TrainingSession`, which writes.
+        model: The Keras model.
+        optimizer: The Keras optimizer that the loop applies gradients with.
+        options: `Options`, what is recorded.
+        guard: The `Guard` of the training.
+    """
+
+    def __init__(self, session: TrainingSession, model, optimizer, options, guard: Guard):
+        self._session, self._optimizer, self._guard = session, optimizer, guard
+        self._recorder = Recorder(model, optimizer, options, _PLAN, guard)
+        self._tap = Tap(self._recorder)
+        self._lock, self._is_over = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._look, name="gradlog-attach", daemon=True)
+        self._batches, self._recorded = num_batches(optimizer), []
+
+    def start(self) -> None:
+        """Begins to record."""
+        self._session.open(can_stop=False)
+        self._recorder.start()
+        self._recorder.allocate()
+        self._recorder.is_on.assign(True)
+        # A step that was traced meanwhile continues without recording.
+        self._guard.undo["recording"] = functools.partial(self._recorder.is_on.assign, False)
+        self._guard.undo["thread"] = self._is_over.set
+        self._tap.put_on()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends recording, writes the last steps, and says which are missing."""
+        self._is_over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._tap.take_off()
+        self._guard.undo.pop("recording", lambda: None)()
+        self._fetch()
+        self._inform_of_gaps()
+
+    def _look(self):
+        while not self._is_over.wait(_SECONDS_BETWEEN_LOOKS):
+            self._guard(self._fetch)
+
+    def _fetch(self):
+        with self._lock:
+            for snapshot in self._recorder.fetch(self._tap):
+                self._recorded.append(snapshot.step)
+                self._session.write(snapshot)
+
+    def _inform_of_gaps(self):
+        expected = self._recorder.due_steps(range(self._batches, num_batches(self._optimizer)))
+        if expected and not self._recorded:
+            inform(
+                "gradlog logged nothing, though the optimizer was applied: the step was compiled before it was "
+                "attached. Call a compiled step for the first time inside of `with logger.attach(model, optimizer)`."
+            )
+        elif len(self._recorded) < len(expected):
+            inform(
+                f"gradlog logged {len(self._recorded):,} of {len(expected):,} steps: the others were overwritten "
+                "before they could be read. Choose a larger `every`."
+            )

@@ -1,0 +1,174 @@
+"""The guard: what stands between Keras and gradlog.
+
+Every hook of the callback and every function that gradlog puts in front of one of Keras' goes through this module. What
+raises behind it is reported once, in a warning; then the guard lets nothing of gradlog run any more and puts the model
+and the optimizer back as they were. The training continues with the functions that it would have run without gradlog.
+Nothing else in gradlog catches errors to be safe.
+"""
+
+import contextlib
+import functools
+import warnings
+from collections.abc import Callable
+
+OWN_PREFIX = "gradlog/"  # of what a step returns for gradlog among Keras' logs
+
+
+class Guard:
+    """Runs functions of gradlog, as long as none of them has failed.
+
+    Args:
+        what: String, what ends with a failure, as in `"logging to 'logs/relu'"`.
+        parent: `Guard` of the whole, of which this one guards a part; what failed is not reported by both. Defaults
+            to `None`.
+
+    Attributes:
+        what: The same string.
+        error: The exception that a function raised, or `None`.
+        undo: Dictionary of functions without arguments, by any key, that put back what gradlog has changed.
+        num_aborted_traces: Integer, how many traces of a recorded step ended because something failed.
+    """
+
+    def __init__(self, what: str, parent: "Guard | None" = None):
+        self.what, self.error, self.undo, self.num_aborted_traces = what, None, {}, 0
+        self._reported = what, set() if parent is None else parent._reported
+
+    def __call__(self, function: Callable, *args, default=None, **kwargs):
+        """Returns what a function returns, or `default` where it fails, or one has failed before."""
+        if self.error is not None:
+            return default
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if getattr(error, "is_users_own", False):
+                raise
+            self.fail(error)
+            return default
+        except BaseException:  # Ctrl-C, which is the user's
+            self.restore()
+            raise
+
+    def fail(self, error: Exception) -> None:
+        """Lets nothing run any more, restores what was changed, and reports the error once."""
+        if self.error is not None:
+            return
+        self.error = error
+        self.restore()
+        text = f"{type(error).__name__}: {error}"
+        if text not in self._reported:
+            self._reported.add(text)
+            with contextlib.suppress(Warning):  # where warnings are errors, too, the training continues
+                warnings.warn(f"gradlog stopped {self.what}; training continues: {text}", stacklevel=4)
+
+    def recorded_step(self, step: Callable, tap, cond: Callable, is_eager: Callable[[], bool]) -> Callable:
+        """Returns a training step that does what `step` does, and is recorded by a tap where it is due.
+
+        Where anything fails while the step is traced, the trace ends in that error, and `armed` has another program
+        made; a step that runs eagerly just goes through.
+
+        Args:
+            step: The training step.
+            tap: What has `is_due`, `put_on`, `take_off` and `outputs`.
+            cond: The backend's conditional: function of a condition and two functions.
+            is_eager: Function that tells whether operations run at once.
+        """
+
+        def record(*args, **kwargs):
+            self(tap.put_on)
+            try:
+                logs = step(*args, **kwargs)
+            finally:
+                self(tap.take_off)
+            return checked({**logs, **self(tap.outputs, default={})} if tap.returns else logs)
+
+        def record_if_due(*args, **kwargs):
+            is_due = self(tap.is_due)
+            if checked(is_due) is None:
+                return record(*args, **kwargs)
+            return cond(is_due, lambda: record(*args, **kwargs), lambda: step(*args, **kwargs))
+
+        def checked(result):
+            if self.error is not None and not is_eager():
+                self.num_aborted_traces += 1
+                raise self.error
+            return result
+
+        return functools.wraps(step)(record_if_due)
+
+    @staticmethod
+    def armed(call) -> Callable:
+        """Returns what Keras calls in place of a training function, once.
+
+        A program that cannot be made or traced is replaced by the plain one, for this very call.
+
+        Args:
+            call: An `ArmedCall`: the model's `plain` function, `guards`, `prepare`, which returns a program, and
+                `finish`, which takes what is gradlog's out of its result.
+        """
+
+        def run(*args, **kwargs):
+            vars(call.model)["train_function"] = call.plain
+            while guard := next((one for one in call.guards if one.error is None), None):
+                program, num_aborted = guard(call.prepare), [one.num_aborted_traces for one in call.guards]
+                if program is None:
+                    continue
+                try:
+                    result = program.function(*args, **kwargs)
+                except Exception:
+                    if num_aborted == [one.num_aborted_traces for one in call.guards]:
+                        raise
+                    continue
+                return guard(call.finish, program, result, default=without_own(result))
+            return call.plain(*args, **kwargs)
+
+        run.armed_call = call
+        return run
+
+    def restore(self) -> None:
+        """Puts back what was changed."""
+        while self.undo:
+            with contextlib.suppress(Exception):
+                self.undo.popitem()[1]()
+
+    def observed(self, original: Callable, before: Callable | None, after: Callable | None) -> Callable:
+        """Returns a function that does what `original` does, and lets gradlog look at its arguments and its result.
+
+        Args:
+            original: The function.
+            before: Function of the same arguments, called before it, or `None`.
+            after: Function of its result and the same arguments, called after it, or `None`.
+        """
+
+        @functools.wraps(original)
+        def observe(*args, **kwargs):
+            if before is not None:
+                self(before, *args, **kwargs)
+            result = original(*args, **kwargs)
+            if after is not None:
+                self(after, result, *args, **kwargs)
+            return result
+
+        return observe
+
+
+def without_own(logs):
+    """Returns Keras' logs without what gradlog has had the step return."""
+    if not isinstance(logs, dict):
+        return logs
+    return {name: value for name, value in logs.items() if not str(name).startswith(OWN_PREFIX)}
+
+
+def guarded(hook: Callable) -> Callable:
+    """Returns a method of an object with a `_guard` that runs behind it."""
+
+    @functools.wraps(hook)
+    def run(self, *args, **kwargs):
+        return self._guard(hook, self, *args, **kwargs)
+
+    return run
+
+
+def inform(message: str) -> None:
+    """Warns of what a user should know; a training in which warnings are errors continues, too."""
+    with contextlib.suppress(Warning):
+        warnings.warn(message, stacklevel=3)

@@ -1,0 +1,237 @@
+"""TrainingSession: all that runs while a model trains."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from gradlog.backends.tensorflow.optimizers import batches_per_step, is_chief, num_batches
+from gradlog.backends.tensorflow.probe import Probe
+from gradlog.backends.tensorflow.recorder import Options, chosen_variables
+from gradlog.backends.tensorflow.recording import Recording
+from gradlog.diagnosis.announcer import Announcer
+from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.monitor import Monitor
+from gradlog.history import names
+from gradlog.history.history import Snapshot
+from gradlog.session.directories import run_directory
+from gradlog.session.guard import Guard, inform
+from gradlog.session.schedule import schedule_of
+from gradlog.writers.background import BackgroundWriter
+from gradlog.writers.event_writer import EventWriter
+from gradlog.writers.several import MultiWriter
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a logger was asked for.
+
+    Attributes:
+        log_dir: String, the directory.
+        options: `Options`, what is recorded.
+        probe: `Probe` of the hidden activations.
+        rules: The rules, or `None` for all.
+        on_finding: What happens when something is found.
+        writers: Further writers.
+    """
+
+    log_dir: str
+    options: Options
+    probe: Probe
+    rules: Sequence | None
+    on_finding: str | Callable[[Finding], None]
+    writers: Sequence = ()
+
+
+class TrainingSession:
+    """Records, diagnoses and writes one training: made when it begins, dropped when it ends.
+
+    Args:
+        settings: `Settings`.
+        model: The Keras model.
+        optimizers: The Keras optimizers that may take part.
+        guard: The `Guard` of the training.
+        previous: The `TrainingSession` before, of the same logger, or `None`. Its programs are used again where
+            nothing has changed, and its findings are carried on where the training is continued.
+
+    Attributes:
+        directory: String, the directory of this run; known once it is open.
+        guards: The `Guard`s of the whole, of the probe and of the diagnosis.
+    """
+
+    def __init__(self, settings: Settings, model, optimizers: Sequence, guard: Guard, previous=None):
+        self._settings, self._model, self._optimizers = settings, model, tuple(optimizers)
+        self._earlier = (previous._recording, previous._monitor) if previous else (None, None)
+        self.directory, self._probe = settings.log_dir, settings.probe
+        of_probe, of_diagnosis = Guard("logging activations", guard), Guard("diagnosing", guard)
+        self.guards = self._guard, self._probe_guard, self._diagnosis_guard = guard, of_probe, of_diagnosis
+        self.schedule = schedule_of(model, self._optimizers, settings.options.every)
+        self._writer = self._recording = self._monitor = None
+        self._is_armed, self._is_given_up = False, False
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What has been found so far, worst first."""
+        return self._monitor.findings if self._monitor else []
+
+    @property
+    def error(self) -> Exception | None:
+        """What failed first."""
+        return next((guard.error for guard in self.guards if guard.error is not None), None)
+
+    def begin(self) -> None:
+        """Looks at the model and its activations once, where it is built.
+
+        Raises:
+            ArgumentError: no variable is chosen, or the model does not take the batch.
+        """
+        if self._model.built:
+            chosen_variables(self._model, self._settings.options.select)
+        self._probe.begin(self._model, self._probe_guard)
+
+    def open(self, can_stop: bool = True) -> None:
+        """Opens the event file, in a directory that holds no other run; does nothing where it is open.
+
+        Args:
+            can_stop: Boolean, whether whoever trains looks at `model.stop_training`.
+        """
+        if self._writer is not None:
+            return
+        log_dir, is_new = self._settings.log_dir, not any(map(num_batches, self._optimizers))
+        self.directory = run_directory(log_dir, is_new)
+        if is_new and self.directory != log_dir:
+            inform(
+                f"{log_dir!r} holds an earlier run, and this one starts at step 0 again. gradlog logs it to "
+                f"{self.directory!r}, so that TensorBoard shows two runs."
+            )
+        for guard, what in zip(self.guards, ("logging to", "logging activations to", "diagnosing"), strict=True):
+            guard.what = f"{what} {self.directory!r}"
+        self._writer = open_writer(self.directory, self._model, self._settings.writers)
+        self._guard.undo["writer"] = self._writer.close
+        self._watch(can_stop)
+
+    def begin_call(self) -> None:
+        """Has the coming call of the training program recorded where a step in it is due."""
+        self.open()
+        self._is_armed = not self._is_given_up and self.schedule.is_call_due()
+        if self._is_armed:
+            self._prepare()
+            self._probe_guard(self._probe.observe)
+            self._recording.arm()
+            self._guard.undo["call"] = self._recording.disarm
+
+    def end_call(self, logs: dict) -> None:
+        """Writes what was recorded."""
+        self._disarm()
+        if self._is_given_up:
+            return
+        self.schedule.advance()
+        if self._is_armed:
+            self._write_recorded(logs)
+        self._check_writer()
+
+    def write_metrics(self, kind: str, logs: dict) -> None:
+        """Writes the metrics of an evaluation, `kind/<metric>`, at the step of the training."""
+        self.open()
+        self._writer.write_scalars(current_step(self._optimizers), scalars_of(kind, logs))
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Writes a snapshot, and diagnoses it."""
+        self._writer.write(snapshot)
+        self._diagnosis_guard(self._monitor.add, snapshot)
+
+    def close(self) -> None:
+        """Ends the session: writes what is held back, diagnoses what was put off, closes the event file."""
+        self._disarm()
+        if self._writer is None:
+            return
+        for snapshot in self.schedule.close():
+            self.write(snapshot)
+        self._diagnosis_guard(self._monitor.finish)
+        self._guard.undo.pop("writer", None)
+        self._writer.close()
+        self._check_writer()
+        self._inform_of_lost_steps()
+
+    # What it is made of.
+
+    def _watch(self, can_stop):
+        """Has every snapshot that is written from now on diagnosed; a training that continues is one run."""
+        on_finding = self._settings.on_finding
+        announcer = Announcer(on_finding, self._writer, self.directory, self._model, can_stop=can_stop)
+        _, earlier = self._earlier
+        if earlier is not None and earlier.is_before(current_step(self._optimizers)):
+            self._monitor = earlier
+            self._monitor.go_on(announcer.tell)
+        else:
+            self._monitor = Monitor(announcer.tell, self._settings.rules)
+
+    def _prepare(self):
+        """Makes the recording at the first recorded step, or keeps that of an earlier training."""
+        plan = self.schedule.plan()
+        if self._recording is not None and self._recording.plan == plan:
+            return
+        earlier, _ = self._earlier
+        if earlier is not None and earlier.is_for(self._model, self._optimizers, plan):
+            self._recording = earlier
+        else:
+            self._recording = Recording(self._model, self._optimizers, self._settings.options, plan, self._guard)
+        self._recording.start()
+
+    def _disarm(self):
+        if self._guard.undo.pop("call", None) is not None:
+            self._recording.disarm()
+
+    def _write_recorded(self, logs):
+        snapshots = self.schedule.fetched(self._recording)
+        if not self._recording.sees_gradients():
+            self._give_up()
+        scalars = {} if self._recording.knows_loss() else scalars_of("train", logs)  # a custom `train_step`
+        for snapshot in snapshots:
+            snapshot = dataclasses.replace(snapshot, scalars=snapshot.scalars | scalars)
+            self.write(self._probe_guard(self._probe.added_to, snapshot, default=snapshot))
+
+    def _check_writer(self):
+        if self._writer.error is not None:
+            raise self._writer.error
+
+    def _give_up(self):
+        self._is_given_up = True
+        if not self._model.trainable_variables:
+            inform("gradlog logs no gradients of this training: the model has no trainable variables.")
+            return
+        inform(
+            "gradlog logs no gradients of this training: its step does not apply them with `model.optimizer`, nor "
+            "with another optimizer that the model has as an attribute. Log each with `logger.attach(model, "
+            "optimizer)`."
+        )
+
+    def _inform_of_lost_steps(self):
+        if self._writer.num_left_out:
+            inform(
+                f"gradlog left out {self._writer.num_left_out:,} logged steps, since writing to {self.directory!r} is "
+                "slower than the training. Choose a larger `every`, or a faster disk."
+            )
+        num_lost = self._recording.num_lost() if self._recording else 0
+        if num_lost:
+            inform(
+                f"gradlog left out {num_lost:,} logged steps, which were overwritten before they could be read. "
+                "Choose a larger `every`."
+            )
+
+
+def open_writer(directory: str, model, writers: Sequence) -> BackgroundWriter:
+    """Returns a writer of an event file and to further writers; of several processes, the first writes the file."""
+    own = [EventWriter(directory)] if is_chief(model) else []
+    return BackgroundWriter(MultiWriter([*own, *writers]))
+
+
+def current_step(optimizers: Sequence) -> int:
+    """Returns the step of a training: that of the optimizer that has moved least often."""
+    counts = [num_batches(one) // batches_per_step(one) for one in optimizers]
+    return min(filter(None, counts), default=0)
+
+
+def scalars_of(kind: str, logs: dict | None) -> dict[str, float]:
+    """Returns the numbers in what Keras reports, by tag; a metric may also be a vector, which is left out."""
+    return {names.tag(kind, name): float(value) for name, value in (logs or {}).items() if np.ndim(value) == 0}
