@@ -31,7 +31,7 @@ class Guard:
 
     def __init__(self, what: str, parent: "Guard | None" = None):
         self.what, self.error, self.undo, self.num_aborted_traces = what, None, {}, 0
-        self._reported = what, set() if parent is None else parent._reported
+        self._reported = set() if parent is None else parent._reported
 
     def __call__(self, function: Callable, *args, default=None, **kwargs):
         """Returns what a function returns, or `default` where it fails, or one has failed before."""
@@ -68,30 +68,30 @@ class Guard:
 
         Args:
             step: The training step.
-            tap: What has `is_due`, `put_on`, `take_off` and `outputs`.
+            tap: A `Tap`.
             cond: The backend's conditional: function of a condition and two functions.
             is_eager: Function that tells whether operations run at once.
         """
 
         def record(*args, **kwargs):
+            # The first trace makes variables, and another one follows: it must come to its end, and will not run.
+            is_final = self(tap.is_built, default=False)
             self(tap.put_on)
             try:
                 logs = step(*args, **kwargs)
             finally:
                 self(tap.take_off)
-            return checked({**logs, **self(tap.outputs, default={})} if tap.returns else logs)
+            outputs = self(tap.outputs, default={})
+            if self.error is not None and is_final and not is_eager():
+                self.num_aborted_traces += 1
+                raise self.error
+            return {**logs, **outputs} if outputs else logs
 
         def record_if_due(*args, **kwargs):
             is_due = self(tap.is_due)
-            if checked(is_due) is None:
+            if is_due is None:
                 return record(*args, **kwargs)
             return cond(is_due, lambda: record(*args, **kwargs), lambda: step(*args, **kwargs))
-
-        def checked(result):
-            if self.error is not None and not is_eager():
-                self.num_aborted_traces += 1
-                raise self.error
-            return result
 
         return functools.wraps(step)(record_if_due)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gradlog.backends.tensorflow.optimizers import batches_per_step, num_batches
 from gradlog.backends.tensorflow.recorder import RecordingPlan
@@ -63,9 +63,9 @@ class OneOptimizer:
         returns = decides == "call" and is_single and not self._is_asked
         return RecordingPlan(slots=math.ceil(steps / self._every), decides=decides, returns=returns)
 
-    def fetched(self, recording) -> list[Snapshot]:
-        """Returns what a call recorded."""
-        snapshots = next(iter(recording.fetch()), [])
+    def fetched(self, recording, completed: Callable[[Snapshot], Snapshot]) -> list[Snapshot]:
+        """Returns what a call recorded, each snapshot completed by what else is known of the call."""
+        snapshots = [completed(snapshot) for snapshot in next(iter(recording.fetch()), [])]
         if snapshots:
             self._next_due = (snapshots[-1].step // self._every + 1) * self._every
         if len(snapshots) < self._recordable_steps():  # a step may have been skipped, and was not counted
@@ -126,7 +126,7 @@ class SeveralOptimizers:
         slots = math.ceil(steps * self._updates / self._every) + 1
         return RecordingPlan(slots=slots, decides="update", returns=False, is_only_optimizer=False)
 
-    def fetched(self, recording) -> list[Snapshot]:
+    def fetched(self, recording, completed: Callable[[Snapshot], Snapshot]) -> list[Snapshot]:
         """Returns what a call recorded, of all optimizers together, in rising steps."""
         after = self._num_batches()
         snapshots = [snapshot for of_one in recording.fetch() for snapshot in of_one]
@@ -136,7 +136,7 @@ class SeveralOptimizers:
             self._held_back = None
         else:
             snapshots = self._of_leader(after, snapshots)
-        return self._rising(snapshots, recording.order())
+        return self._released([completed(one) for one in self._rising(snapshots, recording.order())])
 
     def close(self) -> list[Snapshot]:
         """Returns the snapshots that are held back still."""
@@ -152,7 +152,10 @@ class SeveralOptimizers:
         self._leader = leader
         has_moved = after[leader] > self._counts[leader]
         step = self._due_step() if has_moved else None
-        self._is_complete = all(moved)
+        # The optimizer of `compile` is often not used by a step that has its own.
+        self._is_complete = all(
+            number or one is self._model.optimizer for number, one in zip(moved, self._optimizers, strict=True)
+        )
         return [] if step is None else [dataclasses.replace(one, step=step) for one in snapshots]
 
     def _rising(self, snapshots, order):
@@ -160,11 +163,14 @@ class SeveralOptimizers:
         snapshots.sort(key=lambda snapshot: snapshot.step)
         joined = [merged(list(parts), order) for _, parts in itertools.groupby(snapshots, lambda one: one.step)]
         joined = [one for one in joined if one.step > self._last_step]
-        if joined:
-            self._last_step = joined[-1].step
+        self._last_step = joined[-1].step if joined else self._last_step
+        return joined
+
+    def _released(self, snapshots):
+        """Returns the snapshots that may be written: all, once the optimizer that counts is known."""
         if self._held_back is None:
-            return joined
-        self._held_back += joined
+            return snapshots
+        self._held_back += snapshots
         return self.close() if self._is_complete or len(self._held_back) > _MAX_HELD_BACK else []
 
     def _num_batches(self):

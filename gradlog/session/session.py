@@ -183,13 +183,15 @@ class TrainingSession:
             self._recording.disarm()
 
     def _write_recorded(self, logs):
-        snapshots = self.schedule.fetched(self._recording)
+        def completed(snapshot):
+            if not self._recording.knows_loss():  # a custom `train_step`
+                snapshot = dataclasses.replace(snapshot, scalars=snapshot.scalars | scalars_of("train", logs))
+            return self._probe_guard(self._probe.added_to, snapshot, default=snapshot)
+
+        for snapshot in self.schedule.fetched(self._recording, completed):
+            self.write(snapshot)
         if not self._recording.sees_gradients():
             self._give_up()
-        scalars = {} if self._recording.knows_loss() else scalars_of("train", logs)  # a custom `train_step`
-        for snapshot in snapshots:
-            snapshot = dataclasses.replace(snapshot, scalars=snapshot.scalars | scalars)
-            self.write(self._probe_guard(self._probe.added_to, snapshot, default=snapshot))
 
     def _check_writer(self):
         if self._writer.error is not None:

@@ -73,10 +73,9 @@ class Tap:
         """Ends looking."""
         self._patches.take_off()
 
-    @property
-    def returns(self) -> bool:
-        """Whether the step returns what was recorded."""
-        return self._plan.returns
+    def is_built(self) -> bool:
+        """Whether everything that the step makes variables for has them."""
+        return self.recorder.is_built()
 
     def is_due(self) -> tf.Tensor | None:
         """Returns whether to record the coming step, or `None` where there is nothing to decide.
@@ -91,7 +90,7 @@ class Tap:
 
     def outputs(self) -> dict:
         """Returns what the step has to return, by the name under which it stands among Keras' logs."""
-        return {self.recorder.key: self._handover.outputs()}
+        return {self.recorder.key: self._handover.outputs()} if self._plan.returns else {}
 
     def _layers(self):
         return self._model._flatten_layers(include_self=False)
