@@ -19,10 +19,6 @@ _KINDS = {scalar_metadata.PLUGIN_NAME: Scalars, text_metadata.PLUGIN_NAME: Texts
 _OLD_KINDS = {"simple_value": scalar_metadata.PLUGIN_NAME, "histo": histogram_metadata.PLUGIN_NAME}
 
 
-class DamagedError(ValueError):
-    """A record whose checksum is wrong, and which would have changed more than its own step."""
-
-
 class Collector:
     """Collects summaries, in the order in which they were written, into a `History`.
 
@@ -31,7 +27,7 @@ class Collector:
 
     def __init__(self):
         self._growing, self._heads, self._store = {}, {}, RowStore()
-        self._last, self._gap = None, None
+        self._last = None
 
     def add(
         self,
@@ -39,7 +35,6 @@ class Collector:
         data: bytes,
         start: int = 0,
         end: int | None = None,
-        is_whole: Callable[[], bool] = lambda: True,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Takes in a `Summary`; what is of another kind is left out.
@@ -49,30 +44,20 @@ class Collector:
             data: Bytes in which the summary stands.
             start: Integer, the byte where it begins.
             end: Integer, the byte after it. Defaults to the end of `data`.
-            is_whole: Function that verifies the checksum of `data`. It takes long, so it is called only where the
-                summary does not simply go on from those before: a new tag, other names, a step that does not rise or
-                rises by more or less than the last. So what is damaged cannot harm any step but its own.
             note: Function that is told, in a sentence, of each value that is malformed and left out.
 
         Raises:
             ValueError: the bytes are no `Summary`. What came before in it has been taken in.
-            DamagedError: `is_whole` was asked, and said no.
         """
         is_rising = self._last is None or step > self._last
         if is_rising:
-            self._move_to(step, is_whole)
+            self._last = step
         try:
-            self._walk(step, data, start, len(data) if end is None else end, is_rising, is_whole, note)
+            self._walk(step, data, start, len(data) if end is None else end, is_rising, note)
         except (IndexError, DecodeError) as error:
             raise ValueError("the summary is cut off, or is none") from error
 
-    def _move_to(self, step, is_whole):
-        gap = None if self._last is None else step - self._last
-        if (gap is None or gap != self._gap) and not is_whole():
-            raise DamagedError("its checksum is wrong")
-        self._last, self._gap = step, gap
-
-    def _walk(self, step, data, at, end, is_rising, is_whole, note):
+    def _walk(self, step, data, at, end, is_rising, note):
         """Goes from value to value. Most are numbers or rows in a known form, which are copied as they stand."""
         heads, growing, view = self._heads, self._growing, memoryview(data)
         while at < end:
@@ -101,17 +86,15 @@ class Collector:
                         series.steps.append(step)
                         series.values.append(series.store.keep(view[numbers:at], num_rows))
                         continue
-            self._add_value(step, data[start:at], is_whole, note)
+            self._add_value(step, data[start:at], note)
 
-    def _add_value(self, step, data, is_whole, note):
+    def _add_value(self, step, data, note):
         """Takes in a value in whatever form; it is slower, and knows the quick way for the next of its tag."""
         value = summary_pb2.Summary.Value.FromString(data)
         tag = value.tag.encode()
         series = self._growing.get(tag) or self._new(value)
         if series is None:
             return
-        if not (tag in self._growing and series.continues(step, value)) and not is_whole():
-            raise DamagedError("its checksum is wrong")
         try:
             series.add(step, value)
         except (ValueError, OverflowError, MemoryError, RecursionError) as error:

@@ -24,10 +24,6 @@ class Growing:
     def __init__(self):
         self.steps, self.values = array.array("q"), []
 
-    def continues(self, step: int, value: summary_pb2.Summary.Value) -> bool:
-        """Returns whether a value at a step would change nothing of what is here already."""
-        return not self.steps or step > self.steps[-1]
-
     def add(self, step: int, value: summary_pb2.Summary.Value) -> None:
         """Takes in a value.
 
@@ -114,10 +110,6 @@ class Tables(Growing):
     def __init__(self):
         super().__init__()
         self._names = {}
-
-    def continues(self, step, value):
-        """Returns whether a table has the names of one before, too."""
-        return value.metadata.plugin_data.content in self._names and super().continues(step, value)
 
     def _decoded(self, value):
         content = value.metadata.plugin_data.content
