@@ -2,31 +2,39 @@
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import summary_pb2, types_pb2
 from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import metadata as text_metadata
 
-from gradlog.events import wire
-from gradlog.events.series import Histograms, RowStore, Scalars, Tables, Texts
+from gradlog.events import decoding, wire
 from gradlog.history import names
-from gradlog.history.history import History, Series, join
+from gradlog.history.builder import HistoryBuilder
+from gradlog.history.growing import Histograms, Scalars, Tables, Texts
+from gradlog.history.history import History
 
-_LONGEST_SCALAR = 512  # bytes of a value
-_KINDS = {scalar_metadata.PLUGIN_NAME: Scalars, text_metadata.PLUGIN_NAME: Texts}
+_MAX_BYTES_OF_A_SCALAR = 512
+_DECODERS = {
+    Scalars: decoding.number,
+    Histograms: decoding.rows,
+    Texts: decoding.text,
+    Tables: decoding.table,
+}
+_KINDS = {
+    scalar_metadata.PLUGIN_NAME: Scalars,
+    histogram_metadata.PLUGIN_NAME: Histograms,
+    text_metadata.PLUGIN_NAME: Texts,
+}
 _OLD_KINDS = {"simple_value": scalar_metadata.PLUGIN_NAME, "histo": histogram_metadata.PLUGIN_NAME}
 
 
 class Collector:
-    """Collects summaries, in the order in which they were written, into a `History`.
-
-    Where a tag comes twice at one step, as after a restored run, the last stands.
-    """
+    """Collects summaries, in the order in which they were written, and has a `HistoryBuilder` build a `History`."""
 
     def __init__(self):
-        self._growing, self._heads, self._store = {}, {}, RowStore()
+        self._builder = HistoryBuilder()
+        self._growing, self._heads = {}, {}  # by the bytes of a tag, and of all that stands before its number
         self._last = None
 
     def add(
@@ -70,7 +78,7 @@ class Collector:
             at = start + size
             if at > end:
                 raise ValueError("a value is longer than its summary")
-            if size < _LONGEST_SCALAR and (known := heads.get(data[start : at - 4])):
+            if size < _MAX_BYTES_OF_A_SCALAR and (known := heads.get(data[start : at - 4])):
                 steps, numbers = known
                 if is_rising or steps[-1] < step:
                     steps.append(step)
@@ -91,41 +99,32 @@ class Collector:
     def _add_value(self, step, data, note):
         """Takes in a value in whatever form; it is slower, and knows the quick way for the next of its tag."""
         value = summary_pb2.Summary.Value.FromString(data)
-        tag = value.tag.encode()
-        series = self._growing.get(tag) or self._new(value)
-        if series is None:
+        series = self._growing.get(value.tag.encode())
+        kind = type(series) if series else _kind(value)
+        if kind is None:
             return
         try:
-            series.add(step, value)
+            decoded = _DECODERS[kind](value)
+            series = self._builder.series(value.tag, kind)
+            series.add(step, decoded)
         except (ValueError, OverflowError, MemoryError, RecursionError) as error:
             note(f"has a malformed {value.tag!r} at step {step}, which is left out: {error}.")
             return
-        self._growing[tag] = series
+        self._growing[value.tag.encode()] = series
         if _ends_with_its_number(value, data):
             self._heads[data[:-4]] = series.steps, series.values
 
-    def _new(self, value):
-        kind = value.metadata.plugin_data.plugin_name or _OLD_KINDS.get(value.WhichOneof("value"))
-        if value.tag == names.STATISTICS_TAG and kind == names.PLUGIN_NAME:
-            return Tables()
-        if kind == histogram_metadata.PLUGIN_NAME:
-            return Histograms(self._store)
-        return _KINDS[kind]() if kind in _KINDS else None
-
     def history(self, notes: Iterable[str] = ()) -> History:
         """Returns what was collected so far as a `History`."""
-        tables = self._growing.get(names.STATISTICS_TAG.encode())
-        tables = tables.series() if isinstance(tables, Tables) else Series([], [])
-        return History(
-            *join(dict(zip(np.asarray(tables.steps).tolist(), tables.values, strict=True))),
-            scalars=self._series(Scalars),
-            histograms=self._series(Histograms),
-            texts=self._series(Texts),
-            notes=tuple(notes),
-        )
+        return self._builder.history(notes)
 
-    def _series(self, kind):
-        return {tag.decode(): growing.series() for tag, growing in self._growing.items() if type(growing) is kind}
+
+def _kind(value):
+    """Returns the kind of series that a value belongs to, `None` where gradlog has no use for it."""
+    plugin = value.metadata.plugin_data.plugin_name or _OLD_KINDS.get(value.WhichOneof("value"))
+    if value.tag == names.STATISTICS_TAG and plugin == names.PLUGIN_NAME:
+        return Tables
+    return _KINDS.get(plugin)
 
 
 def _ends_with_its_number(value, data):

@@ -90,7 +90,8 @@ class History:
         columns: S names of statistics.
         steps: Integer array [T] of the logged steps, rising.
         statistics: Float32 array [T, V, S]; NaN where a variable had no gradient at a step.
-        scalars: Dictionary of tags to `Series` of numbers, such as `train/loss`.
+        scalars: Dictionary of tags to `Series` of numbers, such as `train/loss`. The scalars that an event file holds
+            beside the table, such as `gradient_norm/layer1/kernel`, are in `statistics` alone.
         histograms: Dictionary of tags to `Series` of rows, such as `gradient/layer1/kernel`.
         texts: Dictionary of tags to `Series` of strings.
         notes: Sentences, each on something that could not be read, or that is not what it seems.

@@ -1,13 +1,14 @@
 """Snapshots: the arrays that a step left, as the numbers that are written."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradlog.history import names
 from gradlog.history.history import Snapshot
-from gradlog.stats import statistics
+from gradlog.stats import buckets, statistics
 
 _LOSS = names.tag("train", "loss")
 _GLOBAL_NORM = names.tag("gradient_norm", names.GLOBAL)
@@ -66,6 +67,19 @@ def snapshot(form: Form, step: int, arrays: dict[str, np.ndarray]) -> Snapshot:
         weights=counts[number:] if has_histograms else None,
         scalars=_scalars(form, arrays, sums),
     )
+
+
+def histograms(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the histograms of a `Snapshot` that are not empty: the tag, and rows [k, 3] as TensorBoard has them."""
+    for prefix, tensors, counts in (
+        (names.GRADIENT_HISTOGRAM, snapshot.variables, snapshot.gradients),
+        (names.WEIGHT_HISTOGRAM, snapshot.variables, snapshot.weights),
+        (names.ACTIVATION_HISTOGRAM, snapshot.layers, snapshot.activations),
+    ):
+        if counts is not None:
+            for name, rows in zip(tensors, buckets.tables(counts), strict=True):
+                if len(rows):
+                    yield names.tag(prefix, name), rows
 
 
 def _scalars(form, arrays, sums):
