@@ -139,12 +139,12 @@ def _estimates(name, series):
     with np.errstate(over="ignore"):
         moments = moments.astype(np.float32)
     if name == names.WEIGHT_HISTOGRAM:
-        yield "weight_norm", moments[:, 1]
+        yield names.WEIGHT_NORM, moments[:, 1]
     if name == names.GRADIENT_HISTOGRAM:
-        yield "gradient_mean_abs", moments[:, 0]
-        yield "gradient_norm", moments[:, 1]
+        yield names.MEAN_ABS, moments[:, 0]
+        yield names.NORM, moments[:, 1]
         if not np.all(np.isnan(moments[:, 2])):
-            yield "gradient_zero_fraction", moments[:, 2]
+            yield names.ZERO_FRACTION, moments[:, 2]
 
 
 def _moments(rows):

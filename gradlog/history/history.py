@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gradlog.history import frames
+from gradlog.history.names import NORM
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
     scalars = {}
     for snapshot in snapshots:
         for tag, number in snapshot.scalars.items():
-            is_norm = tag in scalars and tag.startswith("gradient_norm/")
+            is_norm = tag in scalars and tag.startswith(f"{NORM}/")
             scalars[tag] = math.hypot(scalars[tag], number) if is_norm else number
     return Snapshot(
         step=first.step,

@@ -32,7 +32,7 @@ from gradlog.backends.tensorflow.wrappers import Wrappers
 from gradlog.history import names
 from gradlog.history.history import Snapshot
 from gradlog.stats import buckets
-from gradlog.stats.snapshots import Form, snapshot
+from gradlog.stats.snapshots import StepLayout, snapshot
 
 
 class Options(NamedTuple):
@@ -89,7 +89,7 @@ class Capture:
         self.sees_gradients = False
         self.error = None  # what went wrong in recording, if anything did
         self._stride = batches_per_step(optimizer)
-        self._variables, self._owned, self._form = None, (), Form()
+        self._variables, self._owned, self._form = None, (), StepLayout()
         self._is_replicated = model.distribute_strategy.num_replicas_in_sync > 1
         self._step = threading.local()  # what one replica's step knows of itself while it is traced
         self._wrappers = Wrappers(
