@@ -14,7 +14,7 @@ from tensorboard.util import tensor_util
 import gradlog
 from gradlog.history.history import Snapshot
 from gradlog.stats import buckets
-from gradlog.writers import BackgroundWriter, EventWriter, MemoryWriter, MultiWriter
+from gradlog.writers import BackgroundWriter, EventWriter, MemoryWriter, MultiWriter, Writer
 
 
 def snapshot(step=0, nonfinite=0.0):
@@ -158,6 +158,18 @@ def test_several_writers_each_get_everything():
     expected = [mock.call.write(one), mock.call.write_scalars(1, {"a": 2.0}), mock.call.write_text(1, "t", "text")]
     for writer in writers:
         assert writer.mock_calls == [*expected, mock.call.close()]
+
+
+def test_every_writer_is_one_and_what_lacks_a_method_is_not(tmp_path):
+    memory = MemoryWriter()
+    background = BackgroundWriter(memory)
+    background.close()
+
+    for writer in (memory, background, MultiWriter([memory]), EventWriter(tmp_path)):
+        assert isinstance(writer, Writer)
+    for name in ("write", "write_scalars", "write_text", "close"):
+        others = {other: None for other in ("write", "write_scalars", "write_text", "close") if other != name}
+        assert not isinstance(type("Other", (), others)(), Writer)
 
 
 def test_two_writers_in_one_directory_have_two_files(tmp_path):
