@@ -18,7 +18,8 @@ import tensorflow as tf
 import gradlog
 from experiments import overhead_memory, overhead_networks, runs
 from experiments.overhead_numbers import quartiles, shown
-from gradlog.backends.tensorflow import histograms, moments as totals
+from gradlog.backends.tensorflow import histograms
+from gradlog.backends.tensorflow import moments as totals
 
 DESCRIPTIONS = {
     "statistics_and_histogram": "gradlog: all statistics and the histogram",

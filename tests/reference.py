@@ -24,6 +24,14 @@ def statistics(values):
     }
 
 
+def weight_statistics(before, after):
+    """Every statistic of one variable's weights, by name: before and after an update."""
+    before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
+    length = float(np.linalg.norm(before.ravel()))
+    moved = float(np.linalg.norm((after - before).ravel()))
+    return {"weight_norm": length, "update_ratio": moved / length if length else float("nan")}
+
+
 def histogram_rows(values):
     """(left, right, count) of every bucket that is not empty, found number by number with `math.frexp`."""
     counts = {}

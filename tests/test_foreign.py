@@ -34,7 +34,7 @@ def test_scalars_in_the_old_form_fill_the_columns(tmp_path):
     assert (run.variables, run.columns) == (("fc1.weight", "fc1.bias"), ("gradient_norm",))
     assert run.steps.tolist() == [0, 10, 20]
     assert run.statistics[:, :, 0].tolist() == [[1, 2], [11, 12], [21, 22]]
-    assert list(run.scalars) == ["train/loss", "gradient_norm/fc1.weight", "gradient_norm/fc1.bias", "other"]
+    assert list(run.scalars) == ["train/loss", "other"]
     assert run.scalars["train/loss"].values.tolist() == [0.5, 10.5, 20.5]
     assert run.notes == (
         "No histogram is named like 'gradients/{variable}' (gradient). There are: none.",

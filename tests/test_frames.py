@@ -19,7 +19,6 @@ def history():
         steps=np.array([0, 200]),
         statistics=np.array([[[1, 2], [3, np.nan]], [[5, 6], [7, 8]]], np.float32),
         scalars={
-            "gradient_norm/a/kernel": Series(np.array([0, 200]), np.float32([1, 5])),  # stands in the table, too
             "train/loss": Series(np.array([0, 200]), np.float32([0.5, 0.25])),
             "activation_dead/block/relu": Series(np.array([200]), np.float32([0.75])),
         },

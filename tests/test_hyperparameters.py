@@ -90,7 +90,7 @@ def test_each_experiment_says_what_its_runs_are(rows):
 
 def test_what_came_of_a_run_stands_beside(rows, log_dir):
     history = gradlog.read(log_dir / "mnist" / "sigmoid")
-    first, last = (history.scalars[f"gradient_mean_abs/layer{number}/kernel"].values for number in (1, 6))
+    first, last = (history.statistic("gradient_mean_abs", f"layer{number}/kernel") for number in (1, 6))
 
     metrics = rows["sigmoid"][1]
 

@@ -160,8 +160,8 @@ def test_numbers_that_stay_broken_are_no_reason_to_hurry():
 
 def test_a_very_long_run_is_kept_in_part(monkeypatch):
     """Every second step, then every fourth: memory has a bound, and NaN between two of them is told."""
-    monkeypatch.setattr(monitor_module, "_MOST_BYTES", 0)
-    monkeypatch.setattr(monitor_module, "_FEWEST_STEPS", 16)
+    monkeypatch.setattr(monitor_module, "_MAX_BYTES", 0)
+    monkeypatch.setattr(monitor_module, "_MIN_STEPS", 16)
     news = []
     monitor = Monitor(lambda new, all_of_them, step: news.extend((step, finding.code) for finding in new))
     history = run(100, gradient_nonfinite=during(7, 0, 77, 78, steps=100))

@@ -15,8 +15,11 @@ from test_writers import snapshot
 
 import gradlog
 from gradlog.events import reader
-from gradlog.history.history import History, join
+from gradlog.history import names
+from gradlog.history.history import History, Series, join
 from gradlog.writers import EventWriter
+
+TAG = "gradient_mean_abs/a/kernel"
 
 
 def write(log_dir, steps):
@@ -101,12 +104,24 @@ def test_kernels_stand_in_the_models_order():
     assert History(variables=("z/kernel", "z/bias", "a/kernel")).kernels() == ["z/kernel", "a/kernel"]
 
 
+def in_table(run):
+    """Returns the series in the table that the file also holds as scalars."""
+    found = {}
+    for column, prefix in names.SCALAR_TAGS.items():
+        for variable in run.variables if column in run.columns else ():
+            values = run.statistic(column, variable)
+            is_written = ~np.isnan(values) & ((column != names.NONFINITE) | (np.cumsum(values) > 0))
+            if is_written.any():
+                found[f"{prefix}/{variable}"] = Series(run.steps[is_written], values[is_written])
+    return found
+
+
 def assert_same_as_tensorboard(log_dir):
-    """Every scalar and histogram, step by step, against TensorBoard's own reader."""
+    """Every scalar and histogram, step by step, against TensorBoard's own reader; also the scalars in the table."""
     kinds = ("tensors", "scalars", "histograms")
     accumulator = EventAccumulator(str(log_dir), size_guidance=dict.fromkeys(kinds, 0)).Reload()
     run = gradlog.read(log_dir)
-    ours = run.scalars | run.histograms
+    ours = run.scalars | run.histograms | in_table(run)
     for tag, series in ours.items():
         events = accumulator.Tensors(tag)
         assert series.steps.tolist() == [event.step for event in events]
@@ -199,6 +214,19 @@ def test_a_histogram_and_a_table_are_read_anew_after_a_resumption(tmp_path):
     assert run.steps.tolist() == [0, 1, 2, 3]
     assert run.histograms["gradient/a/kernel"].steps.tolist() == [0, 1, 2, 3]
     assert len(run.histograms["gradient/a/kernel"].values) == 4
+
+
+def test_a_scalar_that_stands_in_the_table_is_there_alone(tmp_path):
+    """It is kept where the table lacks one of its steps, as where only the table is damaged."""
+    write(tmp_path, [0, 1, 2])
+    assert list(gradlog.read(tmp_path).scalars) == ["train/loss"]
+    event_files.write(tmp_path / "events.out.tfevents.9", event_files.event(9, event_files.number(TAG, 7)))
+
+    run = gradlog.read(tmp_path)
+
+    assert run.statistic("gradient_mean_abs", "a/kernel").tolist() == [0.5] * 3
+    assert run.scalars[TAG].steps.tolist() == [0, 1, 2, 9]
+    assert run.scalars[TAG].values.tolist() == [0.5, 0.5, 0.5, 7]
 
 
 def test_links_that_lead_in_a_circle_and_twice_to_one_run_are_followed_once(tmp_path):

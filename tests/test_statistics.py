@@ -8,7 +8,10 @@ import tensorflow as tf
 from gradlog.backends.tensorflow.histograms import histogram, histograms
 from gradlog.backends.tensorflow.moments import square_distances, totals
 from gradlog.stats import buckets
+from gradlog.stats.snapshots import StepLayout, snapshot
 from gradlog.stats.statistics import STATISTICS, sums, table
+
+OF_GRADIENTS = [name for name in STATISTICS if name.startswith("gradient_")]
 
 RNG = np.random.default_rng(0)
 SMALLEST = np.finfo(np.float32).tiny
@@ -50,7 +53,9 @@ def statistics_of(tensors, mode="plain"):
     """Computes what a step computes in its graph, and from that on the host the table [V, S]."""
     compiled = tf.function(lambda *t: (totals(t), histograms(t)), jit_compile=mode == "xla")
     in_graph = [tensor.numpy() for tensor in compiled(*tensors)]
-    return table(sums(*in_graph, np.array([tf.size(tensor) for tensor in tensors])))
+    columns, numbers = table(sums(*in_graph, np.array([tf.size(tensor) for tensor in tensors])))
+    assert list(columns) == OF_GRADIENTS
+    return numbers
 
 
 def run(function, tensor, mode):
@@ -65,8 +70,8 @@ def test_statistics_equal_numpy(case, dtype, mode):
 
     actual = statistics_of([tensor], mode)[0]
 
-    assert list(STATISTICS) == list(expected)
-    for name, value in zip(STATISTICS, actual, strict=True):
+    assert list(expected) == OF_GRADIENTS
+    for name, value in zip(OF_GRADIENTS, actual, strict=True):
         with np.errstate(over="ignore"):
             wanted = np.float32(expected[name])
         np.testing.assert_allclose(value, wanted, rtol=1e-5, err_msg=name)
@@ -86,6 +91,40 @@ def test_histogram_equals_numpy_exactly(case, dtype, mode):
     assert buckets.rows(counts).tolist() == reference.histogram_rows(exactly(tensor))
 
 
+@pytest.mark.parametrize("knows_updates", [True, False])
+def test_a_step_has_every_statistic_of_gradients_weights_and_updates(knows_updates):
+    """Of a frozen variable those of its weights; of weights that are all zero no ratio."""
+    gradients = [RNG.normal(size=(3, 4)), None, RNG.normal(size=5)]
+    before = [RNG.normal(size=(3, 4)), RNG.normal(size=7), np.zeros(5)]
+    after = [before[0] + 0.01, before[1], before[2] + 1]
+    taken = [tf.constant(np.zeros(0) if one is None else one, tf.float32) for one in gradients]
+    weights = [tf.constant(one, tf.float32) for one in before]
+    arrays = {
+        "totals": totals(taken).numpy(),
+        "weights": totals(weights, ["squares"]).numpy(),
+        "counts": histograms(taken).numpy(),
+        "others": np.float64(4.0),
+    }
+    if knows_updates:
+        arrays["moved"] = square_distances([tf.constant(one, tf.float32) for one in after], weights).numpy()
+    layout = StepLayout(("a", "b", "c"), np.array([12, 7, 5]), np.array([True, False, True]))
+
+    made = snapshot(layout, 3, arrays)
+
+    missing = dict.fromkeys(OF_GRADIENTS, np.nan)
+    expected = [
+        (missing if gradient is None else reference.statistics(gradient)) | reference.weight_statistics(*both)
+        for gradient, *both in zip(gradients, before, after, strict=True)
+    ]
+    names = list(STATISTICS) if knows_updates else [name for name in STATISTICS if name != "update_ratio"]
+    assert list(expected[0]) == list(STATISTICS)
+    assert made.columns == tuple(names)
+    np.testing.assert_allclose(made.statistics, [[row[name] for name in names] for row in expected], rtol=1e-4)
+    squares = sum((gradient**2).sum() for gradient in gradients if gradient is not None)
+    assert made.scalars == {"gradient_norm/global": pytest.approx((squares + 4) ** 0.5, rel=1e-5)}
+    assert (made.step, made.gradients, made.weights) == (3, None, None)
+
+
 def test_one_wild_tensor_leaves_the_others_right():
     """One tensor that is not finite sends all through float64; their numbers stay what they were."""
     tame = tf.constant([3.0, -4.0])
@@ -94,7 +133,7 @@ def test_one_wild_tensor_leaves_the_others_right():
     both = statistics_of([tame, wild])
 
     np.testing.assert_allclose(both[0], statistics_of([tame])[0], rtol=1e-6)
-    names = list(STATISTICS)
+    names = OF_GRADIENTS
     assert both[1, names.index("gradient_nonfinite")] == 2
     assert both[1, names.index("gradient_norm")] == np.float32(1e30)
 
@@ -138,7 +177,7 @@ def test_more_elements_than_a_float32_can_count():
     ones = tf.ones([number])
 
     assert buckets.rows(histogram(ones).numpy()).tolist() == [[1.0, 1.25, float(number)]]
-    values = dict(zip(STATISTICS, statistics_of([ones])[0], strict=True))
+    values = dict(zip(OF_GRADIENTS, statistics_of([ones])[0], strict=True))
     assert values["gradient_mean_abs"] == pytest.approx(1, rel=1e-6)
     assert values["gradient_norm"] == pytest.approx(number**0.5, rel=1e-6)
 

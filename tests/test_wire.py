@@ -11,7 +11,7 @@ from test_writers import snapshot
 
 import gradlog
 from gradlog.events import collector, wire
-from gradlog.writers import MemoryWriter
+from gradlog.events.encoder import Encoder
 
 SUMMARY = summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag="a", simple_value=2)])
 EVENTS = {
@@ -63,10 +63,10 @@ def test_what_is_cut_off_is_an_error_or_ends_with_a_field(name):
 
 @pytest.mark.parametrize("num_rows", [1, 5, 6, 127, 128, 700, 20_000])
 def test_the_head_of_rows_is_what_protocol_buffers_write(num_rows):
-    writer = MemoryWriter()
+    encoder = Encoder()
     rows = np.random.default_rng(num_rows).normal(size=(num_rows, 3))
     with mock.patch("gradlog.stats.buckets.tables", return_value=[rows, rows]):
-        content = writer._encoder.snapshot(snapshot(0))
+        content = encoder.snapshot(snapshot(0))
 
     assert content.count(wire.rows_head(num_rows) + rows.tobytes()) == 4
 
@@ -77,7 +77,7 @@ def test_the_quick_way_reads_what_the_slow_way_reads(tmp_path):
 
     slowly = mock.Mock(side_effect=collector.Collector._add_value, autospec=True)
     with (
-        mock.patch.object(collector, "_LONGEST_SCALAR", 0),
+        mock.patch.object(collector, "_MAX_BYTES_OF_A_SCALAR", 0),
         mock.patch.object(wire, "rows_head", return_value=None),
         mock.patch.object(collector.Collector, "_add_value", lambda self, *args: slowly(self, *args)),
     ):

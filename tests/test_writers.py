@@ -14,7 +14,7 @@ from tensorboard.util import tensor_util
 import gradlog
 from gradlog.history.history import Snapshot
 from gradlog.stats import buckets
-from gradlog.writers import BackgroundWriter, EventWriter, MemoryWriter, MultiWriter
+from gradlog.writers import BackgroundWriter, EventWriter, MemoryWriter, MultiWriter, Writer
 
 
 def snapshot(step=0, nonfinite=0.0):
@@ -103,6 +103,48 @@ def test_what_was_taken_from_memory_does_not_change_when_more_is_written():
     assert [rows.tolist() for rows in first.histograms["gradient/a/kernel"].values] == [[[1.0, 1.25, 3.0]]]
 
 
+def test_memory_can_be_read_while_another_thread_writes():
+    """Every history is of whole steps: each series is as long as its steps, and all are of the same steps."""
+    memory, problems, is_done = MemoryWriter(), [], threading.Event()
+
+    def read():
+        while not is_done.is_set():
+            try:
+                problems.extend(inconsistencies(memory.history()))
+            except Exception as error:
+                problems.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
+    try:
+        for reader in readers:
+            reader.start()
+        writer = BackgroundWriter(memory)
+        for step in range(400):
+            writer.write(snapshot(step))
+        writer.close()
+    finally:
+        is_done.set()
+        for reader in readers:
+            reader.join()
+        sys.setswitchinterval(interval)
+
+    assert writer.error is None
+    assert problems == []
+    assert memory.history().steps.tolist() == list(range(400))
+
+
+def inconsistencies(history):
+    """Yields what is not of the steps of the table, or of another length than its steps."""
+    wanted = history.steps.tolist()
+    if len(history.statistics) != len(wanted):
+        yield "statistics", len(history.statistics), len(wanted)
+    for tag, series in (history.scalars | history.histograms).items():
+        if series.steps.tolist() != wanted or len(series.values) != len(wanted):
+            yield tag, len(series.steps), len(series.values), len(wanted)
+
+
 def test_several_writers_each_get_everything():
     writers = [mock.create_autospec(EventWriter, instance=True) for _ in range(2)]
     several = MultiWriter(writers)
@@ -116,6 +158,18 @@ def test_several_writers_each_get_everything():
     expected = [mock.call.write(one), mock.call.write_scalars(1, {"a": 2.0}), mock.call.write_text(1, "t", "text")]
     for writer in writers:
         assert writer.mock_calls == [*expected, mock.call.close()]
+
+
+def test_every_writer_is_one_and_what_lacks_a_method_is_not(tmp_path):
+    memory = MemoryWriter()
+    background = BackgroundWriter(memory)
+    background.close()
+
+    for writer in (memory, background, MultiWriter([memory]), EventWriter(tmp_path)):
+        assert isinstance(writer, Writer)
+    for name in ("write", "write_scalars", "write_text", "close"):
+        others = {other: None for other in ("write", "write_scalars", "write_text", "close") if other != name}
+        assert not isinstance(type("Other", (), others)(), Writer)
 
 
 def test_two_writers_in_one_directory_have_two_files(tmp_path):

@@ -9,11 +9,12 @@ from gradlog.diagnosis.diagnose import findings_by_sign
 from gradlog.diagnosis.finding import Finding
 from gradlog.diagnosis.rules.rule import Rule
 from gradlog.history import names
-from gradlog.history.history import History, Series, Snapshot, join
+from gradlog.history.builder import HistoryBuilder
+from gradlog.history.history import History, Snapshot
 
 _SECONDS, _PART_OF_THE_TIME = 0.1, 0.02  # that diagnosing may take: at once, and of the time that passes
 _WORSE = 10.0  # times as far beyond the threshold
-_MOST_BYTES, _FEWEST_STEPS = 1 << 26, 1000  # of statistics that are kept; from so many logged steps on
+_MAX_BYTES, _MIN_STEPS = 1 << 26, 1000  # of statistics that are kept; at least so many logged steps are
 
 
 class Monitor:
@@ -36,7 +37,7 @@ class Monitor:
 
     def __init__(self, tell: Callable[[list[Finding], list[Finding], int], None], rules: Sequence[Rule] | None = None):
         self._tell, self._rules = tell, rules
-        self._tables, self._scalars, self._told = {}, {}, {}
+        self._builder, self._told = HistoryBuilder(), {}
         self.findings, self._written, self._broken = [], [], set()
         self._begun = self._ended = time.perf_counter()
         self._spent = 0.0
@@ -57,19 +58,14 @@ class Monitor:
             self._diagnose()
 
     def _keep(self, snapshot):
-        self._tables[snapshot.step] = (snapshot.variables, snapshot.columns, snapshot.statistics)
-        for tag, number in snapshot.scalars.items():
-            self._scalars.setdefault(tag, {})[snapshot.step] = number
-        if len(self._tables) >= max(_FEWEST_STEPS, _MOST_BYTES // max(1, snapshot.statistics.nbytes)):
-            kept = set(sorted(self._tables)[::2])
-            self._tables = {step: table for step, table in self._tables.items() if step in kept}
-            for tag, numbers in self._scalars.items():
-                self._scalars[tag] = {step: number for step, number in numbers.items() if step in kept}
+        self._builder.add(snapshot)
+        if self._builder.num_steps >= max(_MIN_STEPS, _MAX_BYTES // max(1, snapshot.statistics.nbytes)):
+            self._builder.keep(sorted(self._builder.steps)[::2])
             self._stride *= 2
 
     def is_before(self, step: int) -> bool:
         """Whether a training that goes on at a step goes on with this run."""
-        return bool(self._tables) and max(self._tables) < step
+        return max(self._builder.steps, default=step) < step
 
     def go_on(self, tell: Callable) -> None:
         """Goes on with the same run in another training, and tells another function."""
@@ -81,17 +77,12 @@ class Monitor:
         if self._is_behind:
             self._diagnose()
         if self.findings != self._written:
-            self._tell([], self.findings, max(self._tables))
+            self._tell([], self.findings, max(self._builder.steps))
         self._ended = time.perf_counter()
 
     def history(self) -> History:
         """Returns what was taken in so far, without histograms."""
-        scalars = {}
-        for tag, numbers in self._scalars.items():
-            steps = sorted(numbers)
-            values = np.array([numbers[step] for step in steps], np.float32)
-            scalars[tag] = Series(np.array(steps, np.int64), values)
-        return History(*join(self._tables), scalars=scalars)
+        return self._builder.history()
 
     def _diagnose(self):
         start = time.perf_counter()

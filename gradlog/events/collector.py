@@ -2,36 +2,40 @@
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import summary_pb2, types_pb2
 from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import metadata as text_metadata
 
-from gradlog.events import wire
-from gradlog.events.series import Histograms, RowStore, Scalars, Tables, Texts
+from gradlog.events import decoding, wire
 from gradlog.history import names
-from gradlog.history.history import History, Series, join
+from gradlog.history.builder import HistoryBuilder
+from gradlog.history.growing import Histograms, Scalars, Tables, Texts
+from gradlog.history.history import History
 
-_LONGEST_SCALAR = 512  # bytes of a value
-_KINDS = {scalar_metadata.PLUGIN_NAME: Scalars, text_metadata.PLUGIN_NAME: Texts}
+_MAX_BYTES_OF_A_SCALAR = 512
+_DECODERS = {
+    Scalars: decoding.number,
+    Histograms: decoding.rows,
+    Texts: decoding.text,
+    Tables: decoding.table,
+}
+_KINDS = {
+    scalar_metadata.PLUGIN_NAME: Scalars,
+    histogram_metadata.PLUGIN_NAME: Histograms,
+    text_metadata.PLUGIN_NAME: Texts,
+}
 _OLD_KINDS = {"simple_value": scalar_metadata.PLUGIN_NAME, "histo": histogram_metadata.PLUGIN_NAME}
 
 
-class DamagedError(ValueError):
-    """A record whose checksum is wrong, and which would have changed more than its own step."""
-
-
 class Collector:
-    """Collects summaries, in the order in which they were written, into a `History`.
-
-    Where a tag comes twice at one step, as after a restored run, the last stands.
-    """
+    """Collects summaries, in the order in which they were written, and has a `HistoryBuilder` build a `History`."""
 
     def __init__(self):
-        self._growing, self._heads, self._store = {}, {}, RowStore()
-        self._last, self._gap = None, None
+        self._builder = HistoryBuilder()
+        self._growing, self._heads = {}, {}  # by the bytes of a tag, and of all that stands before its number
+        self._last = None
 
     def add(
         self,
@@ -39,7 +43,6 @@ class Collector:
         data: bytes,
         start: int = 0,
         end: int | None = None,
-        is_whole: Callable[[], bool] = lambda: True,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Takes in a `Summary`; what is of another kind is left out.
@@ -49,30 +52,20 @@ class Collector:
             data: Bytes in which the summary stands.
             start: Integer, the byte where it begins.
             end: Integer, the byte after it. Defaults to the end of `data`.
-            is_whole: Function that verifies the checksum of `data`. It takes long, so it is called only where the
-                summary does not simply go on from those before: a new tag, other names, a step that does not rise or
-                rises by more or less than the last. So what is damaged cannot harm any step but its own.
             note: Function that is told, in a sentence, of each value that is malformed and left out.
 
         Raises:
             ValueError: the bytes are no `Summary`. What came before in it has been taken in.
-            DamagedError: `is_whole` was asked, and said no.
         """
         is_rising = self._last is None or step > self._last
         if is_rising:
-            self._move_to(step, is_whole)
+            self._last = step
         try:
-            self._walk(step, data, start, len(data) if end is None else end, is_rising, is_whole, note)
+            self._walk(step, data, start, len(data) if end is None else end, is_rising, note)
         except (IndexError, DecodeError) as error:
             raise ValueError("the summary is cut off, or is none") from error
 
-    def _move_to(self, step, is_whole):
-        gap = None if self._last is None else step - self._last
-        if (gap is None or gap != self._gap) and not is_whole():
-            raise DamagedError("its checksum is wrong")
-        self._last, self._gap = step, gap
-
-    def _walk(self, step, data, at, end, is_rising, is_whole, note):
+    def _walk(self, step, data, at, end, is_rising, note):
         """Goes from value to value. Most are numbers or rows in a known form, which are copied as they stand."""
         heads, growing, view = self._heads, self._growing, memoryview(data)
         while at < end:
@@ -85,7 +78,7 @@ class Collector:
             at = start + size
             if at > end:
                 raise ValueError("a value is longer than its summary")
-            if size < _LONGEST_SCALAR and (known := heads.get(data[start : at - 4])):
+            if size < _MAX_BYTES_OF_A_SCALAR and (known := heads.get(data[start : at - 4])):
                 steps, numbers = known
                 if is_rising or steps[-1] < step:
                     steps.append(step)
@@ -101,48 +94,37 @@ class Collector:
                         series.steps.append(step)
                         series.values.append(series.store.keep(view[numbers:at], num_rows))
                         continue
-            self._add_value(step, data[start:at], is_whole, note)
+            self._add_value(step, data[start:at], note)
 
-    def _add_value(self, step, data, is_whole, note):
+    def _add_value(self, step, data, note):
         """Takes in a value in whatever form; it is slower, and knows the quick way for the next of its tag."""
         value = summary_pb2.Summary.Value.FromString(data)
-        tag = value.tag.encode()
-        series = self._growing.get(tag) or self._new(value)
-        if series is None:
+        series = self._growing.get(value.tag.encode())
+        kind = type(series) if series else _kind(value)
+        if kind is None:
             return
-        if not (tag in self._growing and series.continues(step, value)) and not is_whole():
-            raise DamagedError("its checksum is wrong")
         try:
-            series.add(step, value)
+            decoded = _DECODERS[kind](value)
+            series = self._builder.series(value.tag, kind)
+            series.add(step, decoded)
         except (ValueError, OverflowError, MemoryError, RecursionError) as error:
             note(f"has a malformed {value.tag!r} at step {step}, which is left out: {error}.")
             return
-        self._growing[tag] = series
+        self._growing[value.tag.encode()] = series
         if _ends_with_its_number(value, data):
             self._heads[data[:-4]] = series.steps, series.values
 
-    def _new(self, value):
-        kind = value.metadata.plugin_data.plugin_name or _OLD_KINDS.get(value.WhichOneof("value"))
-        if value.tag == names.STATISTICS_TAG and kind == names.PLUGIN_NAME:
-            return Tables()
-        if kind == histogram_metadata.PLUGIN_NAME:
-            return Histograms(self._store)
-        return _KINDS[kind]() if kind in _KINDS else None
-
     def history(self, notes: Iterable[str] = ()) -> History:
         """Returns what was collected so far as a `History`."""
-        tables = self._growing.get(names.STATISTICS_TAG.encode())
-        tables = tables.series() if isinstance(tables, Tables) else Series([], [])
-        return History(
-            *join(dict(zip(np.asarray(tables.steps).tolist(), tables.values, strict=True))),
-            scalars=self._series(Scalars),
-            histograms=self._series(Histograms),
-            texts=self._series(Texts),
-            notes=tuple(notes),
-        )
+        return self._builder.history(notes)
 
-    def _series(self, kind):
-        return {tag.decode(): growing.series() for tag, growing in self._growing.items() if type(growing) is kind}
+
+def _kind(value):
+    """Returns the kind of series that a value belongs to, `None` where gradlog has no use for it."""
+    plugin = value.metadata.plugin_data.plugin_name or _OLD_KINDS.get(value.WhichOneof("value"))
+    if value.tag == names.STATISTICS_TAG and plugin == names.PLUGIN_NAME:
+        return Tables
+    return _KINDS.get(plugin)
 
 
 def _ends_with_its_number(value, data):

@@ -9,10 +9,10 @@ TITLE = "gradlog"
 _KERNEL, _OTHER = r".*kernel$", r"(?!.*kernel$)"
 # Charts: a title, and the regular expressions of the tags in it, each matched from a tag's beginning.
 CHARTS = {
-    "mean |gradient| of every kernel": [rf"gradient_mean_abs/{_KERNEL}"],
-    "mean |gradient| of biases and others": [rf"gradient_mean_abs/{_OTHER}"],
-    "update ratio of every kernel": [rf"update_ratio/{_KERNEL}"],
-    "global gradient norm, also after clipping": [rf"gradient_norm/{names.GLOBAL}"],
+    "mean |gradient| of every kernel": [rf"{names.MEAN_ABS}/{_KERNEL}"],
+    "mean |gradient| of biases and others": [rf"{names.MEAN_ABS}/{_OTHER}"],
+    "update ratio of every kernel": [rf"{names.UPDATE_RATIO}/{_KERNEL}"],
+    "global gradient norm, also after clipping": [rf"{names.NORM}/{names.GLOBAL}"],
 }
 
 

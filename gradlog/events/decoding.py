@@ -1,10 +1,14 @@
 """Decoding: TensorBoard's tensors and old histograms as NumPy arrays, and nothing that is larger than what it holds."""
 
+import functools
+import json
 import math
 import struct
 
 import numpy as np
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
+
+from gradlog.history.names import FORMAT_VERSION
 
 # Where a tensor of each type keeps its numbers, if not as bytes.
 _FIELDS = {
@@ -14,7 +18,7 @@ _FIELDS = {
     types_pb2.DT_INT64: ("int64_val", "<i8"),
 }
 _FLOAT = struct.Struct("<f")
-_MOST_REPEATED = 1 << 20  # elements that a single number may stand for
+_MAX_REPEATED = 1 << 20  # elements that a single number may stand for
 
 
 def array(tensor: tensor_pb2.TensorProto) -> np.ndarray:
@@ -29,7 +33,7 @@ def array(tensor: tensor_pb2.TensorProto) -> np.ndarray:
     field, dtype = _FIELDS[tensor.dtype]
     content = tensor.tensor_content
     numbers = np.frombuffer(content, dtype) if content else np.array(getattr(tensor, field), dtype)
-    if numbers.size == 1 < math.prod(shape) <= _MOST_REPEATED:  # as `tf.fill` is stored
+    if numbers.size == 1 < math.prod(shape) <= _MAX_REPEATED:  # as `tf.fill` is stored
         return np.full(shape, numbers[0])
     return numbers.reshape(shape)
 
@@ -37,7 +41,7 @@ def array(tensor: tensor_pb2.TensorProto) -> np.ndarray:
 def _of_rare_type(tensor, shape):
     from tensorboard.util import tensor_util  # imports much that is hardly ever needed
 
-    if math.prod(shape) > max(tensor.ByteSize(), _MOST_REPEATED) or min(shape, default=0) < 0:
+    if math.prod(shape) > max(tensor.ByteSize(), _MAX_REPEATED) or min(shape, default=0) < 0:
         raise ValueError(f"the shape {shape} is more than the tensor holds")
     try:
         return tensor_util.make_ndarray(tensor)
@@ -96,3 +100,41 @@ def text(value: summary_pb2.Summary.Value) -> str:
     if not strings:
         raise ValueError("there is no text")
     return "\n".join(string.decode(errors="replace") for string in strings)
+
+
+def table(value: summary_pb2.Summary.Value) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
+    """Returns the variables, the columns and the numbers [V, S] of a table of all statistics.
+
+    Raises:
+        ValueError: it is malformed, or of a format that is newer than this gradlog.
+    """
+    variables, columns = table_names(value.metadata.plugin_data.content)
+    statistics = array(value.tensor)
+    if statistics.shape != (len(variables), len(columns)):
+        raise ValueError(
+            f"a table of {len(variables)} variables and {len(columns)} statistics has the shape {statistics.shape}"
+        )
+    if statistics.dtype.kind != "f":
+        raise ValueError(f"a table holds floating-point numbers, this one {statistics.dtype}")
+    return variables, columns, statistics
+
+
+@functools.lru_cache(maxsize=16)  # hardly more differ in a run, and all of them come with every step
+def table_names(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the names of a table's variables and statistics, from the metadata it came with.
+
+    Raises:
+        ValueError: they are malformed, or of a format that is newer than this gradlog.
+    """
+    try:
+        described = json.loads(content)
+        lists, version = (described["variables"], described["statistics"]), described.get("version", FORMAT_VERSION)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError("a table does not name its variables and statistics") from error
+    if version != FORMAT_VERSION:
+        raise ValueError(f"it is of format {version!r:.40}, this gradlog reads {FORMAT_VERSION}; update gradlog")
+    for names in lists:
+        is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not is_list or len(set(names)) < len(names):
+            raise ValueError("the names in a table are not different strings")
+    return tuple(map(tuple, lists))

@@ -18,9 +18,9 @@ from tensorboard.plugins.text import metadata as text_metadata
 from gradlog.events import custom_scalars
 from gradlog.history import names
 from gradlog.history.history import Snapshot
-from gradlog.stats import buckets
+from gradlog.stats.snapshots import histograms
 
-_MOST_FORMS = 64  # as many as there are patterns of variables without a gradient, which are few
+_MAX_FORMS = 64  # as many as there are patterns of variables without a gradient, which are few
 _DTYPES = {"float32": types_pb2.DT_FLOAT, "float64": types_pb2.DT_DOUBLE}
 
 
@@ -76,9 +76,7 @@ class Encoder:
         parts = [
             form.table(snapshot.statistics),
             self._numbers(form, list(snapshot.scalars.values()), snapshot.statistics),
-            *self._histograms(names.GRADIENT_HISTOGRAM, snapshot.variables, snapshot.gradients),
-            *self._histograms(names.WEIGHT_HISTOGRAM, snapshot.variables, snapshot.weights),
-            *self._histograms(names.ACTIVATION_HISTOGRAM, snapshot.layers, snapshot.activations),
+            *(self._value(tag, _tensor(rows), _HISTOGRAM) for tag, rows in histograms(snapshot)),
             *self._layout(),
         ]
         return b"".join(parts)
@@ -95,12 +93,6 @@ class Encoder:
         """Encodes what the tab Custom Scalars shows, once a file."""
         is_written = custom_scalars.TAG in self._described
         return [] if is_written else [self._value(custom_scalars.TAG, _string(custom_scalars.layout()), _LAYOUT)]
-
-    def _histograms(self, prefix, tensors, counts):
-        if counts is None:
-            return []
-        rows = zip(tensors, buckets.tables(counts), strict=True)
-        return [self._value(names.tag(prefix, name), _tensor(table), _HISTOGRAM) for name, table in rows if len(table)]
 
     def _value(self, tag, tensor, description):
         content = _tag(tag) + _field(_TENSOR, tensor)
@@ -125,7 +117,7 @@ class Encoder:
             is_written[:, column] &= [name in self._nonfinite_seen for name in snapshot.variables]
         key = snapshot.variables, snapshot.columns, tuple(snapshot.scalars), is_written.tobytes()
         if key not in self._forms:
-            if len(self._forms) == _MOST_FORMS:
+            if len(self._forms) == _MAX_FORMS:
                 self._forms.clear()
             self._forms[key] = _Form(snapshot, is_written)
         return self._forms[key]

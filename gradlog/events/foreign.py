@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradlog.history import names
+from gradlog.history.builder import without_doubles
 from gradlog.history.history import History, Series
 
 _PLACEHOLDER = "{variable}"
@@ -87,7 +88,8 @@ def renamed(history: History, wanted: list[Pattern]) -> History:
             cells.setdefault((variable, statistic), Series(series.steps, numbers))
     estimated = dict.fromkeys(statistic for variable, statistic in cells if (variable, statistic) not in given)
     notes = [*history.notes, *_missing(history, wanted), *_note_on_estimates(estimated)]
-    return replace(history, **_table(cells), scalars=scalars, histograms=histograms, notes=tuple(notes))
+    changed = replace(history, **_table(cells), scalars=scalars, histograms=histograms, notes=tuple(notes))
+    return without_doubles(changed)
 
 
 def _found(all_series, wanted):
@@ -137,12 +139,12 @@ def _estimates(name, series):
     with np.errstate(over="ignore"):
         moments = moments.astype(np.float32)
     if name == names.WEIGHT_HISTOGRAM:
-        yield "weight_norm", moments[:, 1]
+        yield names.WEIGHT_NORM, moments[:, 1]
     if name == names.GRADIENT_HISTOGRAM:
-        yield "gradient_mean_abs", moments[:, 0]
-        yield "gradient_norm", moments[:, 1]
+        yield names.MEAN_ABS, moments[:, 0]
+        yield names.NORM, moments[:, 1]
         if not np.all(np.isnan(moments[:, 2])):
-            yield "gradient_zero_fraction", moments[:, 2]
+            yield names.ZERO_FRACTION, moments[:, 2]
 
 
 def _moments(rows):

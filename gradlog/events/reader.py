@@ -16,9 +16,8 @@ def read(log_dir: str | os.PathLike, tags: Mapping[str, str] | None = None) -> H
     """Reads what a run wrote, also while it is still being written, and as much of it as is not damaged.
 
     What is in a file never raises: what cannot be read is left out, and `History.notes` says so. A file is read
-    record by record, and its numbers are held once. The checksum of each record's length is verified, that of its
-    content only where it does not simply go on from what was read before (a new tag, other steps than were to be
-    expected). So a damaged record cannot change another step, but a number in it may be wrong.
+    record by record, and its numbers are held once. The checksums of every record are verified; a damaged record is
+    left out, and those after it are read.
 
     Several files of one run are read in the order of their names, which begin with a time; where a step comes twice,
     as after a resumed training, the last stands.
@@ -128,7 +127,7 @@ def _read_file(path, collector, note):
         try:
             step, summaries = wire.event(record.data)
             for start, end in summaries:
-                collector.add(step, record.data, start, end, record.is_whole, note)
+                collector.add(step, record.data, start, end, note)
         except ValueError as error:
             note(f"is damaged in the record at byte {record.offset}, of which not everything is read: {error}.")
 

@@ -1,20 +1,23 @@
 """Records: an event file as the records that it is made of, one after the other, and what is wrong with it.
 
-A record is its length (8 bytes), a checksum of the length (4), that many bytes, and a checksum of these (4).
+A record is its length (8 bytes), a checksum of the length (4), that many bytes, and a checksum of these (4). The
+checksums are CRC-32C (RFC 3720, appendix B.4), masked.
 """
 
 import os
 import struct
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from gradlog.events.checksum import masked_crc, masked_crc_of_length
+import google_crc32c
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
-_LONG = 1 << 20
+_LONG = 1 << 20  # bytes
+_MASK_DELTA = 0xA282EAD8
 
 
-class Record:
+class Record(NamedTuple):
     """One record of an event file.
 
     Attributes:
@@ -22,27 +25,31 @@ class Record:
         data: Bytes, its content.
     """
 
-    __slots__ = ("_checksum", "_is_whole", "data", "offset")
+    offset: int
+    data: bytes
 
-    def __init__(self, offset: int, data: bytes, checksum: int):
-        self.offset, self.data, self._checksum, self._is_whole = offset, data, checksum, None
 
-    def is_whole(self) -> bool:
-        """Returns whether the checksum of the content is right; it is computed when this is first asked."""
-        if self._is_whole is None:
-            self._is_whole = masked_crc(self.data) == self._checksum
-        return self._is_whole
+def masked_crc(data: bytes) -> int:
+    """Returns the masked CRC-32C of bytes, as it stands behind them in an event file.
+
+    Example:
+    >>> hex(masked_crc(b"123456789"))  # the CRC itself is 0xe3069283
+    '0xc78ab0e5'
+    """
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def records(path: str | os.PathLike, note: Callable[[str], None]) -> Iterator[Record]:
-    """Yields the records of an event file, and holds no more than one of them.
+    """Yields the undamaged records of an event file, and holds no more than one of them.
 
-    The checksum of each length is verified, that of the content is not: `Record.is_whole` does.
+    Both checksums of every record are verified. After a damaged content the next record is read; after a damaged
+    length nothing is, as nobody knows where the next record begins.
 
     Args:
         path: String or path of the file.
-        note: Function that is told, in a sentence that goes on after the file's name, why the file was not read to
-            its end. It is never an error.
+        note: Function that gets a sentence, which goes on after the file's name, for each record that is left out, and
+            where the file was not read to its end. It is never an error.
     """
     try:
         with open(path, "rb") as file:
@@ -55,7 +62,7 @@ def _records(file, note):
     offset = 0
     while len(header := file.read(_HEADER.size)) == _HEADER.size:
         length, checksum = _HEADER.unpack(header)
-        if checksum != masked_crc_of_length(length):
+        if checksum != masked_crc(header[:8]):
             note(_damage(offset))
             return
         end = offset + _HEADER.size + length + _FOOTER.size
@@ -64,7 +71,10 @@ def _records(file, note):
         data, footer = file.read(length), file.read(_FOOTER.size)
         if len(data) + len(footer) < length + _FOOTER.size:
             break
-        yield Record(offset, data, *_FOOTER.unpack(footer))
+        if _FOOTER.unpack(footer) == (masked_crc(data),):
+            yield Record(offset, data)
+        else:
+            note(f"is damaged in the record at byte {offset}, which is left out: its checksum is wrong.")
         offset = end
     else:
         if not header:

@@ -10,16 +10,14 @@ COLUMNS = ("step", "variable", "statistic", "value")
 def long_table(history) -> dict[str, np.ndarray]:
     """Returns all numbers of a `History`: equally long arrays `step`, `variable`, `statistic` and `value`.
 
-    Statistics come first, by step; then the scalars that are no statistic over again, by tag, with no variable or,
-    where they are said of a layer, with the layer as the variable. What was not logged, as a variable's gradient while
-    it is frozen, has no row.
+    Statistics come first, by step; then the scalars, by tag, with no variable or, where they are of a layer, with the
+    layer as the variable. What was not logged, as a variable's gradient while it is frozen, has no row.
     """
     times, rows, columns = np.nonzero(~np.isnan(history.statistics))
     variables, statistics = (np.array(texts, object) for texts in (history.variables, history.columns))
     values = history.statistics[times, rows, columns]
     parts = [(np.asarray(history.steps)[times], variables[rows], statistics[columns], values)]
-    known = _tags_of_statistics(history)
-    parts += [_of_scalar(tag, series) for tag, series in history.scalars.items() if tag not in known]
+    parts += [_of_scalar(tag, series) for tag, series in history.scalars.items()]
     return {name: np.concatenate(arrays) for name, arrays in zip(COLUMNS, zip(*parts, strict=True), strict=True)}
 
 
@@ -39,9 +37,3 @@ def _of_scalar(tag, series):
     variable, statistic = (layer, prefix) if prefix in names.LAYER_SCALARS and layer else ("", tag)
     texts = (np.full(len(series.steps), text, object) for text in (variable, statistic))
     return np.asarray(series.steps), *texts, np.asarray(series.values, np.float32)
-
-
-def _tags_of_statistics(history):
-    """Returns the tags of the scalars that are columns of `statistics`, too."""
-    prefixes = [names.SCALAR_TAGS[column] for column in history.columns if column in names.SCALAR_TAGS]
-    return {names.tag(prefix, variable) for prefix in prefixes for variable in history.variables}

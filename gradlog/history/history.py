@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradlog.history import frames, names
-
-_GLOBAL_NORM = names.tag("gradient_norm", names.GLOBAL)
-_CLIPPED_NORM = names.tag("gradient_norm", f"{names.GLOBAL}_clipped")
+from gradlog.history import frames
+from gradlog.history.names import CLIPPED_NORM, GLOBAL_NORM, NORM
 
 
 @dataclass(frozen=True)
@@ -49,34 +47,34 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
     first, *others = snapshots
     if not others:
         return first
-    found = [name for snapshot in snapshots for name in snapshot.variables]
-    order = sorted(range(len(found)), key=lambda index: variables.index(found[index]))
+    names = [name for snapshot in snapshots for name in snapshot.variables]
+    order = sorted(range(len(names)), key=lambda index: variables.index(names[index]))
 
     def joined(arrays):
         return None if arrays[0] is None else np.concatenate(arrays)[order]
 
-    scalars, clipped = {}, _clipped(snapshots)
+    scalars = {}
     for snapshot in snapshots:
         for tag, number in snapshot.scalars.items():
-            is_norm = tag in scalars and tag.startswith("gradient_norm/")
+            is_norm = tag in scalars and tag.startswith(f"{NORM}/")
             scalars[tag] = math.hypot(scalars[tag], number) if is_norm else number
     return Snapshot(
         step=first.step,
-        variables=tuple(found[index] for index in order),
+        variables=tuple(names[index] for index in order),
         columns=first.columns,
         statistics=joined([snapshot.statistics for snapshot in snapshots]),
         gradients=joined([snapshot.gradients for snapshot in snapshots]),
         weights=joined([snapshot.weights for snapshot in snapshots]),
-        scalars=scalars | clipped,
+        scalars=scalars | _clipped(snapshots),
     )
 
 
 def _clipped(snapshots):
     """Returns the global norm after clipping, of which an optimizer that does not clip has a part as well."""
-    if not any(_CLIPPED_NORM in one.scalars for one in snapshots):
+    if not any(CLIPPED_NORM in one.scalars for one in snapshots):
         return {}
-    norms = [one.scalars.get(_CLIPPED_NORM, one.scalars.get(_GLOBAL_NORM, 0.0)) for one in snapshots]
-    return {_CLIPPED_NORM: math.hypot(*norms)}
+    norms = [one.scalars.get(CLIPPED_NORM, one.scalars.get(GLOBAL_NORM, 0.0)) for one in snapshots]
+    return {CLIPPED_NORM: math.hypot(*norms)}
 
 
 @dataclass
@@ -101,118 +99,8 @@ class History:
         columns: S names of statistics.
         steps: Integer array [T] of the logged steps, rising.
         statistics: Float32 array [T, V, S]; NaN where a variable had no gradient at a step.
-        scalars: Dictionary of tags to `Series` of numbers, such as `train/loss`.
-        histograms: Dictionary of tags to `Series` of rows, such as `gradient/layer1/kernel`.
-        texts: Dictionary of tags to `Series` of strings.
-        notes: Sentences, each on something that could not be read, or that is not what it seems.
-
-    Example:
-    >>> run = History(("a/kernel",), ("gradient_norm",), np.array([0]), np.array([[[2.0]]]))
-    >>> run.statistic("gradient_norm").tolist()
-    [[2.0]]
-    """
-
-    variables: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    steps: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    statistics: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
-    scalars: dict[str, Series] = field(default_factory=dict)
-    histograms: dict[str, Series] = field(default_factory=dict)
-    texts: dict[str, Series] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def statistic(self, name: str, variable: str | None = None) -> np.ndarray:
-        """Returns one statistic over the steps: [T, V], or [T] of one variable.
-
-        Raises:
-            KeyError: there is no such statistic or variable in this run; the message lists what there is.
-        """
-        column = self.statistics[:, :, _index(self.columns, name, "statistic")]
-        return column if variable is None else column[:, _index(self.variables, variable, "variable")]
-
-    def kernels(self) -> list[str]:
-        """Returns the names of the variables that are kernels, in the model's order."""
-        return [name for name in self.variables if name.rpartition("/")[2] == "kernel"]
-
-    def to_dataframe(self):
-        """Returns all numbers of the run as one long table.
-
-        Returns:
-            A `pandas.DataFrame` with a row a number and the columns `step` (int64), `variable`, `statistic` (strings)
-            and `value` (float32). First stand the statistics, by step, then variable; what was not logged, as where a
-            variable had no gradient at a step, has no row. Then the scalars that are not among them: `variable` is
-            empty and `statistic` the tag, such as `train/loss`; those of a layer, such as `activation_dead/layer1`,
-            have it as `variable`.
-
-        Raises:
-            ImportError: pandas is not installed.
-
-        Example:
-        ```python
-        table = gradlog.read("logs/relu").to_dataframe()
-        kernels = table[table.variable.str.endswith("/kernel") & (table.statistic == "gradient_mean_abs")]
-        kernels.pivot(index="step", columns="variable", values="value").plot(logy=True)
-        ```
-        """
-        return frames.dataframe(self)
-
-
-def _index(names, name, kind):
-    if name not in names:
-        raise KeyError(f"This run has no {kind} {name!r}. It has: {', '.join(names) or 'none'}.")
-    return names.index(name)
-
-
-def joined(arrays):
-        return None if arrays[0] is None else np.concatenate(arrays)[order]
-
-    scalars, clipped = {}, _clipped(snapshots)
-    for snapshot in snapshots:
-        for tag, number in snapshot.scalars.items():
-            is_norm = tag in scalars and tag.startswith("gradient_norm/")
-            scalars[tag] = math.hypot(scalars[tag], number) if is_norm else number
-    return Snapshot(
-        step=first.step,
-        variables=tuple(found[index] for index in order),
-        columns=first.columns,
-        statistics=joined([snapshot.statistics for snapshot in snapshots]),
-        gradients=joined([snapshot.gradients for snapshot in snapshots]),
-        weights=joined([snapshot.weights for snapshot in snapshots]),
-        scalars=scalars | clipped,
-    )
-
-
-def _clipped(snapshots):
-    """Returns the global norm after clipping, of which an optimizer that does not clip has a part as well."""
-    if not any(_CLIPPED_NORM in one.scalars for one in snapshots):
-        return {}
-    norms = [one.scalars.get(_CLIPPED_NORM, one.scalars.get(_GLOBAL_NORM, 0.0)) for one in snapshots]
-    return {_CLIPPED_NORM: math.hypot(*norms)}
-
-
-@dataclass
-class Series:
-    """One tag's values over the steps.
-
-    Attributes:
-        steps: Integer array [T], rising.
-        values: List or array of T values: numbers, or [k, 3] arrays of (left edge, right edge, count).
-    """
-
-    steps: np.ndarray
-    values: list | np.ndarray
-
-
-@dataclass
-class History:
-    """All that one run wrote.
-
-    Attributes:
-        variables: V names, in the model's order.
-        columns: S names of statistics.
-        steps: Integer array [T] of the logged steps, rising.
-        statistics: Float32 array [T, V, S]; NaN where a variable had no gradient at a step.
-        scalars: Dictionary of tags to `Series` of numbers, such as `train/loss`.
+        scalars: Dictionary of tags to `Series` of numbers, such as `train/loss`. The scalars that an event file holds
+            beside the table, such as `gradient_norm/layer1/kernel`, are in `statistics` alone.
         histograms: Dictionary of tags to `Series` of rows, such as `gradient/layer1/kernel`.
         texts: Dictionary of tags to `Series` of strings.
         notes: Sentences, each on something that could not be read, or that is not what it seems.

@@ -7,13 +7,19 @@ PLUGIN_NAME = "gradlog"
 STATISTICS_TAG = "gradlog/statistics"
 FINDINGS_TAG = "gradlog/findings"
 
+# The columns of `gradlog/statistics`.
+MEAN_ABS = "gradient_mean_abs"
+NORM = "gradient_norm"
+ZERO_FRACTION = "gradient_zero_fraction"
 NONFINITE = "gradient_nonfinite"
-# The columns of `gradlog/statistics` that are also written as scalars of their own, and their tags' prefixes.
+WEIGHT_NORM = "weight_norm"
+UPDATE_RATIO = "update_ratio"
+# Those that are also written as scalars, and their tags' prefixes.
 SCALAR_TAGS = {
-    "gradient_mean_abs": "gradient_mean_abs",
-    "gradient_norm": "gradient_norm",
-    "weight_norm": "weight_norm",
-    "update_ratio": "update_ratio",
+    MEAN_ABS: MEAN_ABS,
+    NORM: NORM,
+    WEIGHT_NORM: WEIGHT_NORM,
+    UPDATE_RATIO: UPDATE_RATIO,
     NONFINITE: "nonfinite",
 }
 GRADIENT_HISTOGRAM = "gradient"
@@ -23,6 +29,8 @@ ACTIVATION_DEAD = "activation_dead"
 ACTIVATION_SATURATED = "activation_saturated"
 LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of what is said of a layer, not of a variable
 GLOBAL = "global"
+GLOBAL_NORM = f"{NORM}/{GLOBAL}"
+CLIPPED_NORM = f"{NORM}/{GLOBAL}_clipped"
 
 
 def tag(prefix: str, variable: str) -> str:

@@ -1,22 +1,21 @@
 """Snapshots: the arrays that a step left, as the numbers that are written."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradlog.history import names
 from gradlog.history.history import Snapshot
-from gradlog.stats import statistics
+from gradlog.stats import buckets, statistics
 
 _LOSS = names.tag("train", "loss")
-_GLOBAL_NORM = names.tag("gradient_norm", names.GLOBAL)
-_CLIPPED_NORM = names.tag("gradient_norm", f"{names.GLOBAL}_clipped")
 
 
 @dataclass
-class Form:
-    """What the arrays of a recorded step mean; some of it is known only once a step has been traced.
+class StepLayout:
+    """What the arrays of a recorded step mean. Some of it is known only once a step has been traced.
 
     Attributes:
         variables: V names.
@@ -35,45 +34,64 @@ class Form:
     has_loss: bool = False
 
 
-def snapshot(form: Form, step: int, arrays: dict[str, np.ndarray]) -> Snapshot:
+def snapshot(layout: StepLayout, step: int, arrays: dict[str, np.ndarray]) -> Snapshot:
     """Returns the `Snapshot` of one step.
 
     Args:
-        form: `Form` of V variables.
+        layout: `StepLayout` of V variables.
         step: Integer.
         arrays: Dictionary of `totals` [V, 2] of the gradients, `weights` [V, 1], the sums of their squares, and
             `counts` [V or 2 V, B], of the gradients and then of the weights; and, where there are such, `moved` [V],
             the squared distances by which the update moved the weights, `loss`, `metrics`, and the sums of squares
             `others`, of the gradients that are not recorded, and `clipped`, of all after clipping.
     """
-    number, counts = len(form.variables), arrays["counts"]
-    sizes = np.where(form.has_gradient, form.sizes, 0)
-    gradients = _completed(counts[:number], sizes) if form.has_rows else counts[:number]
-    sums = statistics.sums(arrays["totals"], gradients, sizes)
-    table = np.where(form.has_gradient[:, None], statistics.table(sums), math.nan)
-    weights = np.sqrt(arrays["weights"][:, 0])
-    columns = {"weight_norm": weights}
-    if "moved" in arrays:
-        moved = np.sqrt(arrays["moved"])
-        columns["update_ratio"] = np.divide(moved, weights, out=np.full_like(weights, math.nan), where=weights > 0)
+    number, counts = len(layout.variables), arrays["counts"]
+    gradients = counts[:number]
+    if layout.has_rows:
+        gradients = _completed(gradients, np.where(layout.has_gradient, layout.sizes, 0))
+    columns, table = statistics.table(_sums(layout, arrays, gradients))
     has_histograms = len(counts) > number
     return Snapshot(
         step=step,
-        variables=form.variables,
-        columns=(*statistics.STATISTICS, *columns),
-        statistics=np.column_stack([table, *columns.values()]).astype(np.float32),
+        variables=layout.variables,
+        columns=columns,
+        statistics=table,
         gradients=gradients if has_histograms else None,
         weights=counts[number:] if has_histograms else None,
-        scalars=_scalars(form, arrays, sums),
+        scalars=_scalars(layout, arrays),
     )
 
 
-def _scalars(form, arrays, sums):
-    scalars = {_LOSS: float(arrays["loss"])} if form.has_loss else {}
-    scalars[_GLOBAL_NORM] = statistics.joint_norm([*sums.squares, arrays.get("others", 0)])
+def _sums(layout, arrays, gradients):
+    """Returns the `Sums` of V variables; those of the gradient are NaN where there is none."""
+    of_gradients = statistics.sums(arrays["totals"], gradients, layout.sizes)
+    known = {
+        name: np.where(layout.has_gradient, numbers, math.nan)
+        for name, numbers in of_gradients._asdict().items()
+        if numbers is not None
+    }
+    return statistics.Sums(**known | {"weights": arrays["weights"][:, 0], "moved": arrays.get("moved")})
+
+
+def histograms(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the histograms of a `Snapshot` that are not empty: the tag, and rows [k, 3] as TensorBoard has them."""
+    for prefix, tensors, counts in (
+        (names.GRADIENT_HISTOGRAM, snapshot.variables, snapshot.gradients),
+        (names.WEIGHT_HISTOGRAM, snapshot.variables, snapshot.weights),
+        (names.ACTIVATION_HISTOGRAM, snapshot.layers, snapshot.activations),
+    ):
+        if counts is not None:
+            for name, rows in zip(tensors, buckets.tables(counts), strict=True):
+                if len(rows):
+                    yield names.tag(prefix, name), rows
+
+
+def _scalars(layout, arrays):
+    scalars = {_LOSS: float(arrays["loss"])} if layout.has_loss else {}
+    scalars[names.GLOBAL_NORM] = statistics.joint_norm([*arrays["totals"][:, 1], arrays.get("others", 0)])
     if "clipped" in arrays:
-        scalars[_CLIPPED_NORM] = statistics.joint_norm([arrays["clipped"]])
-    metrics = zip(form.metrics, arrays["metrics"].tolist() if form.metrics else (), strict=True)
+        scalars[names.CLIPPED_NORM] = statistics.joint_norm([arrays["clipped"]])
+    metrics = zip(layout.metrics, arrays["metrics"].tolist() if layout.metrics else (), strict=True)
     return scalars | {names.tag("train", name): value for name, value in metrics}
 
 

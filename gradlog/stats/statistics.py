@@ -1,8 +1,8 @@
-"""Statistics: numbers that summarize one tensor, over its finite elements.
+"""Statistics: numbers that summarize one variable's gradient, its weights, or its update.
 
-Each is a pure function of `Sums`, what one pass over a tensor leaves, and `STATISTICS` is their ordered table. NaN and
-infinities never poison a statistic: they are left out, and counted by `nonfinite`. Where nothing finite is left to
-average, an average is NaN.
+Each is a pure function of `Sums`, what one pass over the tensors leaves, and `STATISTICS` is their ordered table. NaN
+and infinities never poison a statistic of the gradient: they are left out, and counted by `nonfinite`. Where nothing
+finite is left to average, an average is NaN.
 
 Gradients by layer as a sign of what ails a deep network: Glorot and Bengio, "Understanding the difficulty of training
 deep feedforward neural networks", 2010, section 4.2. Their joint norm: Pascanu, Mikolov and Bengio, "On the difficulty
@@ -14,18 +14,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradlog.history import names
 from gradlog.stats import buckets
 
 
 class Sums(NamedTuple):
-    """What one pass over each of V tensors leaves; float64 arrays [V].
+    """What one pass over the tensors of V variables leaves; float64 arrays [V].
 
     Attributes:
-        absolute: The sum of the absolute values of the finite elements.
+        absolute: The sum of the absolute values of the gradient's finite elements.
         squares: The sum of their squares.
-        zeros: The number of elements that are zero.
-        finite: The number of elements that are finite.
-        nonfinite: The number of elements that are NaN or infinite.
+        zeros: The number of elements of the gradient that are zero.
+        finite: The number of its elements that are finite.
+        nonfinite: The number of its elements that are NaN or infinite.
+        weights: The sum of the squares of the weights before the update, or `None` where it was not taken.
+        moved: The sum of the squares of what the update added to them, or `None`.
     """
 
     absolute: np.ndarray
@@ -33,6 +36,8 @@ class Sums(NamedTuple):
     zeros: np.ndarray
     finite: np.ndarray
     nonfinite: np.ndarray
+    weights: np.ndarray | None = None
+    moved: np.ndarray | None = None
 
 
 def mean_abs(x: Sums) -> np.ndarray:
@@ -58,19 +63,33 @@ def nonfinite(x: Sums) -> np.ndarray:
     return x.nonfinite
 
 
+def weight_norm(x: Sums) -> np.ndarray | None:
+    """L2 norm of the weights before the update, at least 0."""
+    return None if x.weights is None else np.sqrt(x.weights)
+
+
+def update_ratio(x: Sums) -> np.ndarray | None:
+    """L2 norm of the update over that of the weights before it, at least 0; NaN where the weights are all zero."""
+    if x.weights is None or x.moved is None:
+        return None
+    return np.sqrt(x.moved) / np.where(x.weights > 0, np.sqrt(x.weights), np.nan)
+
+
 STATISTICS = {
-    "gradient_mean_abs": mean_abs,
-    "gradient_norm": norm,
-    "gradient_zero_fraction": zero_fraction,
-    "gradient_nonfinite": nonfinite,
+    names.MEAN_ABS: mean_abs,
+    names.NORM: norm,
+    names.ZERO_FRACTION: zero_fraction,
+    names.NONFINITE: nonfinite,
+    names.WEIGHT_NORM: weight_norm,
+    names.UPDATE_RATIO: update_ratio,
 }
 
 
 def sums(totals: np.ndarray, counts: np.ndarray, sizes: np.ndarray) -> Sums:
-    """Returns the `Sums` of V tensors.
+    """Returns the `Sums` of V gradients.
 
     Args:
-        totals: Their totals, float64 [V, 2], as `gradlog.totals` computes them in the graph.
+        totals: Their totals, float64 [V, 2]: the sums of the absolute values and of the squares.
         counts: Their bucket counts, an integer array [V, `buckets.NUM_BUCKETS`].
         sizes: Their numbers of elements, an array [V].
     """
@@ -78,23 +97,28 @@ def sums(totals: np.ndarray, counts: np.ndarray, sizes: np.ndarray) -> Sums:
     return Sums(totals[:, 0], totals[:, 1], zeros, sizes - nonfinite, nonfinite)
 
 
-def table(x: Sums, statistics: dict[str, Callable] = STATISTICS) -> np.ndarray:
-    """Computes every statistic of every tensor.
+def table(x: Sums, statistics: dict[str, Callable] = STATISTICS) -> tuple[tuple[str, ...], np.ndarray]:
+    """Computes every statistic of every variable.
 
     Args:
-        x: `Sums` of V tensors.
-        statistics: Dictionary of S functions of `Sums`. Defaults to `STATISTICS`.
+        x: `Sums` of V variables.
+        statistics: Dictionary of functions of `Sums`, each of which returns an array [V], or `None` where it lacks what
+            it is made of. Defaults to `STATISTICS`.
 
     Returns:
-        Float32 array [V, S], columns in the dictionary's order.
+        A tuple of the S names of the statistics that could be computed, in the dictionary's order, and a float32 array
+        [V, S].
 
     Example:
     >>> two = Sums(*np.array([[4.0, 0.0], [10.0, 0.0], [0.0, 0.0], [2.0, 0.0], [1.0, 3.0]]))
-    >>> table(two, {"mean_abs": mean_abs, "nonfinite": nonfinite}).tolist()
-    [[2.0, 1.0], [nan, 3.0]]
+    >>> columns, numbers = table(two, {"mean_abs": mean_abs, "nonfinite": nonfinite, "update_ratio": update_ratio})
+    >>> columns, numbers.tolist()
+    (('mean_abs', 'nonfinite'), [[2.0, 1.0], [nan, 3.0]])
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.stack([function(x) for function in statistics.values()], 1).astype(np.float32)
+        computed = {name: function(x) for name, function in statistics.items()}
+        computed = {name: numbers for name, numbers in computed.items() if numbers is not None}
+        return tuple(computed), np.stack(list(computed.values()), axis=1).astype(np.float32)
 
 
 def joint_norm(squares: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from tensorboard.data import provider as providers
 from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 
-from gradlog.events.series import table_names
+from gradlog.events.decoding import table_names
 from gradlog.history import names
 from gradlog.history.history import History, Series, join
 from gradlog.tensorboard import metadata

@@ -1,4 +1,4 @@
-"""Writers: where Snapshots go. Each has the methods of the protocol `Writer`.
+"""Writers: where Snapshots go. Each has the methods of the protocol `Writer`, as one of your own has to.
 
 A Snapshot, numbers or a text come in; an event file, or a History in memory, goes out. The names are loaded when they
 are first used.
@@ -11,6 +11,7 @@ _MODULES = {
     "EventWriter": "gradlog.writers.event_writer",
     "MemoryWriter": "gradlog.writers.memory",
     "MultiWriter": "gradlog.writers.several",
+    "Writer": "gradlog.writers.interface",
 }
 
 __all__ = sorted(_MODULES)

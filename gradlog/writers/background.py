@@ -6,18 +6,19 @@ import threading
 import time
 
 from gradlog.history.history import Snapshot
+from gradlog.writers.interface import Writer
 
 # A killed process loses what is not written yet. Where steps are logged seldom, to wait for it costs nothing.
 _PATIENCE = 0.01  # of the time between two logged steps
-_SECONDS_OF_A_WRITE, _LONGEST_WAIT = 0.0005, 0.05
-_MOST_BYTES_WAITING = 1 << 30  # of snapshots that wait to be written
+_SECONDS_OF_A_WRITE, _MAX_WAIT = 0.0005, 0.05
+_MAX_BYTES_WAITING = 1 << 30  # of snapshots that wait to be written
 
 
 class BackgroundWriter:
     """Hands everything on to another writer in a thread of its own, so that the training does not wait for the disk.
 
-    What that writer raises does not reach the training: it is kept in `error`, and what comes after it is dropped.
-    Where it is slower than the training, steps are left out rather than that more than 1 GB waits.
+    An exception of that writer does not reach the training: it is kept in `error`, and what comes after is dropped.
+    Where it is slower than the training and more than 1 GB waits, steps are left out.
 
     Args:
         writer: The writer that does the work.
@@ -27,7 +28,7 @@ class BackgroundWriter:
         num_left_out: Integer, how many snapshots were left out.
     """
 
-    def __init__(self, writer):
+    def __init__(self, writer: Writer):
         self.error, self.num_left_out = None, 0
         self._writer, self._last_write = writer, time.perf_counter()
         self._calls = queue.SimpleQueue()
@@ -37,7 +38,7 @@ class BackgroundWriter:
 
     def write(self, snapshot: Snapshot) -> None:
         """Has a `Snapshot` written, and waits for it for a small part of the time since the last."""
-        if self._calls.qsize() * _num_bytes(snapshot) > _MOST_BYTES_WAITING:
+        if self._calls.qsize() * _num_bytes(snapshot) > _MAX_BYTES_WAITING:
             self.num_left_out += 1
             return
         is_written = threading.Event()
@@ -52,7 +53,7 @@ class BackgroundWriter:
         now = time.perf_counter()
         patience, self._last_write = _PATIENCE * (now - self._last_write), now
         if patience > _SECONDS_OF_A_WRITE:
-            is_written.wait(min(patience, _LONGEST_WAIT))
+            is_written.wait(min(patience, _MAX_WAIT))
 
     def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Has numbers, a dictionary by tag, written at a step."""

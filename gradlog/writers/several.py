@@ -1,14 +1,16 @@
 """Writes Snapshots to several writers."""
 
 import contextlib
+from collections.abc import Iterable
 
 from gradlog.history.history import Snapshot
+from gradlog.writers.interface import Writer
 
 
 class MultiWriter:
     """Writes to several writers, in their order."""
 
-    def __init__(self, writers):
+    def __init__(self, writers: Iterable[Writer]):
         self._writers = tuple(writers)
 
     def write(self, snapshot: Snapshot) -> None:

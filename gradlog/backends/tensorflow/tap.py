@@ -25,7 +25,7 @@ from gradlog.backends.tensorflow.histograms import histograms
 from gradlog.backends.tensorflow.moments import square_distances, totals
 from gradlog.backends.tensorflow.patches import Patch, Patches
 from gradlog.history import names
-from gradlog.stats.snapshots import Form
+from gradlog.stats.snapshots import StepLayout
 
 _SUM, _MEAN = tf.distribute.ReduceOp.SUM, tf.distribute.ReduceOp.MEAN
 
@@ -38,13 +38,13 @@ class Tap:
 
     Attributes:
         recorder: The same.
-        layout: `Form`, what the recorded arrays mean; it is known once the program has been traced.
+        layout: `StepLayout`, what the recorded arrays mean; it is known once the program has been traced.
         order: Tuple of the names of all of the model's trainable variables, in the order in which layers are called.
         sees_gradients: Boolean, whether the program applies gradients with the recorder's optimizer.
     """
 
     def __init__(self, recorder):
-        self.recorder, self.layout, self.order = recorder, Form(), ()
+        self.recorder, self.layout, self.order = recorder, StepLayout(), ()
         self.sees_gradients = False
         self._plan, self._options = recorder.plan, recorder.options
         self._model, self._optimizer = recorder.model, recorder.optimizer

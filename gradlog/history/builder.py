@@ -1,0 +1,103 @@
+"""Builder: a `History` from what comes in step by step, of a training or of a file."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from gradlog.history import names
+from gradlog.history.growing import Growing, Histograms, RowStore, Scalars, Tables, Texts
+from gradlog.history.history import History, Snapshot, join
+
+
+class HistoryBuilder:
+    """Builds the `History` of one run, whoever asks: the reader, the monitor, or a writer in memory.
+
+    Where a tag comes twice at one step, as after a restored run, the last stands. It is not safe to use from several
+    threads at once.
+
+    Example:
+    >>> builder = HistoryBuilder()
+    >>> builder.add(Snapshot(0, ("a/kernel",), ("gradient_norm",), np.array([[2.0]]), scalars={"train/loss": 0.5}))
+    >>> builder.history().statistic("gradient_norm", "a/kernel").tolist()
+    [2.0]
+    >>> builder.history().scalars["train/loss"].values.tolist()
+    [0.5]
+    """
+
+    def __init__(self):
+        self._growing, self._rows = {}, RowStore()
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Adds the statistics and the scalars of a `Snapshot`."""
+        table = snapshot.variables, snapshot.columns, np.array(snapshot.statistics, np.float32)
+        self.series(names.STATISTICS_TAG, Tables).add(snapshot.step, table)
+        self.add_scalars(snapshot.step, snapshot.scalars)
+
+    def add_scalars(self, step: int, scalars: dict[str, float]) -> None:
+        """Adds numbers, a dictionary by tag, at a step."""
+        with np.errstate(over="ignore"):
+            numbers = [np.float32(number).tobytes() for number in scalars.values()]
+        for tag, number in zip(scalars, numbers, strict=True):
+            self.series(tag, Scalars).add(step, number)
+
+    def add_histogram(self, step: int, tag: str, rows: np.ndarray) -> None:
+        """Adds the rows of a histogram, float64 [k, 3], at a step."""
+        self.series(tag, Histograms).add(step, rows)
+
+    def add_text(self, step: int, tag: str, text: str) -> None:
+        """Adds a text at a step."""
+        self.series(tag, Texts).add(step, text)
+
+    def series(self, tag: str, kind: type[Growing]) -> Growing:
+        """Returns the series of a kind under a tag, to add to; a new one where there is none yet."""
+        if (tag, kind) not in self._growing:
+            self._growing[tag, kind] = kind(self._rows) if kind is Histograms else kind()
+        return self._growing[tag, kind]
+
+    @property
+    def num_steps(self) -> int:
+        """How many tables of statistics were added."""
+        return len(self.series(names.STATISTICS_TAG, Tables).steps)
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of the tables of statistics, in the order in which they came."""
+        return self.series(names.STATISTICS_TAG, Tables).steps.tolist()
+
+    def keep(self, steps: Iterable[int]) -> None:
+        """Forgets all steps but these."""
+        steps = set(steps)
+        for growing in self._growing.values():
+            growing.keep(steps)
+
+    def history(self, notes: Iterable[str] = ()) -> History:
+        """Returns what was added so far as a `History`, which does not change when more is added."""
+        tables = self.series(names.STATISTICS_TAG, Tables).series()
+        history = History(
+            *join(dict(zip(tables.steps.tolist(), tables.values, strict=True))),
+            scalars=self._all(Scalars),
+            histograms=self._all(Histograms),
+            texts=self._all(Texts),
+            notes=tuple(notes),
+        )
+        return without_doubles(history)
+
+    def _all(self, wanted):
+        return {tag: growing.series() for (tag, kind), growing in self._growing.items() if kind is wanted}
+
+
+def without_doubles(history: History) -> History:
+    """Returns a run without the scalars that also stand in its `statistics`, at all of their steps."""
+    columns = {names.SCALAR_TAGS.get(name): index for index, name in enumerate(history.columns)}
+    rows = {name: index for index, name in enumerate(history.variables)}
+
+    def is_double(tag, series):
+        prefix, _, variable = tag.partition("/")
+        if prefix not in columns or variable not in rows:
+            return False
+        is_known = ~np.isnan(history.statistics[:, rows[variable], columns[prefix]])
+        return bool(np.isin(series.steps, history.steps[is_known]).all())
+
+    scalars = {tag: series for tag, series in history.scalars.items() if not is_double(tag, series)}
+    return replace(history, scalars=scalars)
