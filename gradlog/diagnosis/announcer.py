@@ -1,4 +1,4 @@
-"""Announcer: tells a person what a diagnosis while training found, in the way that was asked for."""
+"""Announcer: reports the findings of a training in progress, as `on_finding` says."""
 
 import warnings
 from collections.abc import Callable
@@ -8,24 +8,24 @@ import keras
 from gradlog.diagnosis.finding import Finding
 from gradlog.history import names
 
-_RULE = "\n\n---\n\n"  # between two findings, in Markdown
+_RULE = "\n\n---\n\n"  # Markdown between two findings
 
 
 class Announcer:
-    """Writes findings to the Text tab, and warns, stops the training or calls a function, as asked.
+    """Writes findings to the Text tab, and warns, stops the training or calls a function.
 
     Args:
-        on_finding: `"warn"`, `"stop"`, `"ignore"`, or a function of a `Finding`.
-        writer: The writer of the run.
-        log_dir: String, the run's directory, for warnings.
-        model: The Keras model that trains.
+        on_finding: `"warn"`, `"stop"`, `"ignore"`, or a function that takes a `Finding`.
+        writer: The run's writer.
+        log_dir: String, the run's directory, named in warnings.
+        model: The Keras model in training.
     """
 
     def __init__(self, on_finding: str | Callable[[Finding], None], writer, log_dir: str, model: keras.Model):
         self._on_finding, self._writer, self._log_dir, self._model = on_finding, writer, log_dir, model
 
     def tell(self, news: list[Finding], findings: list[Finding], step: int) -> None:
-        """Takes what is new, and all that stands at a step; what is not new is written alone."""
+        """Reports the new findings; the Text tab gets all findings that hold at a step."""
         self._writer.write_text(step, names.FINDINGS_TAG, _RULE.join(map(Finding.markdown, findings)))
         for finding in news:
             if callable(self._on_finding):
@@ -36,7 +36,7 @@ class Announcer:
         if standing and self._on_finding == "stop" and not self._model.stop_training:
             self._model.stop_training = True
             warnings.warn(
-                f"gradlog stops the training of {self._log_dir!r} after step {step:,}: {standing[0].title}. "
-                'Log with on_finding="warn" to train on.',
+                f"gradlog stopped the training of {self._log_dir!r} after step {step:,}: {standing[0].title}. "
+                'Use on_finding="warn" to keep training.',
                 stacklevel=2,
             )
