@@ -45,7 +45,7 @@ class NotImproving:
             is_on=evidence.is_from_start & is_late & is_known & is_flat & ~_is_warming_up(evidence),
             measured=np.maximum(evidence.progress, 0),
             threshold=self.progress,
-            message="The loss is not improving: since the start it has fallen by at most a fraction of {measured}.",
+            message="The loss is not improving: its largest relative decrease since the start is {measured}.",
             remedies=_REMEDIES,
             is_lower_worse=True,
             min_logged_steps=1,

@@ -54,7 +54,7 @@ class Saturated:
             is_on=where.any(axis=1),
             measured=np.fmax.reduce(saturated, axis=1),
             threshold=self.fraction,
-            message="Saturated activations in {where}: on the probe, a fraction of up to {measured} is saturated.",
+            message="Saturated activations in {where}: the saturated fraction on the probe is up to {measured}.",
             remedies=_REMEDIES,
             names=names,
             where=where,
