@@ -1,4 +1,4 @@
-"""`python -m gradlog` is the command `gradlog`."""
+"""Runs the command `gradlog` as `python -m gradlog`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The rules by which a run is judged, as public names."""
+"""The diagnosis rules, for `diagnose(history, rules)` and `GradientLogger(rules=...)`."""
 
 from gradlog.diagnosis.rules.table import (
     RULES,

@@ -249,14 +249,14 @@ def test_runs_without_statistics_are_named_and_not_diagnosed(run, logs, found):
     ("arguments", "message"),
     [
         (["missing"], "'missing' does not exist"),
-        ([__file__], "is no directory"),
+        ([__file__], "is not a directory"),
         (["empty"], "no event files in or below 'empty'"),
-        (["logs", "--runs", "tanh"], "no run matches --runs 'tanh'; the runs are: relu, sigmoid"),
-        (["logs", "--runs", "("], r"argument --runs: expected a regular expression .*received '\('"),
-        (["logs", "--variables", "conv"], "no variable matches --variables 'conv'; there are: layer1/kernel, "),
-        (["logs", "--steps", "7:9"], "no step is within --steps 7:9; the logged steps are: 0 to 20"),
-        (["logs", "--steps", "9:7"], "expected A:B with A not above B, received '9:7'"),
-        (["logs", "--steps", "a:b"], "expected A:B, A:, :B or one step, as in 0:1000, received 'a:b'"),
+        (["logs", "--runs", "tanh"], "no run matches --runs 'tanh'; available runs: relu, sigmoid"),
+        (["logs", "--runs", "("], r"argument --runs: invalid regular expression '\(': .*"),
+        (["logs", "--variables", "conv"], "no variable matches --variables 'conv'; available: layer1/kernel, "),
+        (["logs", "--steps", "7:9"], "no logged step is within --steps 7:9; logged steps: 0 to 20"),
+        (["logs", "--steps", "9:7"], "expected A:B with A <= B, received '9:7'"),
+        (["logs", "--steps", "a:b"], "expected A:B, A:, :B or one step, such as 0:1000, received 'a:b'"),
         (["logs", "--colour"], "unrecognized arguments: --colour"),
         ([], "the following arguments are required: LOGDIR"),
     ],
@@ -280,7 +280,7 @@ def test_what_cannot_be_done_is_said_in_one_line(run, tmp_path, monkeypatch, com
     ("output", "message"),
     [
         ("a.xls", r"expected \..*, received 'a.xls'"),
-        ("missing/a{}", "there is no directory 'missing'"),
+        ("missing/a{}", "the directory 'missing' does not exist"),
         ("directory{}", "received the directory 'directory"),
     ],
 )
@@ -312,7 +312,7 @@ def test_a_failure_that_nobody_foresaw_is_no_traceback(run, logs, monkeypatch):
     code, out, err = run("diagnose", logs)
 
     assert (code, out) == (2, "")
-    assert re.fullmatch(r"error: gradlog itself failed \(ZeroDivisionError: .*\n", err)
+    assert re.fullmatch(r"error: unexpected error \(ZeroDivisionError: .*\n", err)
 
 
 def test_what_could_not_be_read_is_noted_on_standard_error(run, logs, monkeypatch):
@@ -358,7 +358,7 @@ def test_a_counter_shows_only_on_a_terminal_and_where_it_takes_long(monkeypatch)
     assert list(console.counted([3, 4], "reading run")) == [3, 4]
     assert sys.stderr.getvalue() == ""
 
-    monkeypatch.setattr(console, "_SECONDS_UNTIL_IT_IS_LONG", -1)
+    monkeypatch.setattr(console, "_PROGRESS_AFTER", -1)
     assert list(console.counted([3, 4], "reading run")) == [3, 4]
     assert "\rreading run 2 of 2" in sys.stderr.getvalue()
     assert sys.stderr.getvalue().endswith("\r\x1b[K")

@@ -121,7 +121,7 @@ def test_what_was_written_is_said(tmp_path, capsys):
 
     cli.main(["export", str(tmp_path / "logs"), "-o", str(path)])
     beside = tmp_path / "a-histograms.csv"
-    expected = f"Written: {path} (42 rows of numbers)\nWritten: {beside} (48 rows of histograms)\n"
+    expected = f"Wrote {path} (42 rows of numbers)\nWrote {beside} (48 rows of histograms)\n"
     assert capsys.readouterr() == (expected, "")
 
     cli.main(["export", str(tmp_path / "logs"), "-o", str(path), "--json"])
@@ -146,7 +146,7 @@ def test_where_writing_fails_the_file_that_was_there_is_whole(tmp_path, monkeypa
     monkeypatch.setattr(export.frames, "long_table", fail)
 
     assert cli.main(["export", str(tmp_path / "logs"), "-o", str(path)]) == 2
-    assert capsys.readouterr() == ("", f"error: {str(path)!r} cannot be written: No space left on device\n")
+    assert capsys.readouterr() == ("", f"error: cannot write {str(path)!r}: No space left on device\n")
     assert path.read_text() == "before"
     assert sorted(each.name for each in tmp_path.iterdir()) == [path.name, "logs"]
 
@@ -156,7 +156,7 @@ def test_without_pyarrow_parquet_says_how_to_install_it_and_csv_works(tmp_path, 
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
 
     assert cli.main(["export", str(tmp_path / "logs"), "-o", str(tmp_path / "a.parquet")]) == 2
-    message = "error: this needs pyarrow, which is not installed; in a checkout: pip install -e '.[export]'\n"
+    message = "error: pyarrow is not installed; install it in a checkout with: pip install -e '.[export]'\n"
     assert capsys.readouterr() == ("", message)
     assert cli.main(["export", str(tmp_path / "logs"), "-o", str(tmp_path / "a.csv")]) == 0
 
@@ -165,4 +165,4 @@ def test_there_is_nothing_to_export_of_runs_without_numbers(tmp_path, capsys):
     write_scalars(tmp_path / "logs", {})
 
     assert cli.main(["export", str(tmp_path / "logs"), "-o", str(tmp_path / "a.csv")]) == 2
-    assert capsys.readouterr().err == "error: there are no numbers to export in any of the runs: logs\n"
+    assert capsys.readouterr().err == "error: nothing to export, since no run has numbers: logs\n"

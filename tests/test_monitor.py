@@ -139,7 +139,7 @@ def test_stop_ends_the_training_and_says_why(tmp_path):
     model = deep_sigmoid()
     logger = gradlog.GradientLogger(tmp_path, every=2, on_finding="stop")
 
-    with pytest.warns(UserWarning, match="stops the training of .* after step 4: GL101 alarm"):
+    with pytest.warns(UserWarning, match="stopped the training of .* after step 4: GL101 alarm"):
         model.fit(*data(), epochs=5, verbose=0, callbacks=[logger])
 
     assert model.stop_training

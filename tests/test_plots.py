@@ -198,7 +198,7 @@ def test_the_ending_says_the_format(tmp_path, capsys, ending, magic):
     assert cli.main(["plot", str(tmp_path / "logs"), "-o", str(path)]) == 0
 
     assert path.read_bytes().startswith(magic)
-    assert capsys.readouterr() == (f"Written: {path}\n", "")
+    assert capsys.readouterr() == (f"Wrote {path}\n", "")
 
 
 def test_of_many_runs_the_first_eight_are_drawn_and_it_is_said(tmp_path, capsys, monkeypatch):
@@ -214,8 +214,8 @@ def test_of_many_runs_the_first_eight_are_drawn_and_it_is_said(tmp_path, capsys,
     assert receipt["runs"] == [f"run{number}" for number in range(8)]
     assert receipt["left_out"] == ["foreign", "run8", "run9"]
     assert err.splitlines() == [
-        "note: without gradients, not drawn: foreign",
-        "note: of 10 runs, the first 8 are drawn; choose others with --runs REGEX",
+        "note: not drawn, since they have no gradients: foreign",
+        "note: drawing only the first 8 of 10 runs; choose others with --runs REGEX",
     ]
 
 
@@ -235,7 +235,7 @@ def test_without_matplotlib_the_error_says_how_to_install_it(tmp_path, capsys, m
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
 
     assert cli.main(["plot", str(tmp_path), "-o", str(tmp_path / "a.png")]) == 2
-    message = "error: this needs matplotlib, which is not installed; in a checkout: pip install -e '.[plot]'\n"
+    message = "error: matplotlib is not installed; install it in a checkout with: pip install -e '.[plot]'\n"
     assert capsys.readouterr() == ("", message)
 
 
@@ -247,12 +247,12 @@ def test_a_full_disk_is_said_in_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(plot.Path, "write_bytes", fail)
 
     assert cli.main(["plot", str(tmp_path / "logs"), "-o", "a.png"]) == 2
-    assert capsys.readouterr() == ("", "error: 'a.png' cannot be written: No space left on device\n")
+    assert capsys.readouterr() == ("", "error: cannot write 'a.png': No space left on device\n")
 
 
 def test_without_gradients_there_is_nothing_to_draw(tmp_path, capsys):
     write_scalars(tmp_path / "logs", {"loss": 1.0})
 
     assert cli.main(["plot", str(tmp_path / "logs"), "-o", str(tmp_path / "a.png")]) == 2
-    assert capsys.readouterr().err == "error: there are no gradients to draw in any of the runs: logs\n"
+    assert capsys.readouterr().err == "error: nothing to draw, since no run has gradients: logs\n"
     assert not (tmp_path / "a.png").exists()

@@ -218,7 +218,7 @@ def test_a_finding_says_where_how_bad_and_what_to_try():
     assert finding.remedies[0].startswith("Use ReLU")
     assert str(finding).splitlines()[:2] == [
         "GL101 alarm · vanishing gradient · layer1, layer2 · since step 0",
-        "  The gradient vanishes towards the input: in layer1, layer2 it is 1e-05 of the largest layer's.",
+        "  The gradient vanishes towards the input: in layer1, layer2 it is 1e-05 times the largest layer's.",
     ]
     assert finding.to_dict()["where"] == ["layer1", "layer2"]
 
@@ -240,7 +240,7 @@ def test_thresholds_are_arguments():
     assert found(history, [Vanishing()]) == []
     assert found(history, [Vanishing(ratio=1e-2)]) == [("GL101", 0, None)]
     assert found(history, [UpdateRatio()]) == [("GL301", 0, None)]
-    assert found(history, [UpdateRatio(largest=0.25), Exploding(), Dead()]) == []
+    assert found(history, [UpdateRatio(max_ratio=0.25), Exploding(), Dead()]) == []
     assert found(history, []) == []
 
 
@@ -328,7 +328,7 @@ def test_random_numbers_raise_nothing():
 
 
 def test_something_else_than_a_run_is_said():
-    with pytest.raises(TypeError, match=r"looks at one run.*Received: dict"):
+    with pytest.raises(TypeError, match=r"takes one run.*Received: dict"):
         gradlog.diagnose({"relu": run()})
 
 

@@ -15,7 +15,7 @@ from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
 
 import gradlog
 from gradlog.history.history import History, Series, Snapshot
-from gradlog.tensorboard import data, demo
+from gradlog.tensorboard import data, demo, metadata
 from gradlog.tensorboard.plugin import GradientsLoader
 from gradlog.writers import EventWriter
 
@@ -170,7 +170,56 @@ def test_findings_are_those_of_the_reader(ask, log_dir, run):
 
     answer = ask("findings", run=run)[1]["findings"]
 
-    assert [{**each, "steps": None} for each in answer] == [{**each, "steps": None} for each in expected]
+    added = {"steps", "place", "rank", "statistic"}
+    assert [{key: value for key, value in each.items() if key not in added} for each in answer] == expected
+
+
+def test_a_finding_says_what_the_page_shows_of_it(ask):
+    finding = ask("findings", run="sick")[1]["findings"][0]
+
+    added = {key: finding[key] for key in ("code", "steps", "place", "rank", "statistic")}
+    assert added == {
+        "code": "GL101",
+        "steps": "steps 0 to 40",
+        "place": "layer1, layer2",
+        "rank": 0,
+        "statistic": "gradient_mean_abs",
+    }
+
+
+def test_every_rule_about_layers_has_a_statistic_that_the_page_offers():
+    codes = {rule.code for rule in gradlog.rules.RULES}
+
+    assert set(metadata.STATISTIC_OF_FINDING) == codes - {"GL401", "GL402"}
+    assert set(metadata.STATISTIC_OF_FINDING.values()) <= set(metadata.STATISTICS)
+
+
+def test_the_page_is_told_what_it_can_show(ask):
+    answer = ask("runs")[1]
+
+    layers = [name for name, each in answer["statistics"].items() if each["is_of_layers"]]
+    assert layers == ["activation_dead", "activation_saturated"]
+    fractions = [name for name, each in answer["statistics"].items() if each["is_fraction"]]
+    assert fractions == ["gradient_zero_fraction", *layers]
+    assert list(answer["parts"]) == ["kernels", "biases", "all"]
+    assert [each["label"] for each in answer["histograms"].values()] == ["gradients", "weights", "activations"]
+
+
+def test_a_table_says_which_variables_are_kernels_and_biases(ask):
+    answer = table(ask, "small")
+
+    assert answer["parts"] == {"kernels": [0, 2], "biases": [1, 3]}
+    assert answer["short_names"] == {name: name.partition("/")[0] for name in VARIABLES}
+    of_layers = table(ask, "deep/healthy", "activation_dead")
+    assert of_layers["parts"] == {}
+    assert of_layers["short_names"]["layer4/kernel"] == "layer4"
+
+
+def test_a_histogram_is_found_by_the_name_of_the_layer(ask):
+    by_layer = ask("histograms", run="small", kind="weight", variable="layer1")
+
+    assert by_layer == ask("histograms", run="small", kind="weight", variable="layer1/kernel")
+    assert by_layer[1]["steps"] == list(STEPS)
 
 
 def test_the_sick_run_has_a_vanishing_gradient(ask):
@@ -180,16 +229,16 @@ def test_the_sick_run_has_a_vanishing_gradient(ask):
 @pytest.mark.parametrize(
     ("route", "parameters", "status", "sentence"),
     [
-        ("table", {"statistic": "gradient_norm"}, 400, "'run' is missing"),
-        ("table", {"run": "small"}, 400, "'statistic' is missing"),
-        ("table", {"run": "small", "statistic": "nothing"}, 400, "no such statistic"),
+        ("table", {"statistic": "gradient_norm"}, 400, "Missing parameter: 'run'"),
+        ("table", {"run": "small"}, 400, "Missing parameter: 'statistic'"),
+        ("table", {"run": "small", "statistic": "nothing"}, 400, "Unknown statistic"),
         ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "-1"}, 400, "from 1 to 2000"),
         ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "1e3"}, 400, "from 1 to 2000"),
         ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "9" * 5000}, 400, "from 1 to 2000"),
         ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "0000012345"}, 400, "from 1 to 2000"),
         ("table", {"run": "../small", "statistic": "gradient_norm"}, 404, "No run"),
         ("table", {"run": "foreign", "statistic": "gradient_norm"}, 404, "No run"),
-        ("histograms", {"run": "small", "kind": "nothing", "variable": "a"}, 400, "no such histograms"),
+        ("histograms", {"run": "small", "kind": "nothing", "variable": "a"}, 400, "Unknown kind of histogram"),
         ("findings", {"run": ""}, 404, "No run"),
         ("table", {"run": "malformed", "statistic": "gradient_norm"}, 400, "run 'malformed' cannot be read"),
     ],
@@ -278,6 +327,15 @@ def test_the_page_makes_no_markup_of_text_and_asks_nobody_else():
     for path in modules:
         assert not forbidden.search(path.read_text()), path.name
     assert len(modules) > 10
+
+
+def test_the_page_knows_no_names_of_its_own():
+    """Codes, statistics, and which variables are kernels or biases come from Python."""
+    modules = list((Path(gradlog.__file__).parent / "tensorboard" / "static").glob("*.js"))
+    names = re.compile(r"kernel|bias|GL\d|gradient_|activation_|weight_norm|update_ratio|'(alarm|weight|activation)'")
+
+    found = {path.name: names.findall(path.read_text()) for path in modules if names.search(path.read_text())}
+    assert found == {}
 
 
 def history_of(values, counts):

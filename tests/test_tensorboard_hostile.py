@@ -58,7 +58,7 @@ def test_a_histogram_that_is_none_is_answered_with_a_sentence(address):
     status, answer = ask(address, "histograms", run=hostile.MARKUP, kind="gradient", variable=hostile.NAMES[1])
 
     assert status == 400
-    assert "is no histogram" in answer["error"]
+    assert "is not a histogram" in answer["error"]
 
 
 def test_names_that_mean_something_to_a_browser_are_names(address):

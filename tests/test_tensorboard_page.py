@@ -210,8 +210,8 @@ def test_a_click_on_a_heat_map_chooses_step_and_layer(browser, address):
         cells.click(position=place(cells, 2, 3, 24, 8))
 
         frame.get_by_text("vanishing (step 100)").wait_for()
-        assert frame.get_by_label("Histograms of layer").input_value() == "layer4/kernel"
-        frame.get_by_role("img", name="gradient of layer4/kernel by magnitude").wait_for()
+        assert frame.get_by_label("Layer in histograms").input_value() == "layer4/kernel"
+        frame.get_by_role("img", name="gradients of layer4/kernel by magnitude").wait_for()
 
 
 def test_a_heat_map_can_be_read_with_the_keyboard(browser, address):
@@ -226,7 +226,7 @@ def test_a_heat_map_can_be_read_with_the_keyboard(browser, address):
         assert frame.locator(".unseen").inner_text() == "small · layer2/kernel · step 10 · 0.03"
 
         before = cells_of(frame, "small").element_handle()
-        frame.get_by_label("Histograms of its").select_option("weight")
+        frame.get_by_label("Histograms of").select_option("weight")
         frame.wait_for_function("before => !before.isConnected", arg=before)
         cells.focus()
         cells.press("ArrowLeft")
@@ -243,9 +243,9 @@ def test_the_filter_chooses_runs_and_says_what_is_wrong_with_it(browser, address
         panel(frame, "vanishing").wait_for(state="detached")
         shown = frame.locator("#heatmaps figure").evaluate_all("all => all.map((one) => one.dataset.run)")
         field.fill("(")
-        frame.get_by_text("This is no regular expression.").wait_for()
+        frame.get_by_text("Invalid regular expression").wait_for()
         field.fill("nothing of the kind")
-        frame.get_by_text("No run matches.").wait_for()
+        frame.get_by_text("No matching runs").wait_for()
 
         assert sorted(shown) == ["healthy", "small"]
 
@@ -290,7 +290,7 @@ def test_runs_that_are_ill_are_said_and_the_others_are_seen(browser, tmp_path):
     address = opened(tmp_path, "--load_fast=false", runs=number + 1)  # and one that was never
     with tab(browser, address, is_ill=True) as (_, frame):
         panel(frame, "small").wait_for()
-        frame.get_by_role("alert").filter(has_text="Not everything could be read").wait_for()
+        frame.get_by_role("alert").filter(has_text="Some data could not be loaded").wait_for()
         finding = frame.get_by_role("button", name=f"{hostile_logs.MARKUP}: vanishing gradient")
         finding.click()
 
@@ -340,7 +340,7 @@ def test_a_server_that_was_away_is_said_and_taken_up_again(browser, address):
     with tab(browser, address, "&p.gradlog.filter=small") as (page, frame):
         panel(frame, "small").wait_for()
         page.route("**/gradlog/data/runs*", lambda route: route.abort())
-        alert = frame.get_by_role("alert").filter(has_text="Not everything could be read")
+        alert = frame.get_by_role("alert").filter(has_text="Some data could not be loaded")
         alert.wait_for()
         page.unroute("**/gradlog/data/runs*")
         alert.wait_for(state="hidden")
@@ -373,7 +373,7 @@ def test_help_stands_where_there_are_no_runs_and_what_is_written_then_is_followe
     write_scalars(tmp_path / "foreign", {"train/loss": 1.0})
     pytest.importorskip("tensorboard_data_server")
     with tab(browser, opened(tmp_path, "--load_fast=true", runs=0, reload_interval=1)) as (_, frame):
-        frame.get_by_role("heading", name="No gradients here yet").wait_for()
+        frame.get_by_role("heading", name="No gradients logged yet").wait_for()
         assert frame.get_by_text("GradientLogger").count() == 1
 
         write_run(tmp_path / "new")

@@ -1,4 +1,4 @@
-"""Commands: the command `gradlog`, a file for each verb.
+"""Commands: the command `gradlog`, one file per subcommand.
 
-Directories come in; text, figures and files go out.
+Directories come in; text, figures and files come out.
 """

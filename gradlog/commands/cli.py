@@ -1,6 +1,6 @@
-"""The command `gradlog`: what it understands, and which module does it.
+"""The command `gradlog`: parses arguments and calls the module of each subcommand.
 
-Exit codes: 0 clean, 1 findings (of `gradlog diagnose` alone), 2 cannot; 130 interrupted, 141 nobody reads any more.
+Exit codes: 0 success, 1 findings (only `gradlog diagnose`), 2 error, 130 interrupted, 141 output pipe closed.
 """
 
 import argparse
@@ -11,17 +11,17 @@ import sys
 from gradlog import __version__
 from gradlog.commands import console
 
-CLEAN, FINDINGS, CANNOT, INTERRUPTED, CLOSED_PIPE = 0, 1, 2, 130, 141
+CLEAN, FINDINGS, ERROR, INTERRUPTED, CLOSED_PIPE = 0, 1, 2, 130, 141
 
 _STEPS = re.compile(r"(\d*):(\d*)|(\d+)")
-_EXIT_CODES = "exit codes: 0 done, 2 cannot (one line on standard error says why)"
+_EXIT_CODES = "exit codes: 0 success, 2 error (one line on standard error)"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command.
 
     Args:
-        arguments: List of strings. Defaults to those that the program was called with.
+        arguments: List of strings. Defaults to the command line of this process.
 
     Returns:
         The exit code.
@@ -38,11 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        return _cannot(error)
+        return _report_error(error)
 
 
 def _prepare_streams():
-    """Makes sure that printing does not fail: where a stream was closed, or a terminal cannot show a letter."""
+    """Makes sure that printing cannot fail because a stream is closed or cannot encode a character."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
@@ -51,39 +51,39 @@ def _prepare_streams():
 
 
 def _drop_output():
-    """Leaves what could not be printed; Python would try again as it ends, and complain."""
+    """Discards output that could not be printed; otherwise Python would try again at exit, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _cannot(error):
-    """Says in one line what was wrong; a failure that nobody foresaw shows where, under `python -X dev`."""
-    from gradlog.commands.selection import CannotError
+def _report_error(error):
+    """Prints an error in one line and returns the exit code; `python -X dev` shows where unexpected errors occur."""
+    from gradlog.commands.selection import CommandError
 
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename!r}" if error.filename else f"cannot print: {error.strerror}"
         if not error.filename:
             _drop_output()
-    elif not isinstance(error, (CannotError, OSError)):
+    elif not isinstance(error, (CommandError, OSError)):
         if sys.flags.dev_mode:
             raise error
-        text = f"gradlog itself failed ({type(error).__name__}: {text}); `python -X dev -m gradlog` shows where"
+        text = f"unexpected error ({type(error).__name__}: {text}); `python -X dev -m gradlog` shows the traceback"
     print(f"{console.colored('error:', 'red', sys.stderr)} {text}", file=sys.stderr)
-    return CANNOT
+    return ERROR
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that says in one line what it does not understand."""
+    """A parser that reports an error in one line."""
 
     def error(self, message):
         print(f"{console.colored('error:', 'red', sys.stderr)} {message}; see {self.prog} --help", file=sys.stderr)
-        sys.exit(CANNOT)
+        sys.exit(ERROR)
 
 
 def _parser():
     parser = _Parser(
         prog="gradlog",
-        description="Says how gradients flowed through the runs below a directory that gradlog logged to.",
+        description="Show how gradients flowed through logged runs, and what is wrong with them.",
         epilog="`gradlog COMMAND --help` shows examples.",
     )
     parser.add_argument("--version", action="version", version=f"gradlog {__version__}")
@@ -98,7 +98,7 @@ def _add_summary(commands):
         commands,
         "summary",
         _summary,
-        "runs side by side: steps, loss, accuracy, gradients of the first and last kernel, findings",
+        "compare runs: steps, loss, accuracy, gradients of the first and last kernel, findings",
         [
             "gradlog summary logs",
             "gradlog summary logs --runs 'relu|sigmoid' --steps 0:1000",
@@ -112,14 +112,14 @@ def _add_diagnose(commands):
         commands,
         "diagnose",
         _diagnose,
-        "what is wrong in the runs, worst first, and what to try",
+        "find what is wrong with each run, worst first, and what to try",
         [
             "gradlog diagnose logs",
             "gradlog diagnose logs/relu --steps 500:",
             "gradlog diagnose logs --json > findings.json",
             "gradlog diagnose torch_logs --tag 'gradient=gradients/{variable}' --tag train/loss=Loss/train",
         ],
-        "exit codes: 0 no findings, 1 findings, 2 cannot (one line on standard error says why)",
+        "exit codes: 0 no findings, 1 findings, 2 error (one line on standard error)",
     )
 
 
@@ -128,10 +128,10 @@ def _add_plot(commands):
         commands,
         "plot",
         _plot,
-        "one figure: gradient by depth, layer x step heat maps, update ratios, activations",
+        "draw one figure: gradient by depth, heat maps of layers by step, update ratios, activations",
         ["gradlog plot logs -o gradients.png", "gradlog plot logs -o relu.pdf --runs relu --variables kernel"],
     )
-    _add_output(parser, "PNG, SVG or PDF, by the ending")
+    _add_output(parser, ".png, .svg or .pdf")
 
 
 def _add_export(commands):
@@ -139,18 +139,18 @@ def _add_export(commands):
         commands,
         "export",
         _export,
-        "a long table (run, step, variable, statistic, value), and the histograms",
+        "write all numbers as a long table (run, step, variable, statistic, value), and the histograms",
         ["gradlog export logs -o gradients.csv", "gradlog export logs -o gradients.parquet --variables 'layer1/'"],
     )
-    _add_output(parser, ".csv or .parquet, with histograms in a second file beside it, or .json, by the ending")
+    _add_output(parser, ".csv or .parquet, with histograms in a second file next to it, or .json")
 
 
 def _add_output(parser, kinds):
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help=f"file to write: {kinds}")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help=f"output file: {kinds}")
 
 
 def _add(commands, name, command, text, examples, exit_codes=_EXIT_CODES):
-    """Adds a command with what all of them understand."""
+    """Adds a subcommand with the arguments that all share."""
     lines = "\n".join(f"  {example}" for example in examples)
     parser = commands.add_parser(
         name,
@@ -159,30 +159,28 @@ def _add(commands, name, command, text, examples, exit_codes=_EXIT_CODES):
         epilog=f"examples:\n{lines}\n\n{exit_codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("log_dir", metavar="LOGDIR", help="directory of a run, or one above several")
-    parser.add_argument("--runs", type=_pattern, metavar="REGEX", help="only runs in whose name this is found")
-    parser.add_argument(
-        "--variables", type=_pattern, metavar="REGEX", help="only variables in whose name this is found"
-    )
+    parser.add_argument("log_dir", metavar="LOGDIR", help="directory of a run, or a directory that contains runs")
+    parser.add_argument("--runs", type=_pattern, metavar="REGEX", help="only runs whose name matches")
+    parser.add_argument("--variables", type=_pattern, metavar="REGEX", help="only variables whose name matches")
     parser.add_argument("--steps", type=_steps, metavar="A:B", default=(None, None), help=_STEPS_HELP)
     parser.add_argument("--tag", type=_tag, action="append", metavar="NAME=PATTERN", help=_TAG_HELP)
-    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
+    parser.add_argument("--json", action="store_true", help="print only JSON on standard output")
     parser.set_defaults(command=command)
     return parser
 
 
 _TAG_HELP = (
-    "how a log that gradlog did not write calls something, as in gradient_norm=grads/{variable} or train/loss=Loss; "
-    "may be given several times"
+    "meaning of a tag in logs of other programs, such as gradient_norm=grads/{variable} or train/loss=Loss; "
+    "can be repeated"
 )
-_STEPS_HELP = "only steps from A to B, both included; either may be left out, and N alone is one step"
+_STEPS_HELP = "only steps A to B, inclusive; either can be omitted, and a single number selects one step"
 
 
 def _pattern(text):
     try:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"expected a regular expression ({error}), received {text!r}") from error
+        raise argparse.ArgumentTypeError(f"invalid regular expression {text!r}: {error}") from error
 
 
 def _tag(text):
@@ -195,11 +193,11 @@ def _tag(text):
 def _steps(text):
     match = _STEPS.fullmatch(text)
     if not match:
-        raise argparse.ArgumentTypeError(f"expected A:B, A:, :B or one step, as in 0:1000, received {text!r}")
+        raise argparse.ArgumentTypeError(f"expected A:B, A:, :B or one step, such as 0:1000, received {text!r}")
     first, last, only = match.groups()
     first, last = (int(end) if end else None for end in ((only, only) if only else (first, last)))
     if None not in (first, last) and first > last:
-        raise argparse.ArgumentTypeError(f"expected A:B with A not above B, received {text!r}")
+        raise argparse.ArgumentTypeError(f"expected A:B with A <= B, received {text!r}")
     return first, last
 
 
@@ -224,7 +222,7 @@ def _diagnose(options):
 
     chosen = _chosen(options)
     runs = selection.read_whole(options.log_dir, chosen)
-    selection.with_variables(selection.within_steps(runs, chosen), chosen)  # says so where there is nothing chosen
+    selection.with_variables(selection.within_steps(runs, chosen), chosen)  # raises if nothing is selected
     return FINDINGS if diagnose.show(runs, diagnose.findings(runs, chosen), options.json) else CLEAN
 
 
@@ -235,7 +233,7 @@ def _plot(options):
     chosen = _chosen(options)
     runs = selection.with_variables(selection.read(options.log_dir, chosen), chosen)
     receipt = plot.save(runs, options.output)
-    print(console.json_text(receipt) if options.json else f"Written: {receipt['file']}")
+    print(console.json_text(receipt) if options.json else f"Wrote {receipt['file']}")
     return CLEAN
 
 
@@ -249,7 +247,5 @@ def _export(options):
     if options.json:
         print(console.json_text(receipt))
     else:
-        print(
-            "\n".join(f"Written: {each['file']} ({each['rows']:,} rows of {each['what']})" for each in receipt["files"])
-        )
+        print("\n".join(f"Wrote {each['file']} ({each['rows']:,} rows of {each['what']})" for each in receipt["files"]))
     return CLEAN

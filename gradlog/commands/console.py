@@ -1,4 +1,4 @@
-"""Screen: what the commands print. Tables that fit, colour on a terminal only, JSON, a counter where it takes long."""
+"""Console: what the commands print: tables that fit the terminal, colour, JSON, and a progress counter."""
 
 import json
 import math
@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 _COLORS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _GAP = "  "
-_WIDTH_OF_A_PIPE = 100_000  # nothing is broken where a program or a file reads it
-_SECONDS_UNTIL_IT_IS_LONG = 1.0
+_PIPE_WIDTH = 100_000  # no line breaks if a program or a file reads the output
+_PROGRESS_AFTER = 1.0  # seconds
 
 
 def colored(text: str, color: str, stream=None) -> str:
-    """Returns a text in a colour, where the stream (standard output, if none is given) shows colours.
+    """Returns a text in colour if the stream (standard output by default) shows colours.
 
-    It does on a terminal, unless `NO_COLOR` (https://no-color.org) is set or the terminal is a dumb one.
+    A terminal does, unless `NO_COLOR` (https://no-color.org) is set or the terminal is dumb.
     """
     stream = stream or sys.stdout
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
@@ -26,24 +26,24 @@ def colored(text: str, color: str, stream=None) -> str:
 
 
 def note(text: str) -> None:
-    """Prints on standard error what a reader should know, and no program reads."""
+    """Prints a note for a person on standard error."""
     print(f"{colored('note:', 'yellow', sys.stderr)} {text}", file=sys.stderr)
 
 
 def width() -> int:
-    """Returns how many columns there are; on no terminal, more than anything needs, or what `COLUMNS` says."""
+    """Returns the width of the terminal; without one, that of `COLUMNS`, or enough for any table."""
     is_known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
-    return shutil.get_terminal_size().columns if is_known else _WIDTH_OF_A_PIPE
+    return shutil.get_terminal_size().columns if is_known else _PIPE_WIDTH
 
 
 def table(groups: Sequence[tuple[str, Sequence[str]]], rows: Sequence[Sequence[str]], columns: int) -> str:
-    """Returns a table as text. Groups of columns that do not fit beside the others come below them.
+    """Returns a table as text. Groups of columns that do not fit are placed below the others.
 
     Args:
-        groups: Pairs of a title, empty or standing above its columns, and of their headers; a header that begins with
-            "<" has its column aligned to the left. The first column names the rows, and comes again in each block.
+        groups: Pairs of a title above a group of columns, which may be empty, and their headers. A header that starts
+            with "<" aligns its column to the left. The first column names the rows and is repeated in each block.
         rows: Sequence of strings for all columns.
-        columns: Integer, how wide the text may be.
+        columns: Integer, the maximum width of the text.
 
     Example:
     >>> print(table([("", ["<run"]), ("loss", ["first", "last"])], [["relu", "2.3", "0.3"]], 80))
@@ -60,7 +60,7 @@ def table(groups: Sequence[tuple[str, Sequence[str]]], rows: Sequence[Sequence[s
 
 
 def _group(title, headers, cells):
-    """Returns the lines of a group, all of one width: its title, its headers, its rows."""
+    """Returns the lines of a group, all of the same width: title, headers, rows."""
     lines = [[] for _ in range(1 + len(cells[0]))]
     for header, column in zip(headers, cells, strict=True):
         texts = [header.removeprefix("<"), *column]
@@ -73,7 +73,7 @@ def _group(title, headers, cells):
 
 
 def _blocks(parts, columns):
-    """Returns lists of the groups that stand side by side; each begins with the first group."""
+    """Returns lists of groups that fit side by side; each starts with the first group."""
     blocks = [parts[:1]]
     for part in parts[1:]:
         taken = sum(len(each[0]) + len(_GAP) for each in blocks[-1]) + len(part[0])
@@ -89,12 +89,12 @@ def _joined(parts):
 
 
 def shortened(text: str, length: int | None) -> str:
-    """Returns a text of at most `length` characters; the end of a long one tells more than its beginning."""
+    """Returns a text of at most `length` characters; a long one keeps its end, which says more."""
     return text if length is None or len(text) <= length else "..." + text[len(text) - length + 3 :]
 
 
 def json_text(content) -> str:
-    """Returns strict JSON. What JSON has no number for is "NaN", "Infinity" or "-Infinity", which `float` reads.
+    """Returns strict JSON. Non-finite numbers become "NaN", "Infinity" or "-Infinity", which `float` reads.
 
     Example:
     >>> print(json_text({"loss": float("nan"), "step": 3}))
@@ -107,23 +107,23 @@ def json_text(content) -> str:
 
 
 def plain(content):
-    """Returns lists, dictionaries and numbers as strict JSON can hold them."""
+    """Returns lists, dictionaries and numbers in the form of `json_text`, for strict JSON."""
     if isinstance(content, dict):
         return {str(key): plain(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
         return [plain(value) for value in content]
-    content = content.item() if hasattr(content, "item") else content  # a number of NumPy's
+    content = content.item() if hasattr(content, "item") else content  # a NumPy number
     if isinstance(content, float) and not math.isfinite(content):
         return "NaN" if math.isnan(content) else "Infinity" if content > 0 else "-Infinity"
     return content
 
 
 def counted(items: Sequence, what: str) -> Iterator:
-    """Yields the items; once that takes more than a second, a terminal's standard error shows how far it is."""
+    """Yields the items; after a second, shows the progress on standard error if that is a terminal."""
     start, is_shown = time.perf_counter(), False
     try:
         for number, item in enumerate(items):
-            if sys.stderr.isatty() and time.perf_counter() - start > _SECONDS_UNTIL_IT_IS_LONG:
+            if sys.stderr.isatty() and time.perf_counter() - start > _PROGRESS_AFTER:
                 is_shown = True
                 print(f"\r{what} {number + 1} of {len(items)}\x1b[K", end="", file=sys.stderr, flush=True)
             yield item
@@ -137,13 +137,13 @@ def counted_noun(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def listed(names: Iterable[str], most: int = 8) -> str:
-    """Returns names after each other, and how many more there are.
+def listed(names: Iterable[str], max_names: int = 8) -> str:
+    """Returns names separated by commas, and how many more there are.
 
     Example:
-    >>> listed(["a", "b", "c"], most=2)
+    >>> listed(["a", "b", "c"], max_names=2)
     'a, b and 1 more'
     """
     names = list(names)
-    rest = len(names) - most
-    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:most])} and {rest} more"
+    rest = len(names) - max_names
+    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:max_names])} and {rest} more"

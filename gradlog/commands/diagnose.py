@@ -1,4 +1,4 @@
-"""Report: the findings of several runs as text for a person, or as JSON for a program."""
+"""Diagnose: prints the findings of several runs as text or JSON."""
 
 import textwrap
 
@@ -12,9 +12,9 @@ _COLORS = {"alarm": "red", "warning": "yellow"}
 def findings(runs: dict[str, History], chosen: selection.Selection) -> dict[str, list]:
     """Returns the findings of each run, worst first.
 
-    A run is diagnosed as a whole and from its beginning, since rules compare its layers and look back; then those
-    findings are left out that are about none of the chosen variables, or were over before the first chosen step. A run
-    without gradlog's statistics has none.
+    Rules compare layers and look back, so each run is diagnosed as a whole and from its beginning. Findings about other
+    than the chosen variables, and those that ended before the first chosen step, are then dropped. A run without
+    gradlog's statistics has no findings.
     """
     return {name: _of_run(history, chosen) for name, history in runs.items()}
 
@@ -41,12 +41,12 @@ def show(runs: dict[str, History], found: dict[str, list], as_json: bool) -> int
     """Prints the findings of each run, a dictionary by its name; returns how many there are.
 
     Raises:
-        CannotError: none of the runs has statistics to diagnose.
+        CommandError: If none of the runs has statistics to diagnose.
     """
     without = [name for name, history in runs.items() if not selection.has_statistics(history)]
     if len(without) == len(runs):
-        raise selection.CannotError(
-            f"none of the runs holds gradlog's statistics, so there is nothing to diagnose: {console.listed(without)}"
+        raise selection.CommandError(
+            f"nothing to diagnose, since no run has gradlog's statistics: {console.listed(without)}"
         )
     print(console.json_text(content(runs, found)) if as_json else text(found, without))
     return sum(map(len, found.values()))
@@ -70,7 +70,7 @@ def content(runs: dict[str, History], found: dict[str, list]) -> dict:
 
 
 def text(found: dict[str, list], without: list[str]) -> str:
-    """Returns what a person reads: the run with the worst finding first; clean runs are counted alone.
+    """Returns the report as text: the run with the worst finding first; clean runs are only counted.
 
     Args:
         found: Dictionary of lists of `Finding`, worst first, by run.

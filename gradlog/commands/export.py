@@ -1,8 +1,8 @@
-"""Export: runs as long tables for other programs: CSV, Parquet or JSON.
+"""Export: writes runs as long tables for other programs, in CSV, Parquet or JSON.
 
-The table has a row a number: run, step, variable, statistic, value. Of what belongs to no variable, such as
-`train/loss`, the variable is empty and the statistic is the tag. Histograms have a row a bucket: run, step, tag, left,
-right, count. Values are float32, as they were logged, and are written with as few digits as tell them apart.
+The table has one row per number: run, step, variable, statistic, value. For numbers without a variable, such as
+`train/loss`, the variable is empty and the statistic is the tag. Histograms have one row per bucket: run, step, tag,
+left, right, count. Values are float32, as logged, written with as few digits as identify them.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ HISTOGRAMS = ("run", "step", "tag", "left", "right", "count")
 
 
 def check(path: str | os.PathLike) -> None:
-    """Checks, before anything is read, whether a table can be written.
+    """Checks, before anything is read, that a table can be written.
 
     Raises:
-        CannotError: the file has an unknown ending or no directory, or PyArrow is missing and needed.
+        CommandError: If the file's extension is unknown, its directory is missing, or PyArrow is needed but missing.
     """
     selection.check_output(path, ENDINGS)
     if Path(path).suffix.lower() == ".parquet":
@@ -35,7 +35,7 @@ def check(path: str | os.PathLike) -> None:
 
 
 def histogram(series: Series, tag: str) -> dict[str, np.ndarray]:
-    """Returns one tag's histograms: equally long arrays `step`, `tag`, `left`, `right` and `count`."""
+    """Returns one tag's histograms as arrays of equal length: `step`, `tag`, `left`, `right` and `count`."""
     buckets = [np.asarray(rows, np.float64).reshape(-1, 3) for rows in series.values]
     steps = np.repeat(series.steps, [len(rows) for rows in buckets])
     left, right, count = np.concatenate(buckets).T
@@ -44,20 +44,20 @@ def histogram(series: Series, tag: str) -> dict[str, np.ndarray]:
 
 
 def save(runs: dict[str, History], path: str | os.PathLike) -> dict:
-    """Writes runs, a dictionary by name: CSV, Parquet or JSON, by the ending.
+    """Writes runs, a dictionary by name, in the format of the file's extension: CSV, Parquet or JSON.
 
-    JSON holds both tables; else the histograms, where there are any, go to a second file: `a.csv` has
-    `a-histograms.csv` beside it. A file that was there before stays whole until the new one is.
+    JSON has both tables. Otherwise histograms, if any, go to a second file: `a-histograms.csv` next to `a.csv`. An
+    existing file stays intact until the new one is complete.
 
     Returns:
         A dictionary for `--json`: `runs`, their names, and `files`, each a dictionary of `file`, `what` and `rows`.
 
     Raises:
-        CannotError: there is not a single number, or a file cannot be written.
+        CommandError: If there are no numbers, or a file cannot be written.
     """
     path = Path(path)
     if not any(history.statistics.size or history.scalars or history.histograms for history in runs.values()):
-        raise selection.CannotError(f"there are no numbers to export in any of the runs: {console.listed(runs)}")
+        raise selection.CommandError(f"nothing to export, since no run has numbers: {console.listed(runs)}")
     saved = _save_json(runs, path) if path.suffix.lower() == ".json" else _save_files(runs, path)
     files = [{"file": os.fspath(file), "what": what, "rows": rows} for file, what, rows in saved]
     return {"runs": list(runs), "files": files}
@@ -88,7 +88,7 @@ def _save_files(runs, path):
 
 @contextlib.contextmanager
 def _replacing(path):
-    """Yields a path to write to, which takes the place of `path` once all is written, and else is deleted."""
+    """Yields a path to write to; it replaces `path` once everything is written, and is deleted on failure."""
     with selection.writing(path):
         handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
         os.close(handle)
@@ -120,7 +120,7 @@ def _write_csv(path, header, tables):
 
 
 def _written(column):
-    """Returns a column as a list, of texts where it is float32: as short as tells one from the next."""
+    """Returns a column as a list; float32 numbers become the shortest texts that identify them."""
     return column.astype(str).tolist() if column.dtype == np.float32 else column.tolist()
 
 
@@ -150,7 +150,7 @@ def _save_json(runs, path):
 
 
 def _write_json(file, header, tables):
-    """Writes a table as `pandas.DataFrame(**content)` takes it: `columns`, and `data`, a list of rows."""
+    """Writes a table as `columns` and `data`, a list of rows, for `pandas.DataFrame(**content)`."""
     file.write(f'{{"columns": {json.dumps(header)}, "data": [')
     number = 0
     for run, columns in tables:
@@ -163,7 +163,7 @@ def _write_json(file, header, tables):
 
 
 def _json_numbers(column):
-    """Returns a column as a list; what JSON has no number for is a text, as `console.json_text` has it."""
+    """Returns a column as a list; non-finite numbers become texts, as in `console.json_text`."""
     if column.dtype != np.float32:
         return column.tolist()
     numbers = [float(text) for text in column.astype(str)]

@@ -1,6 +1,6 @@
-"""Panels: what a figure of runs is put together of, each drawn into axes of Matplotlib that it is given.
+"""Panels: the parts of a figure of runs, each drawn into given Matplotlib axes.
 
-Nothing here decides how large a figure is, or what stands beside what: `plots` does.
+The size and the layout of the figure are decided in `plot`.
 """
 
 import numpy as np
@@ -18,21 +18,21 @@ COLORS = colormaps["tab10"].colors
 ZERO, NONFINITE = "#b5b5b5", "#d62728"
 GOOD_UPDATE_RATIO = 1e-3  # Karpathy, "makemore" part 3, and the notes of Stanford's cs231n
 _MAP, _DEPTH = colormaps["viridis"], colormaps["plasma"]
-_MOST_NAMES = 12  # of layers beside a heat map
-_MOST_NAMES_BELOW, _MOST_LETTERS_BELOW = 16, 100  # of layers below the gradient by depth
-_LONGEST_NAME = 30  # of a run in a legend, or of a layer
-_MOST_STEPS = 7  # with a number below the axis
-_MOST_MARKS = 60  # a line of more points has no marks
-_BOTTOM, _TOP = 0.03, 0.97  # of an axis, where marks of what has no place on it stand
+_MAX_NAMES = 12  # of layers beside a heat map
+_MAX_NAMES_BELOW, _MAX_LETTERS_BELOW = 16, 100  # of layers below the gradient by depth
+_MAX_NAME_LENGTH = 30  # characters of a run's name in a legend, or of a layer's
+_MAX_STEPS = 7  # that are labelled below the axis
+_MAX_MARKS = 60  # a line with more points has no markers
+_BOTTOM, _TOP = 0.03, 0.97  # of an axis, where markers of values off the axis stand
 
 
 def mean_abs(history: History) -> np.ndarray:
-    """Returns the mean absolute gradients [T, L] of the L variables that stand for the layers."""
+    """Returns the mean absolute gradients [T, L] of the L variables that represent the layers."""
     return _columns(history, "gradient_mean_abs", kernels(history))
 
 
 def is_nonfinite(history: History) -> np.ndarray:
-    """Returns where the gradients of the layers had NaN or infinite elements, boolean [T, L]."""
+    """Returns where the layers' gradients had NaN or infinite elements, boolean [T, L]."""
     names = kernels(history)
     if "gradient_nonfinite" not in history.columns:
         return np.isinf(mean_abs(history))
@@ -47,7 +47,7 @@ def _columns(history, statistic, names):
 
 
 def mean_over_steps(values: np.ndarray) -> np.ndarray:
-    """Returns the means [L] of the finite ones of values [T, L]; NaN where there is none."""
+    """Returns the means [L] over the finite values of [T, L]; NaN if there are none."""
     is_finite = np.isfinite(values)
     number = is_finite.sum(0)
     total = np.where(is_finite, values, 0).sum(0)
@@ -55,25 +55,25 @@ def mean_over_steps(values: np.ndarray) -> np.ndarray:
 
 
 def norm_of(histories: list[History]) -> LogNorm | None:
-    """Returns the logarithmic scale that holds the gradients of all runs; `None` where none is above zero."""
+    """Returns a logarithmic scale for the gradients of all runs; `None` if none is above zero."""
     values = np.concatenate([mean_abs(history).ravel() for history in histories])
     values = values[np.isfinite(values) & (values > 0)]
     if not len(values):
         return None
-    least, most = values.min(), values.max()
-    return LogNorm(least, most if most > least else least * 10)
+    low, high = values.min(), values.max()
+    return LogNorm(low, high if high > low else low * 10)
 
 
 def gradient_by_depth(axes: Axes, runs: dict[str, History]) -> None:
-    """Draws a line a run: the gradient of each layer at the first logged step, and dashed its mean over the run.
+    """Draws two lines per run: the gradient of each layer at the first logged step, and, dashed, its mean over the run.
 
-    Layers stand by their number; where the runs have more and fewer of them, between the first and the last of each.
+    Layers are placed by number; if the runs differ in depth, each run spans from its first to its last layer.
     """
     numbers, is_zero, is_bad = {len(kernels(history)) for history in runs.values()}, False, False
     for color, (name, history) in zip(COLORS, runs.items(), strict=False):
         values, bad = mean_abs(history), is_nonfinite(history)
         places = np.arange(values.shape[1]) if len(numbers) == 1 else np.linspace(0, 1, values.shape[1])
-        first, mean = {"label": shortened(name, _LONGEST_NAME), "lw": 1.8, "ms": 5}, {"ls": "--", "lw": 1.2, "ms": 3}
+        first, mean = {"label": shortened(name, _MAX_NAME_LENGTH), "lw": 1.8, "ms": 5}, {"ls": "--", "lw": 1.2, "ms": 3}
         _profile(axes, places, values[0], bad[0], first | {"color": color})
         _profile(axes, places, mean_over_steps(values), bad.any(0), mean | {"color": color})
         is_zero, is_bad = is_zero or (values[0] == 0).any(), is_bad or bad.any()
@@ -87,8 +87,8 @@ def gradient_by_depth(axes: Axes, runs: dict[str, History]) -> None:
 
 
 def _profile(axes, places, values, is_bad, style):
-    """Draws one line; a zero has no place on a logarithmic axis and is a triangle below, a non-finite a cross above."""
-    mark = "o" if len(values) <= _MOST_MARKS else ""
+    """Draws one line; zeros are triangles at the bottom of the log axis, non-finite values crosses at the top."""
+    mark = "o" if len(values) <= _MAX_MARKS else ""
     axes.plot(places, np.where(np.isfinite(values) & (values > 0), values, np.nan), marker=mark, **style)
     edge = axes.get_xaxis_transform()
     for marker, height, chosen in (("v", _BOTTOM, values == 0), ("X", _TOP, is_bad)):
@@ -98,28 +98,28 @@ def _profile(axes, places, values, is_bad, style):
 
 
 def _name_layers(axes, histories, is_by_number):
-    """Names the layers where all runs have the same, else numbers them, or says where the first and the last are."""
+    """Names the layers if all runs have the same; otherwise numbers them, or labels only the first and the last."""
     names = [tuple(map(short, kernels(history))) for history in histories]
     number = len(names[0]) if is_by_number else 2
     is_named = len(set(names)) == 1
-    places = _some(number, _MOST_NAMES_BELOW)
-    labels = [shortened(names[0][place], _LONGEST_NAME) if is_named else str(place + 1) for place in places]
+    places = _some(number, _MAX_NAMES_BELOW)
+    labels = [shortened(names[0][place], _MAX_NAME_LENGTH) if is_named else str(place + 1) for place in places]
     axes.set_xticks(places, labels if is_by_number else ["first layer", "last layer"])
-    if len(places) * max(map(len, labels)) > _MOST_LETTERS_BELOW:
+    if len(places) * max(map(len, labels)) > _MAX_LETTERS_BELOW:
         axes.tick_params(axis="x", rotation=30)
         for text in axes.get_xticklabels():
             text.set_horizontalalignment("right")
     margin = 0.05 * max(number - 1, 1)
     axes.set_xlim(-margin, number - 1 + margin)
     if is_by_number and not is_named:
-        axes.set_xlabel("layer, counted from the input")
+        axes.set_xlabel("layer number, from the input")
 
 
 def heat_map(axes: Axes, history: History, norm: LogNorm | None) -> QuadMesh | None:
-    """Draws the gradient of each layer at each logged step; zero in grey, non-finite in red, none at all left white.
+    """Draws the gradient of each layer at each logged step; zero is grey, non-finite red, missing white.
 
     Returns:
-        The coloured mesh, or `None` where no gradient is above zero.
+        The coloured mesh, or `None` if no gradient is above zero.
     """
     values, bad = mean_abs(history).T, is_nonfinite(history).T
     is_zero = (values == 0) & ~bad
@@ -133,8 +133,8 @@ def heat_map(axes: Axes, history: History, norm: LogNorm | None) -> QuadMesh | N
             marked = np.ma.masked_where(~chosen, np.ones(values.shape))
             axes.pcolormesh(*grid, marked, cmap=ListedColormap([color]), rasterized=True)
     names = kernels(history)
-    places = _some(len(names), _MOST_NAMES)
-    axes.set_yticks(places, [shortened(short(names[place]), _LONGEST_NAME) for place in places], fontsize=8)
+    places = _some(len(names), _MAX_NAMES)
+    axes.set_yticks(places, [shortened(short(names[place]), _MAX_NAME_LENGTH) for place in places], fontsize=8)
     axes.set_ylim(len(names) - 0.5, -0.5)  # the first layer on top
     _number_steps(axes, history.steps)
     axes.set_xlim(grid[0][0], grid[0][-1])
@@ -156,17 +156,17 @@ def edges(steps: np.ndarray) -> np.ndarray:
 
 
 def _number_steps(axes, steps):
-    """Puts round numbers below the axis, none outside of the steps that were logged."""
-    ticks = MaxNLocator(_MOST_STEPS, integer=True).tick_values(steps[0], steps[-1])
+    """Labels the axis with round numbers within the logged steps."""
+    ticks = MaxNLocator(_MAX_STEPS, integer=True).tick_values(steps[0], steps[-1])
     ticks = [tick for tick in ticks if steps[0] <= tick <= steps[-1]]
     axes.set_xticks(ticks if len(ticks) > 1 else np.unique([steps[0], steps[-1]]))
 
 
 def update_ratios(axes: Axes, history: History) -> None:
-    """Draws a line a layer, from dark at the first to bright at the last, and the ratio that is usually right."""
+    """Draws a line per layer, from dark for the first to bright for the last, and the usual good ratio."""
     names = kernels(history)
     values = _columns(history, "update_ratio", names)
-    mark = "o" if len(values) <= _MOST_MARKS else ""
+    mark = "o" if len(values) <= _MAX_MARKS else ""
     for column, color in zip(values.T, _depth_colors(len(names)), strict=True):
         column = np.where(np.isfinite(column) & (column > 0), column, np.nan)
         axes.plot(history.steps, column, color=color, lw=1.2, marker=mark, ms=2.5)
@@ -176,7 +176,7 @@ def update_ratios(axes: Axes, history: History) -> None:
 
 
 def activations(axes: Axes, history: History) -> None:
-    """Draws a line a layer: the fraction of units that are dead, and dashed the fraction that is saturated."""
+    """Draws two lines per layer: the fraction of dead units and, dashed, of saturated activations."""
     for kind, style in (("activation_dead", "-"), ("activation_saturated", "--")):
         tags = [tag for tag in history.scalars if tag.startswith(f"{kind}/")]
         for tag, color in zip(tags, _depth_colors(len(tags)), strict=True):
@@ -198,7 +198,7 @@ def depth_colors() -> tuple:
 
 
 def short(name: str) -> str:
-    """Returns a variable's name as a figure shows it: that of the layer, where it is a kernel."""
+    """Returns a variable's name as figures show it: the name of the layer for its kernel."""
     return name.removesuffix("/kernel")
 
 
@@ -206,9 +206,9 @@ def _depth_colors(number):
     return [_DEPTH(place) for place in np.linspace(0.05, 0.85, number)]
 
 
-def _some(number, most):
-    """Returns the places of all, or of at most `most`, evenly spread, with the first and the last among them."""
-    stride = -(-(number - 1) // (most - 1)) or 1
+def _some(number, max_places):
+    """Returns at most `max_places` evenly spread places, including the first and the last."""
+    stride = -(-(number - 1) // (max_places - 1)) or 1
     places = [*range(0, number, stride)]
     if places[-1] != number - 1:
         places = [place for place in places if 2 * (number - 1 - place) > stride] + [number - 1]

@@ -1,4 +1,4 @@
-"""Plots: runs as one figure, with Matplotlib, which is imported only here and in `panels`, and only when it is used."""
+"""Plot: draws runs as one figure. Only this module and `panels` import Matplotlib, and only when drawing."""
 
 import io
 import os
@@ -8,61 +8,61 @@ from gradlog.commands import console, selection
 from gradlog.history.history import History
 
 ENDINGS = (".pdf", ".png", ".svg")
-MOST_RUNS = 8
+MAX_RUNS = 8
 _WIDTH, _HEIGHT_ABOVE, _HEIGHT_OF_A_RUN, _HEIGHT_BELOW = 12.0, 3.8, 2.1, 0.9  # inches
 _DOTS_PER_INCH = 130
-_LONGEST_NAME = 70  # of a run, above its heat map
+_MAX_NAME_LENGTH = 70  # characters of a run's name above its heat map
 
 
 def check(path: str | os.PathLike) -> None:
-    """Checks, before anything is read, whether a figure can be drawn and written.
+    """Checks, before anything is read, that a figure can be drawn and written.
 
     Raises:
-        CannotError: Matplotlib is missing, or the file has an unknown ending or no directory.
+        CommandError: If Matplotlib is missing, the file's extension is unknown, or its directory is missing.
     """
     selection.check_output(path, ENDINGS)
     selection.check_installed("matplotlib", "plot")
 
 
 def save(runs: dict[str, History], path: str | os.PathLike) -> dict:
-    """Draws runs, a dictionary by name, and writes the figure: PNG, SVG or PDF, by the ending.
+    """Draws runs, a dictionary by name, and writes the figure in the format of the file's extension: PNG, SVG or PDF.
 
-    What is left out is said on standard error.
+    Notes on standard error name the runs that are left out.
 
     Returns:
-        A dictionary for `--json`: `file`, the names of the `runs` in it, and of those `left_out`.
+        A dictionary for `--json`: `file`, and the names of the `runs` in it and of those `left_out`.
 
     Raises:
-        CannotError: there is nothing to draw, or the file cannot be written.
+        CommandError: If there is nothing to draw, or the file cannot be written.
     """
     drawn = _drawn(runs)
     picture, canvas = figure(drawn), io.BytesIO()
     picture.savefig(canvas, format=Path(path).suffix[1:].lower(), dpi=_DOTS_PER_INCH)
     with selection.writing(path):
-        Path(path).write_bytes(canvas.getvalue())  # at once: where drawing fails, an older picture is still whole
+        Path(path).write_bytes(canvas.getvalue())  # in one go: if drawing fails, an older picture stays intact
     return {"file": os.fspath(path), "runs": list(drawn), "left_out": [name for name in runs if name not in drawn]}
 
 
 def _drawn(runs):
-    """Returns the runs that can be drawn, as many as can be told apart."""
+    """Returns the runs that can be drawn, at most as many as there are distinct colours."""
     able = {name: history for name, history in runs.items() if history.statistics.size}
     if not able:
-        raise selection.CannotError(f"there are no gradients to draw in any of the runs: {console.listed(runs)}")
+        raise selection.CommandError(f"nothing to draw, since no run has gradients: {console.listed(runs)}")
     if without := [name for name in runs if name not in able]:
-        console.note(f"without gradients, not drawn: {console.listed(without)}")
-    if len(able) > MOST_RUNS:
-        console.note(f"of {len(able)} runs, the first {MOST_RUNS} are drawn; choose others with --runs REGEX")
-    return dict(list(able.items())[:MOST_RUNS])
+        console.note(f"not drawn, since they have no gradients: {console.listed(without)}")
+    if len(able) > MAX_RUNS:
+        console.note(f"drawing only the first {MAX_RUNS} of {len(able)} runs; choose others with --runs REGEX")
+    return dict(list(able.items())[:MAX_RUNS])
 
 
 def figure(runs: dict[str, History]):
     """Returns a `matplotlib.figure.Figure` of runs.
 
-    Above, the gradient by depth of all runs; below, a row for each of them: the gradient of each layer at each step,
-    the update ratios, and, where any run has them, the fractions of dead and saturated activations.
+    At the top is the gradient by depth of all runs. Below, each run has a row: the gradient of each layer at each step,
+    the update ratios and, if any run has them, the fractions of dead and saturated activations.
 
     Args:
-        runs: Dictionary of `History` by name, at most `MOST_RUNS`, each with statistics.
+        runs: Dictionary of `History` by name, at most `MAX_RUNS`, each with statistics.
     """
     from matplotlib.figure import Figure
 
@@ -85,7 +85,7 @@ def _draw_runs(picture, rows, runs, panels):
     norm, mesh = panels.norm_of(list(runs.values())), None
     for axes, (name, history) in zip(rows, runs.items(), strict=True):
         mesh = panels.heat_map(axes[0], history, norm) or mesh
-        axes[0].set_title(console.shortened(name, _LONGEST_NAME), fontsize=10, loc="left", fontweight="bold")
+        axes[0].set_title(console.shortened(name, _MAX_NAME_LENGTH), fontsize=10, loc="left", fontweight="bold")
         panels.update_ratios(axes[1], history)
         for axis in axes[2:]:
             panels.activations(axis, history)
@@ -106,7 +106,7 @@ _TITLES = ("Update / weight; dotted: 1e-3", "Dead (solid), saturated (dashed)")
 
 
 def _share_y(axes):
-    """Gives all axes the limits that hold what is drawn on any of them."""
+    """Gives all axes the same limits, wide enough for each."""
     low, high = zip(*(axis.get_ylim() for axis in axes), strict=True)
     for axis in axes:
         axis.set_ylim(min(low), max(high))

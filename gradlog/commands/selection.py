@@ -1,4 +1,4 @@
-"""Selection: the runs below a directory that a command looks at, and what of each: which variables, which steps."""
+"""Selection: which runs, variables and steps a command uses."""
 
 import contextlib
 import dataclasses
@@ -16,23 +16,23 @@ from gradlog.events.reader import find_runs
 from gradlog.history import names
 from gradlog.history.history import History, Series
 
-# Tags of what is logged of a layer rather than of a variable.
+# Tags of layers rather than variables.
 LAYER_TAGS = (names.ACTIVATION_HISTOGRAM, *names.LAYER_SCALARS)
 _VARIABLE_TAGS = (*names.SCALAR_TAGS.values(), names.GRADIENT_HISTOGRAM, names.WEIGHT_HISTOGRAM)
 
 
-class CannotError(Exception):
-    """Says in one line why a command cannot do what it was asked for."""
+class CommandError(Exception):
+    """The command cannot do what was asked; the message says why in one line."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a command looks at.
+    """What a command uses.
 
     Attributes:
-        runs: Compiled regular expression, searched in the names of runs; `None` for all of them.
+        runs: Compiled regular expression to search in the names of runs; `None` for all runs.
         variables: The same for variables.
-        steps: A tuple (first, last) of steps, both included; `None` where an end is open.
+        steps: A tuple (first, last) of steps, inclusive; `None` for an open end.
         tags: Patterns of tags, for logs that gradlog did not write, as `gradlog.read` takes them.
     """
 
@@ -43,33 +43,33 @@ class Selection:
 
 
 def read(log_dir: str | os.PathLike, selection: Selection = Selection()) -> dict[str, History]:
-    """Reads the chosen runs in and below a directory, within the chosen steps, with all their variables."""
+    """Reads the chosen runs in a directory, within the chosen steps, with all variables."""
     return within_steps(read_whole(log_dir, selection), selection)
 
 
 def read_whole(log_dir: str | os.PathLike, selection: Selection = Selection()) -> dict[str, History]:
-    """Reads the chosen runs in and below a directory, from their beginning to the last chosen step.
+    """Reads the chosen runs in a directory, from their beginning to the last chosen step.
 
-    What cannot be read of a run is noted on standard error.
+    Notes on standard error name what could not be read.
 
     Returns:
         A dictionary of `History` by the run's name: its path below `log_dir`, or the name of `log_dir` itself.
 
     Raises:
-        CannotError: there is no such directory, or nothing in it that was chosen; the message says what there is.
+        CommandError: If the directory or the selection does not exist; the message lists what exists.
     """
     found = _found(log_dir)
     chosen = [name for name in found if _matches(selection.runs, _shown(name, log_dir))]
     if not chosen:
         there = console.listed(_shown(name, log_dir) for name in found)
-        raise CannotError(f"no run matches --runs {selection.runs.pattern!r}; the runs are: {there}")
+        raise CommandError(f"no run matches --runs {selection.runs.pattern!r}; available runs: {there}")
     runs = {}
     for name in console.counted(chosen, "reading run"):
         history = _read(Path(log_dir) / name, selection.tags)
         for text in history.notes:
             console.note(f"{_shown(name, log_dir)}: {text}")
         runs[_shown(name, log_dir)] = history
-    within_steps(runs, selection)  # says so where there are none
+    within_steps(runs, selection)  # raises if there are none
     return within_steps(runs, dataclasses.replace(selection, steps=(None, selection.steps[1])))
 
 
@@ -77,41 +77,41 @@ def _read(path, tags):
     try:
         return gradlog.read(path, tags=tags)
     except ValueError as error:
-        raise CannotError(f"--tag: {error}") from error
+        raise CommandError(f"--tag: {error}") from error
 
 
 def with_variables(runs: dict[str, History], selection: Selection) -> dict[str, History]:
-    """Returns the runs with the chosen variables alone, and with the layers that these belong to.
+    """Returns the runs with only the chosen variables and the layers that they belong to.
 
     Raises:
-        CannotError: no run has such a variable; the message says which there are.
+        CommandError: If no run has such a variable; the message lists the variables.
     """
     if selection.variables is None:
         return runs
     there = dict.fromkeys(name for history in runs.values() for name in [*history.variables, *_layers(history)])
     if not any(map(selection.variables.search, there)):
         pattern = selection.variables.pattern
-        raise CannotError(f"no variable matches --variables {pattern!r}; there are: {console.listed(there) or 'none'}")
+        raise CommandError(f"no variable matches --variables {pattern!r}; available: {console.listed(there) or 'none'}")
     return {name: _of_variables(history, selection.variables) for name, history in runs.items()}
 
 
 def has_statistics(history: History) -> bool:
-    """Returns whether gradlog wrote any statistics to a run, or whether it is somebody else's."""
+    """Returns whether a run has statistics, which gradlog writes and other programs do not."""
     return bool(history.columns)
 
 
 def kernels(history: History) -> list[str]:
-    """Returns the variables that stand for the layers: the kernels, or all where no kernel is among them."""
+    """Returns the variables that represent the layers: the kernels, or all variables if there are none."""
     return history.kernels() or list(history.variables)
 
 
 def _found(log_dir):
     path = Path(log_dir)
     if not path.is_dir():
-        problem = "is no directory" if path.exists() else "does not exist"
-        raise CannotError(f"{str(log_dir)!r} {problem}; expected a directory that runs were logged to")
+        problem = "is not a directory" if path.exists() else "does not exist"
+        raise CommandError(f"{str(log_dir)!r} {problem}; expected a directory with logged runs")
     if not (found := find_runs(log_dir)):
-        raise CannotError(f"there are no event files in or below {str(log_dir)!r}; expected a directory of runs")
+        raise CommandError(f"no event files in or below {str(log_dir)!r}; expected a directory with logged runs")
     return list(found)
 
 
@@ -127,7 +127,7 @@ def within_steps(runs: dict[str, History], selection: Selection) -> dict[str, Hi
     """Returns the runs within the chosen steps.
 
     Raises:
-        CannotError: no run has such a step; the message says which there are.
+        CommandError: If no run has such a step; the message gives the range of steps.
     """
     if selection.steps == (None, None):
         return runs
@@ -137,7 +137,7 @@ def within_steps(runs: dict[str, History], selection: Selection) -> dict[str, Hi
     if not any(len(history.steps) or history.scalars for history in result.values()):
         there = sorted({step for history in runs.values() for step in history.steps.tolist()})
         span = f"{there[0]} to {there[-1]}" if there else "none"
-        raise CannotError(f"no step is within --steps {_span(selection.steps)}; the logged steps are: {span}")
+        raise CommandError(f"no logged step is within --steps {_span(selection.steps)}; logged steps: {span}")
     return result
 
 
@@ -189,36 +189,36 @@ def _of_variables(history, pattern):
 
 
 def check_output(path: str | os.PathLike, endings: tuple[str, ...]) -> None:
-    """Checks whether a file can be written, before anything is read.
+    """Checks, before anything is read, that a file can be written.
 
     Raises:
-        CannotError: its ending is none of those that are known, or there is no directory for it.
+        CommandError: If its extension is unknown, or it cannot be written there.
     """
     path = Path(path)
     if path.suffix.lower() not in endings:
-        raise CannotError(f"the output's ending says its format; expected {', '.join(endings)}, received {str(path)!r}")
+        raise CommandError(f"unknown output format; expected {', '.join(endings)}, received {str(path)!r}")
     if path.is_dir():
-        raise CannotError(f"expected a file to write, received the directory {str(path)!r}")
+        raise CommandError(f"expected an output file, received the directory {str(path)!r}")
     if not path.parent.is_dir():
-        raise CannotError(f"there is no directory {str(path.parent)!r} to write {path.name!r} into; make it first")
+        raise CommandError(f"the directory {str(path.parent)!r} does not exist; create it before writing {path.name!r}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise CannotError(f"there is no permission to write {str(path)!r}; choose another file")
+        raise CommandError(f"no permission to write {str(path)!r}; choose another file")
 
 
 def check_installed(package: str, extra: str) -> None:
-    """Checks whether a package of an extra is there.
+    """Checks that a package of an extra is installed.
 
     Raises:
-        CannotError: it is not; the message says how to install it.
+        CommandError: If it is not; the message says how to install it.
     """
     if importlib.util.find_spec(package) is None:
-        raise CannotError(f"this needs {package}, which is not installed; in a checkout: pip install -e '.[{extra}]'")
+        raise CommandError(f"{package} is not installed; install it in a checkout with: pip install -e '.[{extra}]'")
 
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike):
-    """Turns what the file system says while a file is written into a `CannotError` that names the file."""
+    """Turns an `OSError` during writing into a `CommandError` that names the file."""
     try:
         yield
     except OSError as error:
-        raise CannotError(f"{os.fspath(path)!r} cannot be written: {error.strerror or error}") from error
+        raise CommandError(f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error

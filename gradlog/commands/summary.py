@@ -1,4 +1,4 @@
-"""Summary: a few numbers of each run, side by side."""
+"""Summary: the key numbers of each run, side by side."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -9,18 +9,18 @@ import gradlog
 from gradlog.commands import console, selection
 from gradlog.history.history import History
 
-_MOST_FINDINGS = 3  # in a cell
-_LONGEST_NAME, _WIDE = 32, 200  # of a run, on a screen that is not wide
+_MAX_FINDINGS = 3  # in a cell
+_MAX_NAME_LENGTH, _WIDE = 32, 200  # characters of a run's name, on a terminal narrower than wide
 _GRADIENTS = ["first", "last", "ratio"]
-_MOST_DIGITS = 1e5  # ratios from here on have an exponent
+_MAX_PLAIN = 1e5  # ratios from here on have an exponent
 _LOSS = "train/loss"
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """Mean absolute gradients of the first and the last kernel, and the second over the first.
+    """Mean absolute gradients of the first and the last kernel, and the last over the first.
 
-    Each is `None` where it is not known: no such gradient, or one of zero to divide by.
+    Each is `None` if it is unknown: the gradient was not logged, or the ratio would divide by zero.
     """
 
     first: float | None = None
@@ -30,26 +30,26 @@ class Gradients:
 
 @dataclass(frozen=True)
 class Row:
-    """What a summary says of a run; `None` where it was not logged.
+    """The summary of one run; `None` stands for what was not logged.
 
     Attributes:
         run: The run's name.
         num_steps: Integer, how many steps were logged.
         first_step: Integer.
         last_step: Integer.
-        first_loss: Float, of the first logged batch.
-        last_loss: Float, of the last.
+        first_loss: Float, loss of the first logged batch.
+        last_loss: Float, loss of the last logged batch.
         metric: String such as "accuracy".
-        first_metric: Float, of the first logged batch.
-        last_metric: Float, of the last.
-        held_out: Dictionary of tags to floats, the last values of `test/<metric>` and `validation/<metric>`.
+        first_metric: Float, metric of the first logged batch.
+        last_metric: Float, metric of the last logged batch.
+        held_out: Dictionary of tags to the last values of `test/<metric>` and `validation/<metric>`.
         first_kernel: Name of a variable.
         last_kernel: Name of a variable.
-        at_start: `Gradients` of the first logged step.
-        over_run: `Gradients`, means over the logged steps.
-        findings: List of dictionaries, worst first, as `gradlog diagnose` gives them.
-        has_statistics: Boolean, whether gradlog wrote statistics to the run.
-        notes: List of strings: what could not be read.
+        at_start: `Gradients` at the first logged step.
+        over_run: `Gradients` averaged over the logged steps.
+        findings: List of dictionaries, worst first, as in `gradlog diagnose --json`.
+        has_statistics: Boolean, whether the run has gradlog's statistics.
+        notes: List of strings, what could not be read.
     """
 
     run: str
@@ -107,7 +107,7 @@ def row(run: str, history: History, findings: list) -> Row:
 
 
 def show(runs: dict[str, History], findings: dict[str, list], as_json: bool) -> None:
-    """Prints the summary of runs, a dictionary by name, with the findings of each: a table, or JSON."""
+    """Prints the summary of runs, a dictionary by name, with their findings, as a table or JSON."""
     rows = [row(name, history, findings[name]) for name, history in runs.items()]
     if as_json:
         print(console.json_text({"version": gradlog.__version__, "runs": [asdict(each) for each in rows]}))
@@ -116,8 +116,8 @@ def show(runs: dict[str, History], findings: dict[str, list], as_json: bool) -> 
 
 
 def text(rows: list[Row], columns: int) -> str:
-    """Returns the rows as a table that is at most `columns` wide, as far as that can be."""
-    name_length = _LONGEST_NAME if columns < _WIDE else None
+    """Returns the rows as a table, at most `columns` wide if possible."""
+    name_length = _MAX_NAME_LENGTH if columns < _WIDE else None
     parts = [
         ("", ["<run"], [[console.shortened(row.run, name_length)] for row in rows]),
         ("", ["steps"], [[_steps_text(row)] for row in rows]),
@@ -138,7 +138,7 @@ def _steps_text(row):
 
 
 def _metric_column(rows):
-    """Returns the header and the cells of the metric, which is named where the runs have several."""
+    """Returns the header and the cells of the metric; cells name it if the runs have different ones."""
     metrics = sorted({row.metric for row in rows if row.metric})
     cells = [_change(row.first_metric, row.last_metric, ".2f") for row in rows]
     if len(metrics) == 1:
@@ -148,7 +148,7 @@ def _metric_column(rows):
 
 
 def _held_out_column(rows):
-    """Returns the header and the cells of what was evaluated: on a test set, else for validation."""
+    """Returns the header and the cells of the metric on a test set, or else in validation."""
     kinds = {next(iter(row.held_out)).partition("/")[0] for row in rows if row.held_out}
     cells = [f"{next(iter(row.held_out.values())):.3f}" if row.held_out else "-" for row in rows]
     return [kinds.pop() if len(kinds) == 1 else "held out"], [[cell] for cell in cells]
@@ -159,7 +159,7 @@ def _gradient_cells(gradients):
 
 
 def _short_power(number):
-    """Returns a number with two digits and a short exponent, as in 1.5e-3."""
+    """Returns a number with two digits and a short exponent, such as 1.5e-3."""
     if number is None:
         return "-"
     digits, _, exponent = f"{number:.1e}".partition("e")
@@ -167,7 +167,7 @@ def _short_power(number):
 
 
 def _ratio_text(number):
-    if number is None or not 1e-3 <= number < _MOST_DIGITS:
+    if number is None or not 1e-3 <= number < _MAX_PLAIN:
         return _short_power(number)
     return f"{number:,.0f}" if number >= 100 else f"{number:.2g}"
 
@@ -180,7 +180,7 @@ def _codes(row):
     if not row.has_statistics:
         return "no statistics"
     short = [_short(finding) for finding in row.findings]
-    return console.listed(short, _MOST_FINDINGS) or "none"
+    return console.listed(short, _MAX_FINDINGS) or "none"
 
 
 def _short(finding):
@@ -189,7 +189,7 @@ def _short(finding):
 
 
 def _metric(history):
-    """Returns the metric that stands for how good the model is: an accuracy, where there is one."""
+    """Returns the metric to show: an accuracy, if there is one."""
     tags = [tag.partition("/") for tag in history.scalars]
     kinds = ("train", "validation", "test")
     names = list(dict.fromkeys(name for kind, _, name in tags if kind in kinds and name != "loss"))
@@ -202,13 +202,13 @@ def _ends(history, tag):
 
 
 def _steps(history):
-    """Returns the steps of a run without statistics, by its scalars."""
+    """Returns the steps of a run without statistics, from its scalars."""
     steps = [series.steps for series in history.scalars.values()]
     return np.unique(np.concatenate(steps)) if steps else history.steps
 
 
 def _gradients(history, kernels):
-    """Returns the `Gradients` of the first logged step, and of the mean over the steps."""
+    """Returns the `Gradients` at the first logged step and averaged over the steps."""
     if not kernels or "gradient_mean_abs" not in history.columns or not len(history.steps):
         return Gradients(), Gradients()
     ends = [history.statistic("gradient_mean_abs", name).astype(np.float64) for name in (kernels[0], kernels[-1])]

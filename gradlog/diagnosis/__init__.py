@@ -1,4 +1,4 @@
-"""Diagnosis: what is wrong with a run.
+"""Diagnosis: finds what is wrong with a run.
 
-A `History` comes in, and findings go out.
+A `History` comes in; findings go out.
 """

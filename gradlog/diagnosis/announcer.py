@@ -1,25 +1,26 @@
-"""Announcer: tells a person what a diagnosis while training found, in the way that was asked for."""
+"""Announcer: reports the findings of a training in progress, as `on_finding` says."""
 
+import contextlib
 import warnings
 from collections.abc import Callable
 
 from gradlog.diagnosis.finding import Finding
 from gradlog.history import names
 
-_RULE = "\n\n---\n\n"  # between two findings, in Markdown
+_RULE = "\n\n---\n\n"  # Markdown between two findings
 
-_TO_TRAIN_ON = 'Log with on_finding="warn" to train on.'
+_HOW_TO_KEEP_TRAINING = 'Use on_finding="warn" to keep training.'
 
 
 class Announcer:
-    """Writes findings to the Text tab, and warns, stops the training or calls a function, as asked.
+    """Writes findings to the Text tab, and warns, stops the training or calls a function.
 
     Args:
-        on_finding: `"warn"`, `"stop"`, `"ignore"`, or a function of a `Finding`.
-        writer: The writer of the run.
-        log_dir: String, the run's directory, for warnings.
-        model: The Keras model that trains.
-        can_stop: Boolean, whether whoever trains looks at `model.stop_training`, as `fit` does.
+        on_finding: `"warn"`, `"stop"`, `"ignore"`, or a function that takes a `Finding`.
+        writer: The run's writer.
+        log_dir: String, the run's directory, named in warnings.
+        model: The Keras model in training.
+        can_stop: Boolean, whether the training loop checks `model.stop_training`, as `fit` does.
     """
 
     def __init__(
@@ -29,22 +30,28 @@ class Announcer:
         self._can_stop = can_stop
 
     def tell(self, news: list[Finding], findings: list[Finding], step: int) -> None:
-        """Takes what is new, and all that stands at a step; what is not new is written alone."""
+        """Reports the new findings; the Text tab gets all findings that hold at a step."""
         self._writer.write_text(step, names.FINDINGS_TAG, _RULE.join(map(Finding.markdown, findings)))
         for finding in news:
             if callable(self._on_finding):
                 self._on_finding(finding)
             elif self._on_finding != "ignore" and finding.last_step is None:
-                warnings.warn(f"in {self._log_dir!r}\n{finding}", stacklevel=2)
+                _warn(f"in {self._log_dir!r}\n{finding}")
         standing = [finding for finding in news if finding.last_step is None]
         if standing and self._on_finding == "stop" and not self._model.stop_training:
             self._model.stop_training = True
-            warnings.warn(f"{self._stopping(step)}: {standing[0].title}. {_TO_TRAIN_ON}", stacklevel=2)
+            _warn(f"{self._stopping(step)}: {standing[0].title}. {_HOW_TO_KEEP_TRAINING}")
 
     def _stopping(self, step):
         if self._can_stop:
-            return f"gradlog stops the training of {self._log_dir!r} after step {step:,}"
+            return f"gradlog stopped the training of {self._log_dir!r} after step {step:,}"
         return (
             f"gradlog cannot stop a custom training loop; it has set `model.stop_training` at step {step:,} of "
             f"{self._log_dir!r}, for the loop to check"
         )
+
+
+def _warn(message):
+    """Warns; a training in which warnings are errors continues, too."""
+    with contextlib.suppress(Warning):
+        warnings.warn(message, stacklevel=3)

@@ -1,4 +1,4 @@
-"""Diagnosis: a run held against the rules."""
+"""Diagnose: applies the rules to a run."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,18 @@ from gradlog.history.history import History
 
 
 def diagnose(history: History, rules: Sequence[Rule] | None = None) -> list[Finding]:
-    """Says what is wrong with a run.
+    """Finds what is wrong with a run.
 
     Args:
-        history: The `History` of one run, as `gradlog.read` returns it; of a run that lacks something, such as the
-            loss, the rules that need it are silent.
-        rules: The rules to hold it against. Defaults to `gradlog.rules.RULES`.
+        history: The `History` of one run, as `gradlog.read` returns it. If the run lacks something, such as the
+            loss, rules that need it find nothing.
+        rules: The rules to apply. Defaults to `gradlog.rules.RULES`.
 
     Returns:
-        A list of `Finding`, worst first; empty where nothing is wrong, or nothing can be told.
+        A list of `Finding`, worst first; empty if nothing is wrong or the run has too little to judge.
 
     Raises:
-        TypeError: `history` is something else than a `History`.
+        TypeError: If `history` is not a `History`.
 
     Example:
     ```python
@@ -33,22 +33,22 @@ def diagnose(history: History, rules: Sequence[Rule] | None = None) -> list[Find
     """
     if not isinstance(history, History):
         raise TypeError(
-            "`diagnose` looks at one run. Expected a History, as gradlog.read returns it for the directory of a run; "
-            f"of several runs, diagnose each: diagnose(runs[name]). Received: {type(history).__name__}"
+            "`diagnose` takes one run. Expected a History, as gradlog.read returns it for the directory of a run; "
+            f"for several runs, call it on each: diagnose(runs[name]). Received: {type(history).__name__}"
         )
-    return sorted(findings_by_sign(history, rules).values(), key=lambda finding: finding.rank)
+    return sorted(findings_by_symptom(history, rules).values(), key=lambda finding: finding.rank)
 
 
-def findings_by_sign(history: History, rules: Sequence[Rule] | None = None) -> dict[tuple[str, int], Finding]:
-    """Returns what `diagnose` does, as a dictionary by the rule's code and the number of its sign.
+def findings_by_symptom(history: History, rules: Sequence[Rule] | None = None) -> dict[tuple[str, int], Finding]:
+    """Returns the findings of `diagnose` by the rule's code and the number of its symptom.
 
-    So that one can tell the same finding in a run that has gone on.
+    The key identifies the same finding as the run goes on.
     """
     if not len(history.steps):
         return {}
     evidence, findings = Evidence(history), {}
     with np.errstate(all="ignore"):
         for rule in RULES if rules is None else rules:
-            for number, sign in enumerate(rule.signs(evidence)):
-                findings[rule.code, number] = finding_of(rule, sign, evidence)
+            for number, symptom in enumerate(rule.symptoms(evidence)):
+                findings[rule.code, number] = finding_of(rule, symptom, evidence)
     return {key: finding for key, finding in findings.items() if finding is not None}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradlog.diagnosis.diagnose import findings_by_sign
+from gradlog.diagnosis.diagnose import findings_by_symptom
 from gradlog.diagnosis.finding import Finding
 from gradlog.diagnosis.rules.rule import Rule
 from gradlog.history import names
@@ -87,7 +87,7 @@ class Monitor:
     def _diagnose(self):
         start = time.perf_counter()
         history, self._is_behind = self.history(), False
-        found = findings_by_sign(history, self._rules)
+        found = findings_by_symptom(history, self._rules)
         news = {key: finding for key, finding in found.items() if _is_news(self._told.get(key), finding)}
         self._told |= news
         self._spent += time.perf_counter() - start

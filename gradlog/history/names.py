@@ -1,6 +1,8 @@
 """Names: of variables, of statistics, of tags. One place, so that writer and reader cannot disagree."""
 
+import re
 from collections import Counter
+from collections.abc import Sequence
 
 FORMAT_VERSION = 1
 PLUGIN_NAME = "gradlog"
@@ -31,6 +33,7 @@ LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of what is s
 GLOBAL = "global"
 GLOBAL_NORM = f"{NORM}/{GLOBAL}"
 CLIPPED_NORM = f"{NORM}/{GLOBAL}_clipped"
+_NOT_KERNELS = re.compile(r"(^|[/._])(bias|gamma|beta|moving_\w+|running_\w+|alpha|embeddings?|scale)$")
 
 
 def tag(prefix: str, variable: str) -> str:
@@ -86,6 +89,25 @@ def layer_names(paths: list[str], model_name: str) -> list[str]:
     ['layer1', 'layer2']
     """
     return [name.rpartition("/")[0] for name in variable_names([f"{path}/output" for path in paths], model_name)]
+
+
+def kernels(variables: Sequence[str]) -> list[str]:
+    """Returns the names of the variables that are kernels, in their order.
+
+    Names that other programs wrote may have no kernel: then everything counts except biases, normalization and
+    embeddings.
+
+    Args:
+        variables: Strings, the names of a model's variables.
+
+    Example:
+    >>> kernels(["layer1/kernel", "layer1/bias"])
+    ['layer1/kernel']
+    >>> kernels(["fc1.weight", "fc1.bias"])
+    ['fc1.weight']
+    """
+    found = [name for name in variables if name.rpartition("/")[2].endswith("kernel")]
+    return found or [name for name in variables if not _NOT_KERNELS.search(name)]
 
 
 def _numbered(path, number, taken):

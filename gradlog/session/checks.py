@@ -48,7 +48,7 @@ def checked_rules(rules):
     if rules is None:
         return None
     rules = tuple(rules) if isinstance(rules, (list, tuple)) else (rules,)
-    if not all(hasattr(rule, "code") and callable(getattr(rule, "signs", None)) for rule in rules):
+    if not all(hasattr(rule, "code") and callable(getattr(rule, "symptoms", None)) for rule in rules):
         raise TypeError(
             "`rules` are what a run is held against. Expected `None` for all, or a list of rules of gradlog.rules, as "
             f"in [gradlog.rules.Vanishing(ratio=1e-4)]. Received: rules={rules!r}"

@@ -1,1 +1,1 @@
-"""The tab Gradients in TensorBoard; it imports no TensorFlow."""
+"""The tab Gradients in TensorBoard. It does not import TensorFlow."""

@@ -1,4 +1,4 @@
-"""Data: what the tab draws, as dictionaries that JSON can hold; no HTTP."""
+"""Data: what the tab draws, as dictionaries for JSON. HTTP is in `plugin`."""
 
 import math
 
@@ -6,34 +6,37 @@ import numpy as np
 from tensorboard import errors
 
 from gradlog.diagnosis.diagnose import diagnose
+from gradlog.diagnosis.finding import SEVERITIES, some
 from gradlog.history import names
 from gradlog.history.history import History, Series
 from gradlog.tensorboard import metadata
-from gradlog.tensorboard.sampling import MOST_CELLS, sampled
+from gradlog.tensorboard import variables as variable_names
+from gradlog.tensorboard.sampling import MAX_CELLS, sampled
 
 _DIGITS = 6
-_LEAST, _MOST = -150, 128  # octaves: float32 reaches from 2**-149 to 2**128
+_MIN_OCTAVE, _MAX_OCTAVE = -150, 128  # float32 ranges from 2**-149 to 2**128
 
 
-def table(history: History, statistic: str, most: int) -> dict:
-    """Returns one statistic of a run, layer by step.
+def table(history: History, statistic: str, max_steps: int) -> dict:
+    """Returns one statistic of a run, by step and variable.
 
     Args:
         history: `History` of the run.
         statistic: A key of `metadata.STATISTICS`.
-        most: Integer, how many steps are wanted at most; fewer come where there are many variables.
+        max_steps: Integer, how many steps to return at most; fewer are returned for many variables.
 
     Returns:
-        A dictionary of `variables` (V names, from input to output), `steps` [T], `values` [T, V] with `None` where
-        there is no finite number, `nonfinite`, a list of (index of step, index of variable, number of elements of the
-        gradient that are NaN or infinite; 0 where the statistic itself is), and `num_steps`, of how many steps these
-        are chosen.
+        A dictionary of `variables` (V names, from input to output), `steps` [T], `values` [T, V] with `None` for
+        numbers that are not finite or missing, `nonfinite`, a list of (index of step, index of variable, number of NaN
+        or infinite elements of the gradient; 0 if the statistic itself is not finite), `num_steps`, the number of
+        logged steps, and `parts` and `short_names` as the functions of `gradlog.tensorboard.variables` return them.
+        Layers have no parts.
 
     Raises:
-        InvalidArgumentError: there is no such statistic.
+        InvalidArgumentError: If there is no such statistic.
     """
     variables, steps, values, counts, is_marked = _cells(history, statistic)
-    chosen = sampled(values, is_marked, max(1, min(most, MOST_CELLS // max(len(variables), 1))))
+    chosen = sampled(values, is_marked, max(1, min(max_steps, MAX_CELLS // max(len(variables), 1))))
     marks = [
         [int(row), int(column), int(counts[chosen[row], column])] for row, column in np.argwhere(is_marked[chosen])
     ]
@@ -44,16 +47,16 @@ def table(history: History, statistic: str, most: int) -> dict:
         "values": [[_number(value) for value in row] for row in values[chosen].tolist()],
         "nonfinite": marks,
         "num_steps": len(steps),
+        "parts": {} if metadata.STATISTICS[statistic]["is_of_layers"] else variable_names.parts(variables),
+        "short_names": variable_names.short_names(history.variables),
     }
 
 
 def _cells(history, statistic):
-    """Returns variables or layers, steps [T], and values, counts of non-finite elements, and marks, [T, V] each."""
+    """Returns variables or layers, steps [T], and values, counts of non-finite elements and marks, [T, V] each."""
     if statistic not in metadata.STATISTICS:
         known = ", ".join(metadata.STATISTICS)
-        raise errors.InvalidArgumentError(
-            f"There is no such statistic. Expected one of {known}. Received: {statistic!r}"
-        )
+        raise errors.InvalidArgumentError(f"Unknown statistic. Expected one of {known}. Received: {statistic!r}")
     if statistic in names.LAYER_SCALARS:
         return _of_layers(history, f"{statistic}/")
     if statistic not in history.columns:
@@ -62,9 +65,9 @@ def _cells(history, statistic):
     values, counts = history.statistic(statistic).astype(np.float64), _nonfinite(history)
     is_marked = np.isinf(values) | (counts > 0)
     if not statistic.startswith("gradient"):
-        # A NaN is a sign of illness where gradient or weights are not finite, else of something that was not measured.
-        is_ill = (counts > 0) | _has_no_weight_norm(history)
-        is_marked = np.isinf(values) | (np.isnan(values) & is_ill)
+        # A NaN is marked if the gradient or the weights are not finite; otherwise the number was not measured.
+        is_broken = (counts > 0) | _has_no_weight_norm(history)
+        is_marked = np.isinf(values) | (np.isnan(values) & is_broken)
         counts = np.zeros(values.shape)
     return history.variables, history.steps, values, counts, is_marked
 
@@ -76,7 +79,7 @@ def _nonfinite(history):
 
 
 def _has_no_weight_norm(history):
-    """Returns where a variable was logged, but its weights have no norm that is a number, boolean [T, V]."""
+    """Returns where a variable was logged but the norm of its weights is NaN, boolean [T, V]."""
     if "weight_norm" not in history.columns:
         return np.zeros(history.statistics.shape[:2], bool)
     return np.isnan(history.statistic("weight_norm")) & ~np.isnan(history.statistics).all(axis=2)
@@ -93,7 +96,7 @@ def _of_layers(history, prefix):
 
 
 def _in_order(layers, variables):
-    """Returns layers in the order of their variables; one that has none comes after the one before it by name."""
+    """Returns layers in the order of their variables; a layer without any follows the one before it by name."""
     places, after = {}, -1
     for layer in layers:
         after = next((place for place, name in enumerate(variables) if name.startswith(f"{layer}/")), after)
@@ -101,29 +104,27 @@ def _in_order(layers, variables):
     return sorted(layers, key=places.get)
 
 
-def histograms(series: Series, most: int) -> dict:
-    """Returns a histogram over the steps by magnitude, positive and negative together.
+def histograms(series: Series, max_steps: int) -> dict:
+    """Returns histograms of the magnitude over the steps, positive and negative elements together.
 
     Args:
-        series: `Series` of rows [k, 3], as `gradlog.buckets` has them: none but the one around zero has two signs.
-        most: Integer, how many steps are wanted at most; they are evenly chosen, with the first and the last.
+        series: `Series` of rows [k, 3], as `gradlog.stats.buckets` has them: only the one around zero has two signs.
+        max_steps: Integer, how many steps to return at most; they are evenly spaced and include the first and the last.
 
     Returns:
         A dictionary of `steps` [T], `first`, the exponent e of the first octave [2**e, 2**(e+1)), `counts` [T, k], the
-        numbers of elements in this octave and those that follow, `zeros` [T], and `num_steps`.
+        number of elements in this octave and the following ones, `zeros` [T], and `num_steps`.
     """
     number = len(series.steps)
-    chosen = (
-        np.unique(np.linspace(0, number - 1, min(most, number)).round().astype(int)) if number else np.zeros(0, int)
-    )
+    chosen = np.unique(np.linspace(0, max(number - 1, 0), min(max_steps, number)).round().astype(int))
     rows = [series.values[index] for index in chosen]
     counts, zeros = zip(*map(_octaves, rows), strict=True) if rows else ((), ())
-    counts = np.array(counts).reshape(-1, _MOST - _LEAST)
+    counts = np.array(counts).reshape(-1, _MAX_OCTAVE - _MIN_OCTAVE)
     filled = np.flatnonzero(counts.any(0))
     first, end = (filled[0], filled[-1] + 1) if len(filled) else (0, 0)
     return {
         "steps": series.steps[chosen].tolist(),
-        "first": int(first) + _LEAST,
+        "first": int(first) + _MIN_OCTAVE,
         "counts": counts[:, first:end].astype(np.int64).tolist(),
         "zeros": [int(zero) for zero in zeros],
         "num_steps": number,
@@ -131,19 +132,33 @@ def histograms(series: Series, most: int) -> dict:
 
 
 def _octaves(rows):
-    """Returns how many elements are in each octave, and how many are zero."""
+    """Returns the number of elements in each octave, and the number of zeros."""
     magnitudes = np.abs(rows[:, :2])
     near, far = magnitudes.min(1), magnitudes.max(1)
     is_zero = (near == 0) | (rows[:, 0] * rows[:, 1] < 0)
     middle = np.sqrt(np.where(is_zero, 1, near) * np.where(is_zero, 1, far))
-    octave = np.clip(np.floor(np.log2(middle)).astype(int), _LEAST, _MOST - 1) - _LEAST
-    counts = np.bincount(octave[~is_zero], rows[~is_zero, 2], _MOST - _LEAST)
+    octave = np.clip(np.floor(np.log2(middle)).astype(int), _MIN_OCTAVE, _MAX_OCTAVE - 1) - _MIN_OCTAVE
+    counts = np.bincount(octave[~is_zero], rows[~is_zero, 2], _MAX_OCTAVE - _MIN_OCTAVE)
     return counts, rows[is_zero, 2].sum()
 
 
 def findings(history: History) -> list[dict]:
-    """Returns what is wrong with a run, worst first: `Finding.to_dict` and its `steps` in words."""
-    return [{**finding.to_dict(), "steps": finding.steps} for finding in diagnose(history)]
+    """Returns the findings of a run, worst first, with what the page shows of them.
+
+    Returns:
+        A list of dictionaries: `Finding.to_dict`, `steps` and `place` in words, `rank`, 0 for the worst severity, and
+        `statistic`, the key of `metadata.STATISTICS` in which the finding shows, or `None`.
+    """
+    return [
+        {
+            **finding.to_dict(),
+            "steps": finding.steps,
+            "place": some(finding.where) or "whole run",
+            "rank": SEVERITIES.index(finding.severity),
+            "statistic": metadata.STATISTIC_OF_FINDING.get(finding.code),
+        }
+        for finding in diagnose(history)
+    ]
 
 
 def _number(value):

@@ -1,4 +1,4 @@
-"""Demo: writes a few small runs of made-up numbers, sick and healthy, to look at the tab with.
+"""Demo: writes a few small runs of made-up numbers, healthy and not, to try the tab with.
 
 python -m gradlog.tensorboard.demo logs/demo && tensorboard --logdir logs/demo
 """
@@ -30,16 +30,16 @@ _VARIABLES = tuple(f"layer{number}/{name}" for number in range(1, NUM_LAYERS + 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Writes the runs below a directory; returns the exit code."""
+    """Writes the runs to a directory; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m gradlog.tensorboard.demo",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("logdir", type=Path, help="a directory for the runs, which must not hold them yet")
+    parser.add_argument("logdir", type=Path, help="directory to write the runs to; it must not contain them yet")
     log_dir = parser.parse_args(arguments).logdir
     if there := [name for name in RUNS if (log_dir / name).exists()]:
-        print(f"There are such runs already; choose another directory. Received: {log_dir / there[0]}", file=sys.stderr)
+        print(f"The run {log_dir / there[0]} already exists; choose another directory.", file=sys.stderr)
         return 2
     try:
         for name in RUNS:
@@ -47,22 +47,22 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"Now look at the tab Gradients: tensorboard --logdir {log_dir}")
+    print(f"Now start TensorBoard and open its tab Gradients: tensorboard --logdir {log_dir}")
     return 0
 
 
 def write(log_dir: Path, kind: str) -> None:
-    """Writes a run of one of the kinds of `RUNS`."""
+    """Writes one run; `kind` is one of `RUNS`."""
     random = np.random.default_rng(RUNS.index(kind))
     writer = EventWriter(log_dir)
-    writer.write_text(0, "demo", "**These numbers are made up**, to look at the tab with; nothing was trained.")
+    writer.write_text(0, "demo", "**These numbers are made up** to show the tab; nothing was trained.")
     for time in range(NUM_STEPS):
         writer.write(_snapshot(kind, time, random))
     writer.close()
 
 
 def levels(kind: str, time: int) -> np.ndarray:
-    """Returns the mean-absolute gradient of each layer, [`NUM_LAYERS`], at the number `time` of a logged step."""
+    """Returns the mean absolute gradient of each layer, [`NUM_LAYERS`], at logged step number `time`."""
     depth = np.arange(NUM_LAYERS)[::-1]  # 0 at the output
     if kind == "vanishing":
         return 1e-2 * 5.0**-depth
@@ -70,7 +70,7 @@ def levels(kind: str, time: int) -> np.ndarray:
         return 1e-3 * 1.3**depth * 3.0**time
     result = 1e-2 * 0.8 ** (depth + time / 8)
     if kind == "dead" and time >= NUM_STEPS // 3:
-        result[:3] = 0.0  # nothing comes through to the layers below
+        result[:3] = 0.0  # no gradient reaches the layers below
     return result
 
 

@@ -1,19 +1,44 @@
-"""Metadata: the constants of the tab."""
+"""Metadata: the tab's constants, and everything that the page offers to choose from."""
 
 from gradlog.history import names
 
-PLUGIN_NAME = names.PLUGIN_NAME  # TensorBoard shows a plugin where summaries of its name are
+PLUGIN_NAME = names.PLUGIN_NAME  # TensorBoard shows a plugin's tab if any run has summaries of this name
 TAB_NAME = "Gradients"
-SAMPLES = 1000  # tables that TensorBoard keeps of a run, as many as of a scalar; by itself it keeps 10, or 100
+SAMPLES = 1000  # tables that TensorBoard keeps per run, as many as of a scalar; its own default is 10 or 100
 
-# What can be shown, by its column in `gradlog/statistics` or, of layers, by the prefix of its tags.
+
+def _statistic(label, is_fraction=False):
+    return {"label": label, "is_fraction": is_fraction, "is_of_layers": False}
+
+
+def _of_layers(label):
+    return {"label": label, "is_fraction": True, "is_of_layers": True}
+
+
+# By column in `gradlog/statistics` or, for statistics of layers, by the prefix of their tags.
 STATISTICS = {
-    "gradient_mean_abs": "mean |gradient|",
-    "gradient_norm": "gradient norm",
-    "update_ratio": "update ratio",
-    "gradient_zero_fraction": "fraction of zero gradients",
-    names.ACTIVATION_DEAD: "fraction of dead units",
-    names.ACTIVATION_SATURATED: "fraction of saturated activations",
-    "weight_norm": "weight norm",
+    "gradient_mean_abs": _statistic("mean |gradient|"),
+    "gradient_norm": _statistic("gradient norm"),
+    "update_ratio": _statistic("update ratio"),
+    "gradient_zero_fraction": _statistic("fraction of zero gradients", is_fraction=True),
+    names.ACTIVATION_DEAD: _of_layers("fraction of dead units"),
+    names.ACTIVATION_SATURATED: _of_layers("fraction of saturated activations"),
+    "weight_norm": _statistic("weight norm"),
 }
-HISTOGRAMS = (names.GRADIENT_HISTOGRAM, names.WEIGHT_HISTOGRAM, names.ACTIVATION_HISTOGRAM)
+HISTOGRAMS = {
+    names.GRADIENT_HISTOGRAM: {"label": "gradients", "is_of_layers": False},
+    names.WEIGHT_HISTOGRAM: {"label": "weights", "is_of_layers": False},
+    names.ACTIVATION_HISTOGRAM: {"label": "activations", "is_of_layers": True},
+}
+PARTS = {"kernels": "kernels", "biases": "biases", "all": "all variables"}
+# The statistic in which a finding shows, by the code of its rule.
+STATISTIC_OF_FINDING = {
+    "GL101": "gradient_mean_abs",
+    "GL102": "gradient_mean_abs",
+    "GL103": "gradient_mean_abs",
+    "GL201": names.ACTIVATION_DEAD,
+    "GL202": names.ACTIVATION_SATURATED,
+    "GL301": "update_ratio",
+    "GL302": "update_ratio",
+    "GL303": "weight_norm",
+}

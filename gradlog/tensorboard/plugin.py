@@ -1,4 +1,4 @@
-"""Plugin: the tab's routes, and how TensorBoard loads it. `http_api.md` says what each route answers."""
+"""Plugin: the tab's routes, and how TensorBoard loads it. `http_api.md` documents the routes."""
 
 import functools
 import json
@@ -11,29 +11,29 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
 from gradlog.history import names
-from gradlog.tensorboard import data, metadata
+from gradlog.tensorboard import data, metadata, variables
 from gradlog.tensorboard.runs import Runs
 
 _STATIC = Path(__file__).parent / "static"
 _SERVED = (".js", ".css")
-_MOST_STEPS, _DEFAULT_STEPS = 2000, 400
+_MAX_STEPS, _DEFAULT_STEPS = 2000, 400
 
 
 class GradientsLoader(base_plugin.TBLoader):
-    """Loads the tab; before, it has TensorBoard keep as many tables of a run as it keeps scalars."""
+    """Loads the tab, and makes TensorBoard keep as many tables per run as it keeps scalars."""
 
     def fix_flags(self, flags):
-        """Sets the number of samples, unless `--samples_per_plugin` says one for `gradlog`."""
+        """Sets the number of samples, unless the user gives one for `gradlog` in `--samples_per_plugin`."""
         samples = dict(getattr(flags, "samples_per_plugin", None) or {})
         flags.samples_per_plugin = {metadata.PLUGIN_NAME: metadata.SAMPLES, **samples}
 
     def load(self, context):
-        """Returns the plugin; nothing where this TensorBoard has no data provider."""
+        """Returns the plugin, or `None` if this TensorBoard has no data provider."""
         return GradientsPlugin(context) if context.data_provider else None
 
 
 class GradientsPlugin(base_plugin.TBPlugin):
-    """Serves the page, which is static, and the data of the runs.
+    """Serves the static page and the data of the runs.
 
     Args:
         context: TensorBoard's `TBContext`.
@@ -45,7 +45,7 @@ class GradientsPlugin(base_plugin.TBPlugin):
         self._runs = Runs(context.data_provider)
 
     def get_plugin_apps(self):
-        """Returns the routes; a file is served under its own name alone, no part of a request is a path."""
+        """Returns the routes. Files are served by name only: no part of a request is used as a path."""
         files = [path for path in sorted(_STATIC.rglob("*")) if path.suffix in _SERVED]
         routes = {"runs": self._list, "table": self._table, "histograms": self._histograms, "findings": self._findings}
         return {
@@ -54,15 +54,20 @@ class GradientsPlugin(base_plugin.TBPlugin):
         }
 
     def is_active(self):
-        """Returns `False`: TensorBoard shows the tab by itself once a run has summaries of its name."""
+        """Returns `False`: TensorBoard shows the tab anyway once a run has summaries of the plugin's name."""
         return False
 
     def frontend_metadata(self):
-        """Returns what the tab is called and which module draws it."""
+        """Returns the tab's name and the module that draws it."""
         return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name=metadata.TAB_NAME)
 
     def _list(self, ctx, experiment, arguments):
-        return {"statistics": metadata.STATISTICS, "runs": self._runs.list(ctx, experiment)}
+        return {
+            "statistics": metadata.STATISTICS,
+            "parts": metadata.PARTS,
+            "histograms": metadata.HISTOGRAMS,
+            "runs": self._runs.list(ctx, experiment),
+        }
 
     def _table(self, ctx, experiment, arguments):
         run, statistic = _required(arguments, "run"), _required(arguments, "statistic")
@@ -74,9 +79,10 @@ class GradientsPlugin(base_plugin.TBPlugin):
         if kind not in metadata.HISTOGRAMS:
             known = ", ".join(metadata.HISTOGRAMS)
             raise errors.InvalidArgumentError(
-                f"There are no such histograms. Expected {known}. Received: kind={kind!r}"
+                f"Unknown kind of histogram. Expected one of {known}. Received: kind={kind!r}"
             )
-        tag = names.tag(kind, _required(arguments, "variable"))
+        history = self._runs.history(ctx, experiment, run, with_scalars=False)
+        tag = names.tag(kind, variables.with_histogram(history.variables, kind, _required(arguments, "variable")))
         return data.histograms(self._runs.histograms(ctx, experiment, run, tag), _steps(arguments))
 
     def _findings(self, ctx, experiment, arguments):
@@ -85,23 +91,21 @@ class GradientsPlugin(base_plugin.TBPlugin):
 
 def _required(arguments, name):
     if name not in arguments:
-        raise errors.InvalidArgumentError(
-            f"The parameter {name!r} is missing. Received: {', '.join(arguments) or 'none'}"
-        )
+        raise errors.InvalidArgumentError(f"Missing parameter: {name!r}. Received: {', '.join(arguments) or 'none'}")
     return arguments[name]
 
 
 def _steps(arguments):
     text = arguments.get("max_steps", str(_DEFAULT_STEPS))
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= _MOST_STEPS):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= _MAX_STEPS):
         raise errors.InvalidArgumentError(
-            f"Expected as the number of steps an integer from 1 to {_MOST_STEPS}. Received: max_steps={text!r}"
+            f"Expected max_steps to be an integer from 1 to {_MAX_STEPS}. Received: {text!r}"
         )
     return int(text)
 
 
 def _answered(function):
-    """Returns a WSGI application that answers with what a function of context, experiment and arguments returns."""
+    """Returns a WSGI application that answers with the result of a function of context, experiment and arguments."""
 
     @wrappers.Request.application
     @functools.wraps(function)

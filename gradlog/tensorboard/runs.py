@@ -1,4 +1,4 @@
-"""Runs: what TensorBoard has read of a run, as a `History`."""
+"""Runs: turns what TensorBoard has read of a run into a `History`."""
 
 import re
 import threading
@@ -16,12 +16,12 @@ from gradlog.history import names
 from gradlog.history.history import History, Series, join
 from gradlog.tensorboard import metadata
 
-MOST_SAMPLES = 100_000  # of one tag: all that TensorBoard has kept
-_MOST_VARIABLES, _LONGEST_HEADER = 50_000, 4 << 20  # of a run that is shown; and bytes of their names
+MAX_SAMPLES = 100_000  # of one tag: more than TensorBoard keeps
+_MAX_VARIABLES, _MAX_HEADER = 50_000, 4 << 20  # of a run to show; and bytes of their names
 _NUM_LOCKS = 64
-_BYTES_OF_A_RUN = 20_000  # names, and what else is kept of it
+_BYTES_PER_RUN = 20_000  # for names and everything else that is kept
 _OF_ALL = (f"gradient_norm/{names.GLOBAL}", f"gradient_norm/{names.GLOBAL}_clipped")
-_MOST_BYTES_KEPT = 1 << 29  # of the statistics of runs, each kept until it grows
+_MAX_BYTES_KEPT = 1 << 29  # of all runs' statistics; a run is kept until it grows
 
 
 class Runs:
@@ -34,13 +34,13 @@ class Runs:
     def __init__(self, provider: providers.DataProvider):
         self._provider = provider
         self._kept, self._lock = {}, threading.Lock()
-        self._reading = [threading.Lock() for _ in range(_NUM_LOCKS)]  # requests for one run wait for each other
+        self._reading = [threading.Lock() for _ in range(_NUM_LOCKS)]  # requests for the same run wait for each other
 
     def list(self, ctx, experiment: str) -> list[dict]:
-        """Returns what there is: a dictionary a run that has gradlog's statistics, in TensorBoard's order.
+        """Returns a dictionary for each run with gradlog's statistics, in TensorBoard's order.
 
-        Each has `run`, `color` (its number among all runs, by which TensorBoard colours them), `last_step` and
-        `wall_time`, which rise as the run goes on.
+        Each has `run`, `color` (the run's number among all runs, from which TensorBoard picks its colour), `last_step`
+        and `wall_time`, which increase as the run goes on.
         """
         described = self._tables(ctx, experiment)
         runs = sorted(self._provider.list_runs(ctx, experiment_id=experiment), key=_order)
@@ -56,21 +56,21 @@ class Runs:
         ]
 
     def history(self, ctx, experiment: str, run: str, with_scalars: bool = True) -> History:
-        """Returns a run as far as TensorBoard has read and kept it, without its histograms.
+        """Returns what TensorBoard has read and kept of a run, without histograms.
 
         Args:
             ctx: TensorBoard's `RequestContext`.
-            experiment: String, TensorBoard's name of the log directory.
+            experiment: String, TensorBoard's name for the log directory.
             run: String, the run's name.
-            with_scalars: Whether its scalars are asked for. To read them takes longer than all the rest.
+            with_scalars: Whether to read the scalars, which takes longer than everything else.
 
         Raises:
-            NotFoundError: there is no such run, or nothing of gradlog's in it.
-            InvalidArgumentError: its table does not name its variables.
+            NotFoundError: If there is no such run, or it has none of gradlog's statistics.
+            InvalidArgumentError: If its table does not name its variables.
         """
         described = self._tables(ctx, experiment, run).get(run)
         if described is None:
-            raise errors.NotFoundError(f"No run with gradlog's statistics has this name: {run!r}.")
+            raise errors.NotFoundError(f"No run with gradlog's statistics is called {run!r}.")
         version, key = (described.max_step, described.max_wall_time), (experiment, run)
         with self._reading[hash(key) % _NUM_LOCKS]:
             kept_version, history, has_scalars = self._kept.get(key, (None, None, False))
@@ -82,26 +82,26 @@ class Runs:
         return history
 
     def histograms(self, ctx, experiment: str, run: str, tag: str) -> Series:
-        """Returns the rows [k, 3] of a histogram over the steps; without steps where there is none.
+        """Returns the rows [k, 3] of a histogram over the steps; no steps if it was not logged.
 
         Raises:
-            InvalidArgumentError: it is none.
+            InvalidArgumentError: If the tag is not a histogram.
         """
         data = self._read_tensors(ctx, experiment, run, tag, histogram_metadata.PLUGIN_NAME)
         try:
             by_step = {datum.step: np.asarray(datum.numpy, np.float64).reshape(-1, 3) for datum in data}
             if not all(np.isfinite(rows).all() for rows in by_step.values()):
-                raise ValueError("a number in it is not finite")
+                raise ValueError("it contains a number that is not finite")
         except ValueError as error:
-            raise errors.InvalidArgumentError(f"{tag!r} of run {run!r} is no histogram: {error}.") from error
+            raise errors.InvalidArgumentError(f"{tag!r} of run {run!r} is not a histogram: {error}.") from error
         return Series(np.array(sorted(by_step), np.int64), [by_step[step] for step in sorted(by_step)])
 
     def _keep(self, key, content):
         with self._lock:  # requests come in several threads
             self._kept.pop(key, None)
             self._kept[key] = content
-            while sum(_num_bytes(history) for _, history, _ in self._kept.values()) > _MOST_BYTES_KEPT:
-                del self._kept[next(iter(self._kept))]  # what was asked for longest ago
+            while sum(_num_bytes(history) for _, history, _ in self._kept.values()) > _MAX_BYTES_KEPT:
+                del self._kept[next(iter(self._kept))]  # the least recently used
 
     def _tables(self, ctx, experiment, run=None):
         chosen = providers.RunTagFilter(runs=None if run is None else [run], tags=[names.STATISTICS_TAG])
@@ -117,15 +117,15 @@ class Runs:
                 ctx,
                 experiment_id=experiment,
                 plugin_name=plugin_name,
-                downsample=MOST_SAMPLES,
+                downsample=MAX_SAMPLES,
                 run_tag_filter=chosen,
             )
-        except (ValueError, TypeError, AttributeError, KeyError, MemoryError) as error:  # bytes that do not fit
+        except (ValueError, TypeError, AttributeError, KeyError, MemoryError) as error:  # bytes unlike the shape
             raise errors.InvalidArgumentError(f"{tag!r} of run {run!r} cannot be read: {error}.") from error
         return data.get(run, {}).get(tag, [])
 
     def _read(self, ctx, experiment, run, content):
-        """Returns a `History`, and whether the scalars of the run are in it."""
+        """Returns a `History`, and whether it includes the run's scalars."""
         try:
             variables, columns = _names(content)
         except ValueError as error:
@@ -142,14 +142,14 @@ class Runs:
         return History(*join(dict(sorted(tables.items()))), scalars=scalars), bool(others)
 
     def _scalars(self, ctx, experiment, run, everything=False):
-        """Reads the scalars of a run; those that are in the table as well only if everything is asked for."""
+        """Reads the scalars of a run; those that are also in the table only if `everything` is true."""
         of_run = {"experiment_id": experiment, "plugin_name": scalar_metadata.PLUGIN_NAME}
         listed = self._provider.list_scalars(ctx, **of_run, run_tag_filter=providers.RunTagFilter(runs=[run]))
         tags = [tag for tag in listed.get(run, {}) if everything or not _is_in_table(tag)]
         if not tags:
             return {}
         chosen = providers.RunTagFilter(runs=[run], tags=tags)
-        read = self._provider.read_scalars(ctx, **of_run, downsample=MOST_SAMPLES, run_tag_filter=chosen)
+        read = self._provider.read_scalars(ctx, **of_run, downsample=MAX_SAMPLES, run_tag_filter=chosen)
         return {
             tag: _series(data) for tag, data in sorted(read.get(run, {}).items(), key=lambda item: _natural(item[0]))
         }
@@ -160,22 +160,22 @@ def _order(run):
 
 
 def _names(content):
-    """Returns what `table_names` does, of a table that is not too large to be shown."""
-    if len(content) <= _LONGEST_HEADER:
+    """Returns what `table_names` does, unless the table is too large to show."""
+    if len(content) <= _MAX_HEADER:
         variables, columns = table_names(content)
-        if len(variables) <= _MOST_VARIABLES:
+        if len(variables) <= _MAX_VARIABLES:
             return variables, columns
-    raise ValueError(f"it has more than {_MOST_VARIABLES:,} variables, or {_LONGEST_HEADER >> 20} MB of names")
+    raise ValueError(f"it has more than {_MAX_VARIABLES:,} variables, or {_MAX_HEADER >> 20} MB of names")
 
 
 def _num_bytes(history):
-    """Returns about how much memory a run without histograms takes."""
+    """Returns roughly how much memory a run without histograms takes."""
     scalars = sum(series.steps.nbytes + series.values.nbytes for series in history.scalars.values())
-    return history.statistics.nbytes + scalars + _BYTES_OF_A_RUN
+    return history.statistics.nbytes + scalars + _BYTES_PER_RUN
 
 
 def _natural(tag):
-    """Returns by what tags are put in order, layer10 after layer9; TensorBoard's own order can be any."""
+    """Returns a sort key for tags that puts layer10 after layer9; TensorBoard's own order is arbitrary."""
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"([0-9]+)", tag)]
 
 
@@ -190,9 +190,9 @@ def _series(data):
 
 
 def _tables_of_scalars(scalars: dict[str, Series], steps: Iterable[int]) -> dict:
-    """Returns tables, as `join` takes them, of steps at which there were other variables than at the first.
+    """Returns tables, as `join` takes them, for steps with other variables than the first step.
 
-    TensorBoard keeps the names that came with a tag's first value alone, so those of a later table are not known.
+    TensorBoard keeps only the names that came with a tag's first value, so those of a later table are unknown.
     """
     cells = {step: {} for step in steps}
     for column, prefix in names.SCALAR_TAGS.items():
@@ -205,7 +205,7 @@ def _tables_of_scalars(scalars: dict[str, Series], steps: Iterable[int]) -> dict
 
 
 def _table(cells):
-    """Returns variables, columns and table [V, S] of numbers by variable and column."""
+    """Returns variables, columns and the table [V, S] of their numbers."""
     variables, columns = (tuple(dict.fromkeys(key[index] for key in cells)) for index in (0, 1))
     table = [[cells.get((variable, column), np.nan) for column in columns] for variable in variables]
     return variables, columns, np.array(table, np.float32)

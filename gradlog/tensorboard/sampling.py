@@ -1,25 +1,25 @@
-"""Sampling: which steps of a long run are sent, so that nothing that stands out is left away."""
+"""Sampling: chooses the steps of a long run to send, so that nothing that stands out is lost."""
 
 import numpy as np
 
-_MEDIAN_OF = 256  # steps, evenly chosen; to sort them all would take longer than all the rest
-MOST_CELLS = 60_000  # numbers in one response: 3 MB, also where each is beside a remark
+_MEDIAN_OF = 256  # evenly spaced steps; sorting all of them would dominate the time
+MAX_CELLS = 60_000  # numbers in one response: up to 3 MB, even if every one is marked as non-finite
 
 
-def sampled(values: np.ndarray, is_marked: np.ndarray, most: int) -> np.ndarray:
-    """Chooses steps: the first, the last, and of each stretch of steps between those with the extremes.
+def sampled(values: np.ndarray, is_marked: np.ndarray, max_steps: int) -> np.ndarray:
+    """Chooses steps: the first, the last, and the extremes of each stretch in between.
 
-    A stretch gives the step at which a variable is furthest above its own median, on a logarithmic scale, that at
-    which one is furthest below, and that with the most marks.
+    From each stretch come the step at which a variable is furthest above its own median, on a logarithmic scale, the
+    step at which one is furthest below, and the step with the most marks.
 
     Args:
-        values: Array [T, V], at least 0 where finite.
-        is_marked: Boolean array [T, V]: what must not be missed, such as NaN in a gradient.
-        most: Integer, how many steps to choose at most, at least 1.
+        values: Array [T, V]; finite values are at least 0.
+        is_marked: Boolean array [T, V], true for what must not be lost, such as NaN in a gradient.
+        max_steps: Integer, at least 1.
 
     Returns:
-        Integer array of indices into the steps, rising; all where T is no more than `most`, and where `most` is less
-        than five, the last.
+        Integer array of increasing indices into the steps: all if T is at most `max_steps`, and the last ones if
+        `max_steps` is less than five.
 
     Example:
     >>> values = np.ones((100, 1))
@@ -28,15 +28,15 @@ def sampled(values: np.ndarray, is_marked: np.ndarray, most: int) -> np.ndarray:
     True
     """
     number = len(values)
-    if number <= most:
+    if number <= max_steps:
         return np.arange(number)
     if not values.shape[1]:
-        return np.unique(np.linspace(0, number - 1, most).astype(int))
-    if most < 5:
-        return np.arange(number - most, number)
+        return np.unique(np.linspace(0, number - 1, max_steps).astype(int))
+    if max_steps < 5:
+        return np.arange(number - max_steps, number)
     high, low = _deviations(values)
     marks = is_marked.sum(1)
-    stretches = np.array_split(np.arange(1, number - 1), (most - 2) // 3)
+    stretches = np.array_split(np.arange(1, number - 1), (max_steps - 2) // 3)
     chosen = {0, number - 1}
     for stretch in stretches:
         chosen |= {int(stretch[score[stretch].argmax()]) for score in (high, -low, marks)}
@@ -44,7 +44,7 @@ def sampled(values: np.ndarray, is_marked: np.ndarray, most: int) -> np.ndarray:
 
 
 def _deviations(values):
-    """Returns how far above and below its median the most deviating variable is, [T] each, in decades."""
+    """Returns how far any variable is above and below its median at most, [T] each, in decades."""
     is_shown = np.isfinite(values) & (values > 0)
     logarithms = np.full(values.shape, np.nan)
     np.log10(values, out=logarithms, where=is_shown)

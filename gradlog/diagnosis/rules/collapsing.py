@@ -1,7 +1,7 @@
-"""GL303: the weights of a layer shrink to nothing.
+"""GL303: the weights of a layer collapse to zero.
 
-Why: weight decay or a regularizer that is stronger than the gradient takes a part of the weights away at every step,
-and what is left of a layer passes nothing on.
+Why: weight decay or a regularizer that is stronger than the gradient shrinks the weights at every step, until the layer
+passes no signal on.
 """
 
 from collections.abc import Iterator
@@ -10,47 +10,47 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlog.diagnosis.rules.evidence import Evidence
-from gradlog.diagnosis.rules.rule import Sign
+from gradlog.diagnosis.rules.rule import Symptom
 
 _REMEDIES = (
-    "Weaken the weight decay or the regularizer, by a factor of ten to begin with.",
-    "Leave biases and normalization out of the weight decay.",
-    "Lower the learning rate, if the decay is multiplied by it.",
+    "Reduce the weight decay or the regularization, by a factor of ten to start with.",
+    "Exclude biases and normalization layers from the weight decay.",
+    "Lower the learning rate if the weight decay is multiplied by it.",
 )
 
 
 @dataclass(frozen=True)
 class Collapsing:
-    """Finds kernels whose norm is a small part of what it was.
+    """Finds kernels whose norm has fallen to a small fraction of what it was.
 
     Attributes:
-        part: Of the largest norm so far.
-        alarm_part: The same where it is an alarm.
+        fraction: Fraction of the largest norm so far below which the weights have collapsed.
+        alarm_fraction: Fraction below which this is an alarm.
     """
 
-    part: float = 0.01
-    alarm_part: float = 0.001
+    fraction: float = 0.01
+    alarm_fraction: float = 0.001
     code = "GL303"
     name = "weights collapsing to zero"
 
-    def signs(self, evidence: Evidence) -> Iterator[Sign]:
-        """Yields the one sign."""
+    def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
+        """Yields one symptom."""
         if not evidence.kernels or not len(evidence.steps):
             return
         norms = evidence.of_kernels("weight_norm")
-        is_broken = evidence.of_kernels("gradient_nonfinite") > 0  # weights of NaN have no norm
+        is_broken = evidence.of_kernels("gradient_nonfinite") > 0  # NaN weights have no norm
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts = np.where(is_broken, np.nan, norms / np.fmax.accumulate(norms, axis=0))
-        where = parts < self.part
-        smallest = np.fmin.reduce(parts, axis=1)
-        yield Sign(
+            fractions = np.where(is_broken, np.nan, norms / np.fmax.accumulate(norms, axis=0))
+        where = fractions < self.fraction
+        smallest = np.fmin.reduce(fractions, axis=1)
+        yield Symptom(
             is_on=where.any(axis=1),
             measured=smallest,
-            threshold=self.part,
-            message="The weights of {where} shrink to nothing: to {measured} of what they were.",
+            threshold=self.fraction,
+            message="The weights of {where} collapse to zero: their norm is {measured} times its largest value.",
             remedies=_REMEDIES,
             names=evidence.kernels,
             where=where,
-            is_alarm=smallest < self.alarm_part,
-            is_worst_small=True,
+            is_alarm=smallest < self.alarm_fraction,
+            is_lower_worse=True,
         )

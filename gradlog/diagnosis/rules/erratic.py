@@ -1,7 +1,7 @@
-"""GL402: the loss wanders up and down, or away.
+"""GL402: the loss oscillates without falling, or diverges.
 
-Why: steps that overshoot the valley throw the loss back up as often as they bring it down. One batch's loss is noisy by
-nature, so wandering is told only together with steps that are large and a loss that does not get anywhere.
+Why: steps that overshoot the minimum raise the loss as often as they lower it. The loss of a single batch is noisy by
+nature, so oscillation is reported only if the steps are large and the loss is not falling.
 """
 
 from collections.abc import Iterator
@@ -10,51 +10,51 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlog.diagnosis.rules.evidence import Evidence, lasting_median, started_at_zero, trailing, trailing_median
-from gradlog.diagnosis.rules.rule import Sign
+from gradlog.diagnosis.rules.rule import Symptom
 
 _REMEDIES = (
-    "Lower the learning rate, by a factor of ten to begin with.",
+    "Lower the learning rate, by a factor of ten to start with.",
     "Clip the gradient: global_clipnorm=1.0.",
-    "Use larger batches, and shuffle them.",
+    "Use larger batches, and shuffle the data.",
 )
 _WINDOW = 10
 
 
 @dataclass(frozen=True)
 class Erratic:
-    """Finds a loss that wanders while steps are large, or that runs away.
+    """Finds a loss that oscillates while the steps are large, or that diverges.
 
     Attributes:
-        spread: Median deviation of ten logged losses from their median, in parts of it, that is wandering.
-        step: Update ratio of a kernel, median of five logged steps, that is large.
-        progress: Part by which the loss has to have fallen for its wandering to be noise.
-        growth: Factor over the first loss, median of seven logged steps, that is running away.
+        spread: Median absolute deviation of ten logged losses over their median, above which the loss oscillates.
+        update_ratio: Update ratio of a kernel above which a step is large; median of five logged steps.
+        progress: Fraction by which the loss must have fallen for its oscillation to count as noise.
+        growth: Factor over the first loss above which the loss diverges; median of seven logged steps.
     """
 
     spread: float = 0.05
-    step: float = 0.05
+    update_ratio: float = 0.05
     progress: float = 0.2
     growth: float = 3.0
     code = "GL402"
     name = "loss erratic"
 
-    def signs(self, evidence: Evidence) -> Iterator[Sign]:
-        """Yields the two signs."""
-        yield self._wandering(evidence)
-        yield self._running_away(evidence)
+    def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
+        """Yields two symptoms."""
+        yield self._oscillating(evidence)
+        yield self._diverging(evidence)
 
-    def _wandering(self, evidence):
+    def _oscillating(self, evidence):
         rows = trailing(evidence.loss, _WINDOW)
         middle = trailing_median(evidence.loss, _WINDOW)
-        deviations = np.median(np.abs(rows - middle[:, None]), axis=1)  # NaN until there are ten
+        deviations = np.median(np.abs(rows - middle[:, None]), axis=1)  # NaN for the first nine
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = deviations / np.abs(middle)
         is_stuck = evidence.is_stuck(self.progress)
-        return Sign(
+        return Symptom(
             is_on=(spread > self.spread) & is_stuck & self._is_large(evidence),
             measured=spread,
             threshold=self.spread,
-            message="The loss wanders by {measured} of itself and gets nowhere.",
+            message="The loss oscillates without falling: its median deviation is {measured} times its median.",
             remedies=_REMEDIES,
             window=_WINDOW,
         )
@@ -63,16 +63,16 @@ class Erratic:
         if not evidence.kernels:
             return np.zeros(len(evidence.steps), bool)
         ratios = evidence.medians_of_kernels("update_ratio", 5)
-        return np.fmax.reduce(np.where(started_at_zero(evidence), np.nan, ratios), axis=1) > self.step
+        return np.fmax.reduce(np.where(started_at_zero(evidence), np.nan, ratios), axis=1) > self.update_ratio
 
-    def _running_away(self, evidence):
+    def _diverging(self, evidence):
         with np.errstate(divide="ignore", invalid="ignore"):
             growth = lasting_median(evidence.loss) / evidence.first_loss
-        return Sign(
+        return Symptom(
             is_on=(growth > self.growth) & (evidence.first_loss > 0) & ~evidence.is_good,
             measured=growth,
             threshold=self.growth,
-            message="The loss runs away: it is {measured} times the first.",
+            message="The loss diverges: it is {measured} times the first loss.",
             remedies=_REMEDIES,
             is_alarm=True,
         )

@@ -1,7 +1,7 @@
 """GL401: the loss has not fallen since the start.
 
-Why: it is what a person sees first, and alone it says nothing of the cause; the other findings do. Ten logged steps as
-in SageMaker Debugger's rule LossNotDecreasing.
+Why: this is what one notices first, but it does not reveal the cause; the other findings do. The ten logged steps are
+those of SageMaker Debugger's rule LossNotDecreasing.
 """
 
 from collections.abc import Iterator
@@ -10,45 +10,45 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlog.diagnosis.rules.evidence import Evidence, trailing
-from gradlog.diagnosis.rules.rule import Sign
+from gradlog.diagnosis.rules.rule import Symptom
 
 _REMEDIES = (
-    "Look at the other findings first: they say why.",
+    "Look at the other findings first: they point to the cause.",
     "Raise or lower the learning rate by a factor of ten.",
-    "Try whether the network can learn ten examples by heart; if not, look at labels, loss and last activation.",
+    "Check whether the network can overfit ten examples; if not, check the labels, the loss and the last activation.",
 )
 
 
 @dataclass(frozen=True)
 class NotImproving:
-    """Finds a loss that never fell, over many logged steps of a run that was logged from its start.
+    """Finds a loss that has not fallen after many logged steps of a run logged from its start.
 
     Attributes:
-        progress: Part by which it has to have fallen.
-        least: Logged steps from which on it is expected to have.
-        least_steps: The same of the optimizer's steps, for runs that log each.
+        progress: Fraction by which the loss must have fallen.
+        min_logged_steps: Logged steps to wait before judging.
+        min_steps: Optimizer steps to wait before judging, for runs that log every step.
     """
 
     progress: float = 0.03
-    least: int = 10
-    least_steps: int = 100
+    min_logged_steps: int = 10
+    min_steps: int = 100
     code = "GL401"
     name = "loss not improving"
 
-    def signs(self, evidence: Evidence) -> Iterator[Sign]:
-        """Yields the one sign."""
+    def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
+        """Yields one symptom."""
         steps = evidence.steps
-        is_late = (np.arange(1, len(steps) + 1) >= self.least) & evidence.is_after(self.least_steps)
+        is_late = (np.arange(1, len(steps) + 1) >= self.min_logged_steps) & evidence.is_after(self.min_steps)
         is_known = np.isfinite(evidence.loss) & np.isfinite(evidence.first_loss)
         is_flat = evidence.is_stuck(self.progress)
-        yield Sign(
+        yield Symptom(
             is_on=evidence.is_from_start & is_late & is_known & is_flat & ~_is_warming_up(evidence),
             measured=np.maximum(evidence.progress, 0),
             threshold=self.progress,
-            message="The loss has not fallen since the start: by {measured} of it at most.",
+            message="The loss is not improving: its largest relative decrease since the start is {measured}.",
             remedies=_REMEDIES,
-            is_worst_small=True,
-            least=1,
+            is_lower_worse=True,
+            min_logged_steps=1,
             window=len(steps),
         )
 

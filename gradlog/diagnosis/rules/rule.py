@@ -1,4 +1,4 @@
-"""What all rules share: a `Sign` says at which steps it is so, and `findings` makes of it what a person is told."""
+"""What all rules share: a `Symptom` says at which steps something is wrong; `finding_of` turns it into a finding."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ import numpy as np
 from gradlog.diagnosis.finding import Finding, some
 from gradlog.diagnosis.rules.evidence import Evidence
 
-_HEALED_AFTER = 3  # logged steps without it; fewer are a pause
+_HEALED_AFTER = 3  # logged steps without the symptom; a shorter gap is a pause
 
 
 @dataclass(frozen=True)
-class Sign:
-    """At which logged steps something is so.
+class Symptom:
+    """Something that may be wrong with a run, and at which logged steps.
 
     Attributes:
-        is_on: Boolean array [T]. What stands at a step depends on that step and those before it alone, so that a
-            diagnosis while training says what one afterwards says.
-        measured: Array [T], the number that is told.
+        is_on: Boolean array [T], true where the symptom shows. Each entry depends only on its own step and earlier
+            ones, so that diagnosing during training and afterwards gives the same findings.
+        measured: Array [T], the number to report.
         threshold: The number that it crossed.
-        message: String, a sentence with `{where}` and `{measured}` in it.
+        message: String, a sentence with the placeholders `{where}` and `{measured}`.
         remedies: Strings, likeliest first.
-        names: What `where` counts: n names.
-        where: Boolean array [T, n], which of them it concerns; `None` for the whole run.
-        is_alarm: Boolean array [T], where it is worse than a warning.
-        is_worst_small: Whether a smaller number is a worse one.
-        least: Integer, the logged steps in a row from which on it counts.
-        window: Integer, the logged steps that one entry looks back upon, itself among them.
+        names: The n names of the variables or layers in `where`.
+        where: Boolean array [T, n], which of them are affected; `None` for the whole run.
+        is_alarm: Boolean array [T], true where it is an alarm rather than a warning.
+        is_lower_worse: Whether a lower number is worse.
+        min_logged_steps: Integer, how many logged steps in a row make a finding.
+        window: Integer, how many logged steps each entry looks back on, including its own.
     """
 
     is_on: np.ndarray
@@ -39,77 +39,77 @@ class Sign:
     names: tuple[str, ...] = ()
     where: np.ndarray | None = None
     is_alarm: np.ndarray | bool = False
-    is_worst_small: bool = False
-    least: int = 3
+    is_lower_worse: bool = False
+    min_logged_steps: int = 3
     window: int = 1
 
 
 class Rule(Protocol):
-    """A rule: a code, a name in words, and what it sees in a run.
+    """A rule: a code, a name and the symptoms it looks for.
 
-    A rule may set `sees_broken`, where it has something to say after NaN has spread; others are not asked then.
+    Steps after NaN has spread are judged only by rules that set `sees_broken`.
     """
 
     code: str
     name: str
 
-    def signs(self, evidence: Evidence) -> Iterator[Sign]:
-        """Yields what it looks for, with where it is so; nothing where the run cannot tell."""
+    def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
+        """Yields each symptom the rule looks for; nothing if the run lacks the numbers it needs."""
 
 
-def finding_of(rule: Rule, sign: Sign, evidence: Evidence) -> Finding | None:
-    """Returns the finding of a sign of a rule, or `None` where it never was so for long enough."""
+def finding_of(rule: Rule, symptom: Symptom, evidence: Evidence) -> Finding | None:
+    """Returns the finding for a symptom, or `None` if it never lasted long enough."""
     steps = evidence.steps
     is_judged = np.full(len(steps), True) if getattr(rule, "sees_broken", False) else ~evidence.is_broken
-    spans = _spans(_held(sign.is_on, is_judged), sign.least)
+    spans = _spans(_held(symptom.is_on, is_judged), symptom.min_logged_steps)
     is_in = np.zeros(len(steps), bool)
     for start, end in spans:
         is_in[start:end] = True
-    is_in &= sign.is_on & is_judged
-    if is_in.sum() < sign.least:
+    is_in &= symptom.is_on & is_judged
+    if is_in.sum() < symptom.min_logged_steps:
         return None
-    where = _where(sign, is_in)
-    measured = sign.measured[is_in]
+    where = _where(symptom, is_in)
+    measured = symptom.measured[is_in]
     measured = measured[~np.isnan(measured)] if (~np.isnan(measured)).any() else measured
-    worst = float(measured.min() if sign.is_worst_small else measured.max())
+    worst = float(measured.min() if symptom.is_lower_worse else measured.max())
     is_over = len(steps) - spans[-1][1] >= _HEALED_AFTER
-    is_alarm = (is_in & sign.is_alarm).sum() >= sign.least
+    is_alarm = (is_in & symptom.is_alarm).sum() >= symptom.min_logged_steps
     return Finding(
         code=rule.code,
         name=rule.name,
         severity="alarm" if is_alarm else "warning",
         where=where,
-        first_step=int(steps[max(0, spans[0][0] - sign.window + 1)]),
+        first_step=int(steps[max(0, spans[0][0] - symptom.window + 1)]),
         last_step=int(steps[spans[-1][1] - 1]) if is_over else None,
         measured=worst,
-        threshold=float(sign.threshold),
-        message=sign.message.format(where=some(where), measured=_number(worst)),
-        remedies=sign.remedies,
+        threshold=float(symptom.threshold),
+        message=symptom.message.format(where=some(where), measured=_number(worst)),
+        remedies=symptom.remedies,
     )
 
 
 def _held(is_on, is_judged):
-    """Returns what was so at the last step that could be judged: what cannot be has not healed."""
+    """Returns the state at the last step that could be judged: steps that cannot be judged do not count as healed."""
     last = np.maximum.accumulate(np.where(is_judged, np.arange(len(is_on)), -1))
     return np.where(last >= 0, is_on[last], False)
 
 
-def _where(sign, is_in):
-    if sign.where is None:
+def _where(symptom, is_in):
+    if symptom.where is None:
         return ()
-    share = sign.where[is_in].mean(axis=0)  # of the steps; what comes up once by chance is not named
-    return tuple(name for name, part in zip(sign.names, share, strict=True) if part >= min(0.5, share.max()))
+    share = symptom.where[is_in].mean(axis=0)  # of the steps; a name that appears once by chance is left out
+    return tuple(name for name, part in zip(symptom.names, share, strict=True) if part >= min(0.5, share.max()))
 
 
-def _spans(is_on, least):
-    """Returns the spans [start, end) of a sign, those with a pause between them as one.
+def _spans(is_on, min_length):
+    """Returns the spans [start, end) of a symptom; spans separated only by a pause are joined.
 
-    A span counts where it is so at `least` logged steps in a row somewhere within it.
+    A span counts if it contains at least `min_length` logged steps in a row with the symptom.
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[0], is_on.astype(np.int8), [0]])))
     spans = []
     for start, end in edges.reshape(-1, 2).tolist():
-        is_long = end - start >= least
+        is_long = end - start >= min_length
         if spans and start - spans[-1][1] < _HEALED_AFTER:
             spans[-1] = (spans[-1][0], end, spans[-1][2] or is_long)
         else:

@@ -1,4 +1,4 @@
-"""The ordered table of all rules."""
+"""All rules with their default thresholds, ordered by code."""
 
 from gradlog.diagnosis.rules.collapsing import Collapsing
 from gradlog.diagnosis.rules.dead import Dead

@@ -1,7 +1,7 @@
-"""GL301: a step changes the weights by too much, or by too little, for the network to learn.
+"""GL301: the steps are too large or too small, relative to the weights, for the network to learn.
 
-Why: a step of about a thousandth of the weights is what works (Karpathy, notes to cs231n, "Ratio of weights:updates");
-between 1e-4 and 1e-1 is usual (Ben Braiek and Khomh 2022). With weights that hardly move, the loss does not.
+Why: steps of about a thousandth of the weights work well (Karpathy, cs231n notes, "Ratio of weights:updates"); 1e-4 to
+1e-1 is usual (Ben Braiek and Khomh 2022). If the weights hardly move, neither does the loss.
 """
 
 from collections.abc import Iterator
@@ -10,42 +10,42 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlog.diagnosis.rules.evidence import Evidence, started_at_zero, trailing
-from gradlog.diagnosis.rules.rule import Sign
+from gradlog.diagnosis.rules.rule import Symptom
 
 _TOO_LARGE = (
-    "Lower the learning rate, by a factor of ten to begin with.",
+    "Lower the learning rate, by a factor of ten to start with.",
     "Clip the gradient: global_clipnorm=1.0.",
-    "Begin with a warm-up.",
+    "Start with a warm-up.",
 )
 _TOO_SMALL = (
-    "Raise the learning rate, by a factor of ten to begin with.",
-    "Use an optimizer that adapts to the gradient's size, such as Adam.",
-    "Look whether a schedule has brought the learning rate to nothing.",
+    "Raise the learning rate, by a factor of ten to start with.",
+    "Use an optimizer that adapts to the size of the gradient, such as Adam.",
+    "Check whether a schedule has lowered the learning rate to almost zero.",
 )
 
 
 @dataclass(frozen=True)
 class UpdateRatio:
-    """Finds steps that are too large for the weights, or too small, while the loss is not falling.
+    """Finds steps that are too large or too small for the weights while the loss is not falling.
 
-    Too small is told only where the ratio neither rises, as in a warm-up, nor has fallen, as under a schedule.
+    Small steps are not reported while the ratio rises, as in a warm-up, or after it has fallen, as under a schedule.
 
     Attributes:
-        largest: Update ratio of a kernel, median of five logged steps. From `exploding` on it is an explosion: GL102.
-        exploding: Where that begins.
-        smallest: The same of all kernels.
-        progress: Part by which the loss has to have fallen for small steps to do.
+        max_ratio: Update ratio of a kernel above which its steps are too large; median of five logged steps.
+        exploding: Update ratio above which GL102 reports an explosion instead.
+        min_ratio: Update ratio of all kernels below which the steps are too small; median of five logged steps.
+        progress: Fraction by which the loss must have fallen for small steps to be fine.
     """
 
-    largest: float = 0.1
+    max_ratio: float = 0.1
     exploding: float = 0.3
-    smallest: float = 5e-5
+    min_ratio: float = 5e-5
     progress: float = 0.03
     code = "GL301"
     name = "update ratio out of range"
 
-    def signs(self, evidence: Evidence) -> Iterator[Sign]:
-        """Yields the two signs."""
+    def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
+        """Yields two symptoms."""
         if evidence.kernels:
             ratios = evidence.medians_of_kernels("update_ratio", 5)
             yield self._too_large(evidence, np.where(started_at_zero(evidence), np.nan, ratios))
@@ -53,16 +53,16 @@ class UpdateRatio:
 
     def _too_large(self, evidence, ratios):
         is_stuck = evidence.is_stuck(0.5)
-        where = (ratios > self.largest) & (ratios <= self.exploding) & is_stuck[:, None]
-        return Sign(
+        where = (ratios > self.max_ratio) & (ratios <= self.exploding) & is_stuck[:, None]
+        return Symptom(
             is_on=where.any(axis=1),
             measured=np.fmax.reduce(np.where(where, ratios, np.nan), axis=1),
-            threshold=self.largest,
-            message="The steps are too large: one changes {where} by {measured} of its weights.",
+            threshold=self.max_ratio,
+            message="The steps are too large: the update ratio of {where} is {measured}.",
             remedies=_TOO_LARGE,
             names=evidence.kernels,
             where=where,
-            least=5,
+            min_logged_steps=5,
         )
 
     def _too_small(self, evidence, ratios):
@@ -71,12 +71,12 @@ class UpdateRatio:
         is_rising = largest > 1.2 * before
         is_fallen = np.fmax.accumulate(largest) > 10 * largest
         is_stuck = evidence.is_stuck(self.progress)
-        return Sign(
-            is_on=(largest < self.smallest) & (largest > 0) & ~is_rising & ~is_fallen & is_stuck,
+        return Symptom(
+            is_on=(largest < self.min_ratio) & (largest > 0) & ~is_rising & ~is_fallen & is_stuck,
             measured=largest,
-            threshold=self.smallest,
-            message="The steps are too small: at most {measured} of a kernel's weights, and the loss does not fall.",
+            threshold=self.min_ratio,
+            message="The steps are too small: the largest update ratio is {measured}, and the loss is not falling.",
             remedies=_TOO_SMALL,
-            is_worst_small=True,
-            least=10,
+            is_lower_worse=True,
+            min_logged_steps=10,
         )

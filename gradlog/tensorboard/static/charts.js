@@ -1,31 +1,32 @@
-/** Charts: the lines by depth and over time, of the runs' tables. */
+/** Charts: lines by depth and over time, drawn from the runs' tables. */
 
 import {runColor} from './colors.js';
 import {stepText} from './dom.js';
 import {lines, moveMark} from './lines.js';
 import {clear} from './plot.js';
-import {isFraction, layerOf, merged, nearest, overTime, ratios} from './shape.js';
+import {merged, nearest, overTime, ratios} from './shape.js';
 
-const WIDEST = 1200;
+const MAX_WIDTH = 1200;
 const DASHES = [undefined, [8, 4], [2, 3], [10, 3, 2, 3], [14, 5]];
 
 function common(container, view) {
   return {
-    width: Math.min(container.clientWidth, WIDEST),
-    isLogarithmic: !isFraction(view.statistic),
+    width: Math.min(container.clientWidth, MAX_WIDTH),
+    isLogarithmic: !view.isFraction,
     yLabel: view.statisticName,
     tooltip: view.tooltip,
   };
 }
 
-/** One line a run over the layers, at one step; returns a function that moves them to the step of another view. */
+/** Draws a line per run over the layers, at one step; returns a function that moves them to another view's step. */
 export function drawProfile(container, shownRuns, view) {
   const names = merged(shownRuns.map(({table}) => table.variables));
+  const labels = new Map(shownRuns.flatMap(({table}) => table.variables.map((name, at) => [name, table.labels[at]])));
   const places = shownRuns.map(({table}) => names.map((name) => table.variables.indexOf(name)));
   const look = {
     ...common(container, view),
     title: `${view.statisticName} by depth`,
-    xNames: view.part === 'all' ? names : names.map(layerOf),
+    xNames: names.map((name) => labels.get(name)),
     xLabel: 'input → output',
     height: 360,
   };
@@ -44,7 +45,7 @@ export function drawProfile(container, shownRuns, view) {
   };
 }
 
-/** The layers picked, over the steps: the run is the colour, the layer the dash. Returns as `drawProfile` does. */
+/** Draws the picked layers over the steps: a colour per run, a dash per layer. Returns what `drawProfile` does. */
 export function drawOverTime(container, shownRuns, view) {
   const drawn = shownRuns.flatMap(({run, table}) =>
     view.picked.map((name, index) => ({
@@ -55,11 +56,11 @@ export function drawOverTime(container, shownRuns, view) {
       y: overTime(table, name),
     })),
   );
-  const look = {title: `${view.statisticName} over time`, xLabel: 'step', nothing: 'Tick layers at the left.'};
+  const look = {title: `${view.statisticName} over time`, xLabel: 'step', nothing: 'Select layers on the left.'};
   return overSteps(container, drawn, {...common(container, view), ...look, mark: view.step});
 }
 
-/** The last layer over the first, over the steps. Returns as `drawProfile` does. */
+/** Draws the last layer over the first, over the steps. Returns what `drawProfile` does. */
 export function drawRatios(container, shownRuns, view) {
   const drawn = shownRuns.map(({run, table}) => {
     return {label: run.run, color: runColor(run.color), x: table.steps, y: ratios(table)};

@@ -1,9 +1,9 @@
-/** Colours: of runs, as TensorBoard has them; of numbers; of the page, light or dark. */
+/** Colours: of runs, the same as TensorBoard's; of numbers; of the page, light or dark. */
 
-// TensorBoard's palette, by the number of a run; the first has a lighter twin on dark ground.
+// TensorBoard's palette, by the number of a run; the first is lighter on a dark background.
 const RUNS = ['#425066', '#12b5cb', '#e52592', '#f9ab00', '#9334e6', '#7cb342', '#e8710a'];
 const FIRST_ON_DARK = '#8e98a3';
-// From little to much, of even steps in lightness: dark violet, blue, green, yellow.
+// From low to high, in even steps of lightness: dark violet, blue, green, yellow.
 const STOPS = [
   [0.0, 48, 18, 84],
   [0.2, 66, 62, 134],
@@ -26,7 +26,7 @@ export function isDark() {
   }
 }
 
-/** Calls a function when TensorBoard changes between light and dark. */
+/** Calls a function when TensorBoard switches between light and dark. */
 export function onThemeChange(call) {
   try {
     const options = {attributes: true, attributeFilter: ['class']};
@@ -67,11 +67,11 @@ export function shade(part) {
   return SHADES[Math.round(Math.min(Math.max(part, 0), 1) * (SHADES.length - 1))];
 }
 
-/** A scale for all runs together: logarithmic, but for fractions, which go from zero to `most`. */
+/** One scale for all runs: logarithmic, except for fractions, which range from 0 to `max`. */
 export class Scale {
-  constructor(tables, isFraction, most = 1) {
+  constructor(tables, isFraction, max = 1) {
     this.isFraction = isFraction;
-    [this.low, this.high] = isFraction ? [0, most] : [Infinity, -Infinity];
+    [this.low, this.high] = isFraction ? [0, max] : [Infinity, -Infinity];
     if (isFraction) return;
     for (const table of tables) {
       const [low, high] = extremes(table);
@@ -89,7 +89,7 @@ export class Scale {
     return shade(Math.log10(value / this.low) / Math.log10(this.high / this.low));
   }
 
-  /** The number at a part from 0 to 1 of the scale. */
+  /** The number at a position from 0 to 1 on the scale. */
   at(part) {
     return this.isFraction ? part * this.high : this.low * (this.high / this.low) ** part;
   }
@@ -97,7 +97,7 @@ export class Scale {
 
 const known = new WeakMap();
 
-/** The least and the largest positive number of a table; remembered, as it may have tens of thousands. */
+/** The smallest and largest positive number of a table; cached, since it may have tens of thousands. */
 function extremes(table) {
   if (!known.has(table)) known.set(table, ofRows(table.values));
   return known.get(table);

@@ -1,10 +1,10 @@
-/** Content: what the page shows of the runs, asked of the server part by part, and told as it comes. */
+/** Content: what the page shows of the runs, requested part by part and reported as it arrives. */
 
 import {gather} from './gather.js';
-import {layerOf, ofPart} from './shape.js';
+import {ofPart} from './shape.js';
 import {viewOf} from './view.js';
 
-const SLOW = 300; // milliseconds, after which what is there is told before the rest has come
+const SLOW = 300; // milliseconds, after which partial results are shown
 const NO_HISTOGRAM = {steps: [], first: 0, counts: [], zeros: [], num_steps: 0};
 
 export class Content {
@@ -15,20 +15,20 @@ export class Content {
     this.tables = []; // {run, table} of each run
     this.histograms = []; // {run, histogram}
     this.findings = []; // {run, findings}
-    this.progress = ''; // what is still to come, in words
-    this.key = ''; // of which the tables are
-    this.chosen = ''; // of which the histograms are
+    this.progress = ''; // what is still loading, in words
+    this.key = ''; // identifies what the tables show
+    this.chosen = ''; // identifies what the histograms show
   }
 
   /**
-   * Asks for tables, which show most, then for histograms, then for findings, which take longest.
+   * Requests tables, which show most, then histograms, then findings, which take longest.
    * @param {Array} runs
-   * @param {Object} state What the user has chosen.
-   * @param {number} steps How many steps of a table can be shown.
-   * @param {Object} calls isWanted(), whether to go on; tell(isOfFindings), called when there is more, of findings
-   *   alone or of anything; complain(error).
+   * @param {Object} chosen What to show: statistic, part, kind, layer, picked, step.
+   * @param {number} steps How many steps of a table fit on the page.
+   * @param {Object} calls isWanted(), whether to go on; tell(isOfFindings), called when more has arrived, findings
+   *   only or anything; complain(error).
    */
-  async ask(runs, state, steps, {isWanted, tell, complain}) {
+  async ask(runs, chosen, steps, {isWanted, tell, complain}) {
     const begun = Date.now();
     let isTold = false; // all but the findings
     const about = (things, keep) => ({
@@ -41,16 +41,16 @@ export class Content {
         isTold ||= things === 'findings';
       },
     });
-    this.forget(runs, state);
-    const key = JSON.stringify([runs.map(({run}) => run), state.statistic, state.part]);
-    // Where the same is asked for again, what is drawn stays until all that is new is there.
+    this.forget(runs, chosen);
+    const key = JSON.stringify([runs.map(({run}) => run), chosen.statistic, chosen.part]);
+    // If the same is requested again, the drawing stays until everything new has arrived.
     const keepTables = key === this.key ? () => {} : (answers) => ([this.tables, this.key] = [answers, '']);
-    const tables = await gather(runs, (run) => this.table(run, state, steps), about('runs', keepTables));
+    const tables = await gather(runs, (run) => this.table(run, chosen, steps), about('runs', keepTables));
     if (!isWanted()) return;
     [this.tables, this.key] = [tables, key];
-    const {statistic, kind, layer} = viewOf(state, tables, null);
+    const {kind, layer} = viewOf(chosen, tables, null);
     const keepHistograms = (answers) => (this.histograms = answers);
-    const histogram = ({run}) => this.histogram(run, statistic, kind, layer);
+    const histogram = ({run}) => this.histogram(run, kind, layer);
     const histograms = await gather(tables, histogram, about('histograms', keepHistograms));
     if (!isWanted()) return;
     this.histograms = histograms;
@@ -62,7 +62,7 @@ export class Content {
     tell(isTold);
   }
 
-  /** Forgets the findings of other runs, and histograms of what is no longer chosen. */
+  /** Drops the findings of other runs, and histograms that are no longer chosen. */
   forget(runs, {statistic, part, kind, layer}) {
     const isWanted = ({run}) => runs.some((each) => each.run === run.run);
     this.findings = this.findings.filter(isWanted);
@@ -75,16 +75,14 @@ export class Content {
     return {run, table: this.shaped(await this.model.table(run, statistic, steps), part)};
   }
 
-  /** The chosen part of a table; the same object for the same, by which pictures are known again. */
+  /** The chosen part of a table; always the same object for the same part, so that drawings can be reused. */
   shaped(table, part) {
     if (!this.parts.has(table)) this.parts.set(table, {});
     return (this.parts.get(table)[part] ??= ofPart(table, part));
   }
 
-  async histogram(run, statistic, kind, layer) {
-    const isOfLayers = statistic.startsWith('activation_');
-    const name = kind === 'activation' ? layerOf(layer) : isOfLayers ? `${layer}/kernel` : layer;
-    return {run, histogram: layer ? await this.model.histograms(run, kind, name) : NO_HISTOGRAM};
+  async histogram(run, kind, layer) {
+    return {run, histogram: layer ? await this.model.histogramsOf(run, kind, layer) : NO_HISTOGRAM};
   }
 
   async findingsOf(run) {

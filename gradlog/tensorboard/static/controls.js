@@ -1,4 +1,4 @@
-/** Controls: the side bar, in which one chooses runs, statistic and layers. */
+/** Controls: the side bar for choosing runs, statistic and layers. */
 
 import {isDark, runColor} from './colors.js';
 import {element} from './dom.js';
@@ -11,7 +11,7 @@ function labelled(text, control) {
   return element('div', {class: 'control'}, element('label', {for: id, text}), control);
 }
 
-/** A choice among a few, {value: text}. */
+/** A drop-down list of {value: text}. */
 export function choice(text, choices, chosen, change) {
   const options = Object.entries(choices).map(([value, name]) =>
     element('option', {value, text: name, selected: value === chosen}),
@@ -19,7 +19,7 @@ export function choice(text, choices, chosen, change) {
   return labelled(text, element('select', {change: (event) => change(event.target.value)}, ...options));
 }
 
-/** The field of the regular expression that runs have to match, and the runs. */
+/** The regular expression that runs must match, and the list of runs. */
 export class RunChooser {
   constructor(change) {
     this.change = change;
@@ -29,17 +29,17 @@ export class RunChooser {
     this.root = element('div', {}, labelled('Runs', this.field), this.error, this.list);
   }
 
-  /** The runs that match and are not unticked; all where the expression is none. */
+  /** The runs that match and are ticked; an invalid expression matches all. */
   chosen(runs, state) {
     let pattern = null;
     this.error.textContent = '';
     try {
       pattern = new RegExp(state.filter, 'i');
     } catch {
-      this.error.textContent = 'This is no regular expression.';
+      this.error.textContent = 'Invalid regular expression';
     }
     const matching = runs.filter((run) => !pattern || pattern.test(run.run));
-    if (runs.length && !matching.length) this.error.textContent = 'No run matches.';
+    if (runs.length && !matching.length) this.error.textContent = 'No matching runs';
     this.matching = matching;
     return matching.filter((run) => !state.hidden.includes(run.run));
   }
@@ -73,7 +73,7 @@ export class RunChooser {
   }
 }
 
-/** The layers that are drawn over time, and the one of which histograms are. */
+/** The layers to draw over time. */
 export function layerChooser(variables, picked, change) {
   const items = variables.map((name) => {
     const box = element('input', {type: 'checkbox', 'data-layer': name, change: () => change(name)});
@@ -84,7 +84,7 @@ export function layerChooser(variables, picked, change) {
   return element('details', {class: 'layers', open: variables.length <= 12}, summary, element('ul', {}, ...items));
 }
 
-/** The slider of steps, with a button that plays them. */
+/** The step slider, with a button that plays the steps. */
 export class StepSlider {
   constructor(change) {
     this.change = change;
@@ -101,12 +101,12 @@ export class StepSlider {
     this.slider.disabled = this.play.disabled = !steps.length;
     this.slider.max = Math.max(steps.length - 1, 0);
     this.slider.value = index;
-    const text = steps.length ? `step ${steps[index].toLocaleString('en-US')}` : 'no step';
+    const text = steps.length ? `step ${steps[index].toLocaleString('en-US')}` : 'no steps';
     this.text.textContent = text;
     this.slider.setAttribute('aria-valuetext', text);
   }
 
-  /** Says the step at once, and has the pictures follow once a frame. */
+  /** Shows the step at once; the pictures follow once per frame. */
   moved() {
     this.draw(this.steps, Number(this.slider.value));
     this.frame ??= requestAnimationFrame(() => {

@@ -1,9 +1,9 @@
-/** Elements: made of tags, attributes and text; what comes from a run is only ever text. */
+/** Elements: made of tags, attributes and text; anything from a run is inserted as text only. */
 
 /**
  * Makes an element.
  * @param {string} tag
- * @param {Object} attributes Attributes; a function is a listener of the event of its name, `text` the content.
+ * @param {Object} attributes Attributes; a function is a listener for the event of that name, `text` is the content.
  * @param {...(Node|string)} children
  */
 export function element(tag, attributes = {}, ...children) {
@@ -19,7 +19,7 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** A canvas for a width and height in CSS pixels, sharp on any screen, with its context scaled to them. */
+/** A canvas of a width and height in CSS pixels, sharp on any screen, and its scaled context. */
 export function canvas(width, height, attributes = {}) {
   const ratio = window.devicePixelRatio || 1;
   const made = element('canvas', {...attributes, width: Math.round(width * ratio), height: Math.round(height * ratio)});
@@ -31,7 +31,7 @@ export function canvas(width, height, attributes = {}) {
   return [made, context];
 }
 
-/** A number for people: few digits, powers of ten where it is far from one. */
+/** A number for people: few digits, with an exponent if it is far from one. */
 export function shown(value) {
   if (value === null || value === undefined) return '–';
   if (value === 0) return '0';
@@ -43,7 +43,7 @@ export function shown(value) {
     .replace('e+', 'e');
 }
 
-/** Steps with thousands apart. */
+/** A step with thousands separators. */
 export function stepText(step) {
   return step.toLocaleString('en-US');
 }

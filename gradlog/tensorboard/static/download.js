@@ -1,4 +1,4 @@
-/** Download: what a section shows, as a table or as a picture. */
+/** Download: saves what a section shows, as a table or as a picture. */
 
 import {ink, paper} from './colors.js';
 import {element} from './dom.js';
@@ -17,7 +17,7 @@ function field(value) {
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** Saves rows, the first the names of the columns. */
+/** Saves rows as CSV; the first row has the column names. */
 export function saveCsv(rows, name) {
   save(
     new Blob([rows.map((row) => row.map(field).join(',')).join('\r\n') + '\r\n'], {type: 'text/csv'}),
@@ -25,7 +25,7 @@ export function saveCsv(rows, name) {
   );
 }
 
-/** Saves the pictures of a section as they stand, each under its caption. */
+/** Saves the pictures of a section as they are, with their captions. */
 export async function savePng(section, name) {
   for (const panel of section.querySelectorAll('.heatmap')) paintNow(panel);
   await new Promise(requestAnimationFrame); // charts are drawn a moment later

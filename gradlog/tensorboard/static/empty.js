@@ -1,4 +1,4 @@
-/** What stands where no run has anything of gradlog's. */
+/** Empty: what the page shows if no run was logged by gradlog. */
 
 import {element} from './dom.js';
 
@@ -9,13 +9,13 @@ export function emptyState() {
   return element(
     'div',
     {class: 'empty'},
-    element('h1', {text: 'No gradients here yet'}),
-    element('p', {text: 'No run in this log directory was written by gradlog. One line added to a training does it:'}),
+    element('h1', {text: 'No gradients logged yet'}),
+    element('p', {text: 'gradlog has not logged any run in this directory. Add one line to your training:'}),
     element('pre', {}, element('code', {text: EXAMPLE})),
-    element('p', {text: 'Then start TensorBoard on the directory above the runs:'}),
+    element('p', {text: 'Then start TensorBoard on the directory that contains the runs:'}),
     element('pre', {}, element('code', {text: 'tensorboard --logdir logs'})),
-    element('p', {text: 'To look at the tab first, write a few small runs:'}),
+    element('p', {text: 'To try the tab first, write a few small demo runs:'}),
     element('pre', {}, element('code', {text: 'python -m gradlog.tensorboard.demo logs/demo'})),
-    element('p', {text: 'What is written while TensorBoard runs appears here by itself.'}),
+    element('p', {text: 'New runs appear here while TensorBoard is running.'}),
   );
 }

@@ -1,4 +1,4 @@
-/** Frames: the sections of the page, each with its title, its buttons and a place for its picture. */
+/** Frames: the sections of the page, each with a title, buttons and a place for its pictures. */
 
 import {element} from './dom.js';
 import {saveCsv, savePng} from './download.js';
@@ -9,25 +9,25 @@ const TITLES = {
   heatmaps: 'Layers over steps',
   profile: 'By depth',
   overTime: 'Over time',
-  ratios: 'Last over first layer',
+  ratios: 'Ratio of last to first layer',
   histograms: 'Histograms',
 };
 const FOCUSABLE = '[tabindex], button';
 
 /**
  * The sections.
- * @param {Object} controls Elements that stand between the title and the picture, by the name of a section.
+ * @param {Object} controls Elements between the title and the picture, by the name of a section.
  */
 export class Frames {
   constructor(controls) {
-    this.rows = {}; // functions that return what a section shows as a table, by its name
-    this.movers = {}; // functions that move what a section shows to the step of another view
+    this.rows = {}; // functions that return what a section shows as a table, by section
+    this.movers = {}; // functions that move a section to the step of another view, by section
     this.sections = Object.fromEntries(
       Object.entries(TITLES).map(([name, title]) => [name, this.made(name, title, controls[name])]),
     );
   }
 
-  /** How wide a picture can be, in points; 0 where the page is not there yet. */
+  /** How wide a picture can be, in CSS pixels; 0 if the page is not visible yet. */
   width() {
     return this.sections.heatmaps.querySelector('.content').clientWidth;
   }
@@ -40,14 +40,14 @@ export class Frames {
     this.sections[name].scrollIntoView({behavior: 'smooth', block: 'start'});
   }
 
-  /** Moves every picture to the step of a view that differs from the one that is drawn in nothing else. */
+  /** Moves every picture to the step of a view that otherwise equals the one drawn. */
   move(view) {
     for (const move of Object.values(this.movers)) move?.(view);
   }
 
   /**
-   * Replaces a section's content without a jump of the page, and keeps the keyboard where it was.
-   * @param {function} drawInto Draws into an element, and returns a mover where something moves with the step.
+   * Replaces a section's content without making the page jump, and keeps the keyboard focus.
+   * @param {function} drawInto Draws into an element; returns a mover if something moves with the step.
    */
   fill(name, drawInto) {
     const content = this.sections[name].querySelector('.content');
@@ -55,7 +55,7 @@ export class Frames {
     content.style.minHeight = `${content.offsetHeight}px`;
     clear(content);
     this.movers[name] = drawInto(content);
-    queueMicrotask(() => (content.style.minHeight = '')); // charts have their size a moment later
+    queueMicrotask(() => (content.style.minHeight = '')); // charts get their size a moment later
     if (focused >= 0) content.querySelectorAll(FOCUSABLE)[focused]?.focus({preventScroll: true});
   }
 
@@ -71,8 +71,8 @@ export class Frames {
     const csv = () => saveCsv(this.rows[name](), `gradients-${name}`);
     const png = () => savePng(section, `gradients-${name}`);
     return [
-      element('button', {text: 'CSV', title: 'Save the numbers', click: csv}),
-      element('button', {text: 'PNG', title: 'Save the picture', click: png}),
+      element('button', {text: 'CSV', title: 'Download the numbers', click: csv}),
+      element('button', {text: 'PNG', title: 'Download the picture', click: png}),
     ];
   }
 }

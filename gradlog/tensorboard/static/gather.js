@@ -1,14 +1,14 @@
-/** Gather: asks for something of each of many runs, a few at a time, and tells now and then what is there so far. */
+/** Gather: requests something for each of many runs, a few at a time, and reports progress now and then. */
 
 const AT_ONCE = 4;
-const OFTEN = 500; // milliseconds between two tellings
+const OFTEN = 500; // milliseconds between two reports
 
 /**
- * Asks for something of each run; one that cannot be read is said and left out, so that the others are seen.
+ * Requests something for each run. A run that cannot be read is reported and left out; the others are shown.
  * @param {Array} items
- * @param {function} ask Returns a promise of what is asked for of one of them.
- * @param {Object} calls isWanted(), whether to go on; tell(answers, number), called with those so far, in order;
- *   complain(error).
+ * @param {function} ask Returns a promise for one item.
+ * @param {Object} calls isWanted(), whether to go on; tell(answers, number), called with the answers so far, in
+ *   order; complain(error).
  * @returns The answers, in the order of the items.
  */
 export async function gather(items, ask, {isWanted, tell, complain}) {

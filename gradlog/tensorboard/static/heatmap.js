@@ -1,38 +1,38 @@
-/** Heat map: one run's statistic, layers from input to output, over the steps; a chart of uPlot whose cells are painted. */
+/** Heat map: one run's statistic over layers, from input to output, and steps; a uPlot chart with painted cells. */
 
 import * as colors from './colors.js';
 import {canvas, element, shown, stepText} from './dom.js';
 import {axis, plot} from './plot.js';
 import {nearest} from './shape.js';
 
-const WIDEST_GUTTER = 110;
-const [ABOVE, BESIDE, BELOW] = [6, 16, 22]; // of the cells, for halves of labels, and for steps
-const LONGEST = 60; // letters of a layer's name, from its end
-const LEAST_MARK = 2; // points, so that one cell that is not finite is seen in a picture of thousands
+const MAX_GUTTER = 110; // CSS pixels
+const [ABOVE, BESIDE, BELOW] = [6, 16, 22]; // CSS pixels around the cells, for labels and steps
+const MAX_LETTERS = 60; // of a layer's name, counted from its end
+const MIN_MARK = 2; // CSS pixels, so that a single non-finite cell among thousands is visible
 const [, MEASURING] = canvas(1, 1);
 
-/** How a panel says a cell. */
+/** Describes a cell in words. */
 export function cellText(run, table, time, place) {
   const mark = table.marks.get(`${time} ${place}`);
   let text = shown(table.values[time][place]);
   if (mark > 0) text += ` (${mark.toLocaleString('en-US')} elements NaN or infinite)`;
   else if (mark === 0) text = 'NaN or infinite';
-  else if (table.values[time][place] === null) text = 'no number';
+  else if (table.values[time][place] === null) text = 'not logged';
   return `${run.run} · ${table.variables[place]} · step ${stepText(table.steps[time])} · ${text}`;
 }
 
-/** A panel; it is painted once it is seen, for there may be dozens. */
+/** A panel; it is painted only when it becomes visible, since there may be dozens. */
 export class Heatmap {
   /**
    * @param {Object} run
-   * @param {Object} table What the server answers, of the variables shown, with `marks`, the non-finite by 'time place'.
+   * @param {Object} table The server's answer for the variables shown; `marks` has the non-finite cells by 'time place'.
    * @param {Object} look width, isSmall, scale, step (index, or -1), layer, boxes ({has(variable), first, last}),
    *   tooltip, say(text), pick(time, place).
    */
   constructor(run, table, look) {
     const rows = table.variables.length;
-    const most = look.isSmall ? [130, 4, 130] : [260, 9, 600];
-    this.high = Math.min(22, Math.max(most[0] / rows, Math.min(most[1], most[2] / rows)));
+    const max = look.isSmall ? [130, 4, 130] : [260, 9, 600];
+    this.high = Math.min(22, Math.max(max[0] / rows, Math.min(max[1], max[2] / rows)));
     this.height = Math.ceil(rows * this.high) + ABOVE + BELOW;
     [this.run, this.table, this.look, this.step] = [run, table, look, look.step];
     this.root = element('div', {
@@ -40,13 +40,13 @@ export class Heatmap {
       tabindex: 0,
       role: 'application',
       'aria-roledescription': 'heat map',
-      'aria-label': `Heat map of ${run.run}: ${rows} layers, ${table.steps.length} steps. Arrow keys move, Enter picks.`,
+      'aria-label': `${run.run}: ${rows} layers, ${table.steps.length} steps. Arrow keys move, Enter selects.`,
     });
     this.root.style.height = `${this.height}px`;
     this.frame = element('div', {class: 'frame', hidden: true});
   }
 
-  /** Paints it, if it is not yet. */
+  /** Paints the panel unless it is painted already. */
   paint() {
     if (this.chart) return;
     this.chart = plot(
@@ -62,14 +62,14 @@ export class Heatmap {
     listen(this);
   }
 
-  /** Moves the frame around a step to that of an index; -1 for none. */
+  /** Moves the frame to the step at an index; -1 for none. */
   move(step) {
     this.step = step;
     this.frame.hidden = step < 0;
     this.place(this.frame, step, step + 1, 0, this.table.variables.length);
   }
 
-  /** Puts an element over some cells, by the numbers of the first and of the one after the last. */
+  /** Places an element over cells, from the first to the one before the end. */
   place(over, firstTime, endTime, firstRow, endRow) {
     const [times, rows] = [this.table.steps.length, this.table.variables.length];
     over.style.left = `${(100 * firstTime) / times}%`;
@@ -78,7 +78,7 @@ export class Heatmap {
     over.style.height = `${(100 * (endRow - firstRow)) / rows}%`;
   }
 
-  /** An element around the cells of a finding. */
+  /** An element that frames the cells of a finding. */
   boxed(box) {
     const rows = this.table.variables.flatMap((name, row) => (box.has(name) ? [row] : []));
     const times = this.table.steps.flatMap((step, time) => (step >= box.first && step <= box.last ? [time] : []));
@@ -117,13 +117,13 @@ function options(map) {
   };
 }
 
-/** Ticks in the middle of cells, with a text each. */
+/** Ticks in the middle of cells, each with a text. */
 function ticks(places, text) {
   const [splits, values] = [places.map((place) => place + 0.5), places.map(text)];
   return {splits: () => splits, values: () => values};
 }
 
-/** The layers that have a label: all, as far as there is room; of a small panel, its ends. */
+/** The layers with a label: as many as fit; in a small panel, only the first and the last. */
 function layerTicks({table, look, high}) {
   const rows = table.labels.length;
   if (look.isSmall) return [{row: 0, text: 'input'}, ...(rows > 1 ? [{row: rows - 1, text: 'output'}] : [])];
@@ -136,15 +136,15 @@ function gutter(layers) {
 }
 
 function shortened(text) {
-  let end = Math.min(text.length, LONGEST);
-  if (end === text.length && MEASURING.measureText(text).width <= WIDEST_GUTTER) return text;
-  while (end > 1 && MEASURING.measureText(`…${text.slice(-end)}`).width > WIDEST_GUTTER) end--;
+  let end = Math.min(text.length, MAX_LETTERS);
+  if (end === text.length && MEASURING.measureText(text).width <= MAX_GUTTER) return text;
+  while (end > 1 && MEASURING.measureText(`…${text.slice(-end)}`).width > MAX_GUTTER) end--;
   return `…${text.slice(-end)}`;
 }
 
 function stepTicks({table, look}) {
   const last = table.steps.length - 1;
-  const number = Math.min(last + 1, Math.max(2, Math.floor((look.width - WIDEST_GUTTER) / 60)));
+  const number = Math.min(last + 1, Math.max(2, Math.floor((look.width - MAX_GUTTER) / 60)));
   return Array.from({length: number}, (_, tick) => (number === 1 ? 0 : Math.round((tick * last) / (number - 1))));
 }
 
@@ -153,12 +153,12 @@ function paintCells({ctx: context, bbox}, table, look) {
   context.save();
   context.imageSmoothingEnabled = false;
   context.drawImage(cells(table, look.scale), bbox.left, bbox.top, bbox.width, bbox.height);
-  const least = LEAST_MARK * (window.devicePixelRatio || 1);
+  const min = MIN_MARK * (window.devicePixelRatio || 1);
   for (const key of table.marks.keys()) {
     const [time, row] = key.split(' ').map(Number);
     const [x, y] = [bbox.left + time * wide, bbox.top + row * high];
     context.fillStyle = colors.NONFINITE;
-    context.fillRect(Math.floor(x), Math.floor(y), Math.ceil(Math.max(wide, least)), Math.ceil(Math.max(high, least)));
+    context.fillRect(Math.floor(x), Math.floor(y), Math.ceil(Math.max(wide, min)), Math.ceil(Math.max(high, min)));
     if (wide >= 5 && high >= 5) cross(context, x + wide / 2, y + high / 2, Math.min(wide, high) / 4);
   }
   context.restore();
@@ -166,7 +166,7 @@ function paintCells({ctx: context, bbox}, table, look) {
 
 const pictures = new WeakMap();
 
-/** The cells of a table, a point each, on a canvas [layers, steps]; kept for as long as the scale is the same. */
+/** The cells of a table, one pixel each, on a canvas [layers, steps]; cached while the scale is the same. */
 function cells(table, scale) {
   const key = JSON.stringify([scale.isFraction, scale.low, scale.high]);
   if (pictures.get(table)?.key !== key) pictures.set(table, {key, picture: points(table, scale)});
@@ -202,7 +202,7 @@ function cross(context, x, y, size) {
   context.stroke();
 }
 
-let cursor = null; // {of, step, layer}: where the keyboard was in a panel, which may be drawn anew meanwhile
+let cursor = null; // {of, step, layer}: the keyboard's cell in a panel, kept when the panel is redrawn
 
 function listen({root, chart: {over}, run, table, look, step}) {
   let [time, row] = [Math.max(step, 0), Math.max(table.variables.indexOf(look.layer), 0)];

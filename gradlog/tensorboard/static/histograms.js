@@ -1,4 +1,4 @@
-/** Histograms: of one layer by magnitude, several runs over each other at one step, and each over the steps. */
+/** Histograms: one layer by magnitude, runs overlaid at one step, and each run over the steps. */
 
 import {runColor, Scale} from './colors.js';
 import {element, shown, stepText} from './dom.js';
@@ -8,16 +8,16 @@ import {drawPanels, missing} from './panels.js';
 import {clear} from './plot.js';
 import {byMagnitude, nearest, withoutTail} from './shape.js';
 
-const MOST_MAGNITUDES = 32; // rows
-const WIDEST = 1200;
-const MOST_OF_TAIL = 0.01; // of the elements, whose small magnitudes are put together
-const LEAST_PART = 0.01; // at which the colours end, at least
+const MAX_MAGNITUDES = 32; // rows
+const MAX_WIDTH = 1200;
+const MAX_TAIL = 0.01; // fraction of the elements whose small magnitudes share one row
+const MIN_SCALE = 0.01; // the colours end at this fraction or above
 
-/** Draws both; returns a function that moves them to the step of another view. */
+/** Draws both; returns a function that moves them to another view's step. */
 export function drawHistograms(container, answered, view) {
   const cut = withoutTail(
     answered.map(({histogram}) => histogram),
-    MOST_OF_TAIL,
+    MAX_TAIL,
   );
   const found = answered.map(({run}, index) => ({run, histogram: cut[index]}));
   const [overlay, below] = [element('div', {}), element('div', {})];
@@ -34,23 +34,23 @@ export function drawHistograms(container, answered, view) {
 function drawOverSteps(container, found, view) {
   const tables = byMagnitude(
     found.map(({histogram}) => histogram),
-    MOST_MAGNITUDES,
+    MAX_MAGNITUDES,
   );
   const shownRuns = found
     .map(({run}, index) => ({run, table: tables[index]}))
     .filter(({table}) => table.variables.length && table.steps.length);
   if (!shownRuns.length) return () => {};
   const scale = new Scale([], true, largest(shownRuns));
-  const name = `part of the elements, by magnitude of the ${view.kind} of ${view.layer}`;
+  const name = `fraction of elements by magnitude: ${view.kindName} of ${view.layer}`;
   container.append(element('h3', {text: name}), legend(scale, name, false));
   const look = {pick: (step) => view.pick(step, view.layer), nothing: ''};
   return drawPanels(container, shownRuns, scale, {...view, box: null}, look);
 }
 
 function largest(shownRuns) {
-  let most = LEAST_PART;
-  for (const {table} of shownRuns) for (const row of table.values) for (const part of row) if (part > most) most = part;
-  return most;
+  let max = MIN_SCALE;
+  for (const {table} of shownRuns) for (const row of table.values) for (const part of row) if (part > max) max = part;
+  return max;
 }
 
 function drawOverlay(container, found, view) {
@@ -68,21 +68,21 @@ function drawOverlay(container, found, view) {
       };
     });
   lines(container, drawn, {
-    width: Math.min(container.clientWidth, WIDEST),
+    width: Math.min(container.clientWidth, MAX_WIDTH),
     isLogarithmic: false,
-    title: `${view.kind} of ${view.layer} by magnitude`,
-    xLabel: `|${view.kind}|, logarithmic`,
+    title: `${view.kindName} of ${view.layer} by magnitude`,
+    xLabel: `magnitude of ${view.kindName} (log scale)`,
     xText: (value) => powerOfTen(value),
-    yLabel: 'part of the elements',
+    yLabel: 'fraction of elements',
     tooltip: view.tooltip,
     nothing: nothing(found, view),
   });
 }
 
 function nothing(found, view) {
-  if (found.some(({histogram}) => histogram.steps.length)) return 'Every element is zero.';
-  if (view.isReading) return 'Reading …';
-  return view.kind === 'activation' ? missing({statistic: 'activation'}) : 'No histograms of this layer were logged.';
+  if (found.some(({histogram}) => histogram.steps.length)) return 'All elements are zero.';
+  if (view.isReading) return 'Loading …';
+  return missing({statisticName: 'histogram of this layer', isOfLayers: view.isKindOfLayers});
 }
 
 function powerOfTen(exponent) {

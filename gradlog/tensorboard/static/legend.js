@@ -1,20 +1,20 @@
-/** Legend: the colours of the numbers, and what the other colours mean. */
+/** Legend: the colour scale, and what the other colours mean. */
 
 import * as colors from './colors.js';
 import {canvas, shown} from './dom.js';
 
-const [WIDTH, HEIGHT, BAR] = [560, 34, 260]; // of the whole, and of the colours
+const [WIDTH, HEIGHT, BAR] = [560, 34, 260]; // of the whole legend, and of the colour bar
 
 /**
- * Draws it.
+ * Draws the legend.
  * @param {Scale} scale
- * @param {string} name What the numbers are.
- * @param {boolean} withOthers Whether there can be zeros and numbers that are not finite.
+ * @param {string} name What the numbers mean.
+ * @param {boolean} withOthers Whether zeros and non-finite numbers can occur.
  */
 export function legend(scale, name, withOthers = true) {
   const [drawing, context] = canvas(WIDTH, HEIGHT, {
     role: 'img',
-    'aria-label': `Colours of ${name}, from little to much`,
+    'aria-label': `Colour scale of ${name}, from low to high`,
   });
   context.fillStyle = colors.paper();
   context.fillRect(0, 0, WIDTH, HEIGHT);

@@ -1,24 +1,23 @@
-/** Lines: charts of uPlot, in the page's colours. */
+/** Lines: line charts of uPlot, in the page's colours. */
 
 import {element, shown, stepText} from './dom.js';
 import {axis, join, plot} from './plot.js';
 
-const FEW = 12; // lines; of more, the one near the pointer is named, in place of a legend
+const FEW = 12; // lines; with more, a tooltip names the one near the pointer instead of a legend
 
 /**
- * Draws a chart into a container, and returns it; nothing where there are no numbers.
+ * Draws a chart into a container and returns it; undefined if there are no numbers.
  * @param {Element} container
- * @param {Array} lines {label, color, dash, x, y}; y is null where there is no number.
+ * @param {Array} lines {label, color, dash, x, y}; y is null if there is no number.
  * @param {Object} look width, isLogarithmic, title, xNames (labels of 0, 1, …), xText(value), xLabel, yLabel,
- *   mark (an x, see `moveMark`), tooltip, nothing (what to say where there are no
- *   numbers).
+ *   mark (an x, see `moveMark`), tooltip, nothing (the text if there are no numbers).
  */
 export function lines(container, lines, look) {
   const drawable = (y) => y !== null && (!look.isLogarithmic || y > 0);
   const filled = lines.filter((line) => line.y.some(drawable));
   const empty = lines.filter((line) => !filled.includes(line)).map((line) => line.label);
   if (!filled.length) {
-    container.append(element('p', {class: 'nothing', text: look.nothing ?? 'No numbers here to draw.'}));
+    container.append(element('p', {class: 'nothing', text: look.nothing ?? 'No numbers to draw.'}));
     return;
   }
   const data = join(filled.map((line) => [line.x, line.y.map((y) => (drawable(y) ? y : null))]));
@@ -26,8 +25,8 @@ export function lines(container, lines, look) {
   chart.root.setAttribute('role', 'img');
   chart.root.setAttribute('aria-label', description(filled, look));
   const notes = [
-    filled.length > FEW && `${filled.length} lines; point at one to see which it is.`,
-    empty.length && `Nothing to draw, every number is zero, NaN, infinite or missing: ${empty.join(', ')}`,
+    filled.length > FEW && `${filled.length} lines; point at one to see its name.`,
+    empty.length && `Not drawn, because every number is zero, NaN, infinite or missing: ${empty.join(', ')}`,
   ];
   container.append(...notes.filter(Boolean).map((text) => element('p', {class: 'nothing', text})));
   return chart;
@@ -64,7 +63,7 @@ function options(filled, look) {
   };
 }
 
-/** Says which line is near the pointer, and its number there. */
+/** Shows the name and value of the line near the pointer. */
 function nearestLine(tooltip) {
   let focused = null;
   const show = (chart) => {
@@ -107,7 +106,7 @@ function vertical(look) {
   return {...common, grid, ticks, label: look.yLabel, size: 62, values: texts(shown)};
 }
 
-/** Of a logarithmic axis over more than four decades, only whole ones have a line. */
+/** On a logarithmic axis over more than four decades, only whole decades get a grid line. */
 function decades(chart, splits) {
   const {min, max} = chart.scales.y;
   if (max / min < 1e4) return splits;
@@ -130,7 +129,7 @@ function addMark(chart, x) {
   moveMark(chart, x);
 }
 
-/** Puts a line at an x of a chart that was drawn with a mark; an element, since to draw a hundred lines anew is slow. */
+/** Moves a chart's mark to an x; the mark is an element, since redrawing a hundred lines is slow. */
 export function moveMark(chart, x) {
   const at = chart.valToPos(x, 'x');
   const line = chart.over.querySelector('.mark');

@@ -1,6 +1,6 @@
-/** Model: asks the server, and remembers the answers for as long as a run has not gone on. */
+/** Model: asks the server, and caches the answers until a run goes on. */
 
-const MOST_KEPT = 400; // answers
+const MAX_KEPT = 400; // answers
 const DATA = new URL('./data/', import.meta.url);
 
 async function ask(route, parameters) {
@@ -8,7 +8,7 @@ async function ask(route, parameters) {
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
   const response = await fetch(url);
   const isJson = response.headers.get('Content-Type')?.startsWith('application/json');
-  const content = isJson ? await response.json() : {error: `the server answered ${response.status}`};
+  const content = isJson ? await response.json() : {error: `The server answered ${response.status}`};
   if (!response.ok || !isJson) throw new Error(content.error);
   return content;
 }
@@ -17,28 +17,30 @@ export class Model {
   constructor() {
     this.answers = new Map();
     this.runs = [];
-    this.statistics = {};
+    this.statistics = {}; // {label, is_fraction, is_of_layers} by name
+    this.parts = {}; // labels of groups of variables, by name
+    this.histograms = {}; // {label, is_of_layers} of kinds of histograms, by name
   }
 
-  /** Asks which runs there are; returns whether anything is new. */
+  /** Asks for the runs and what can be shown of them; returns whether anything is new. */
   async reload() {
-    const {runs, statistics} = await ask('runs', {});
+    const {runs, ...choices} = await ask('runs', {});
     const isNew = JSON.stringify(runs) !== JSON.stringify(this.runs) || !Object.keys(this.statistics).length;
-    [this.runs, this.statistics] = [runs, statistics];
+    Object.assign(this, {runs, ...choices});
     return isNew;
   }
 
-  /** One statistic of a run: variables, steps, values [step][variable], nonfinite. */
+  /** One statistic of a run, as http_api.md describes it. */
   table(run, statistic, steps) {
     return this.remembered('table', run, {statistic, max_steps: steps});
   }
 
-  /** A histogram of a run over the steps. */
-  histograms(run, kind, variable) {
+  /** The histograms of a variable or a layer of a run over the steps. */
+  histogramsOf(run, kind, variable) {
     return this.remembered('histograms', run, {kind, variable, max_steps: 200});
   }
 
-  /** What is wrong with a run, worst first. */
+  /** The findings of a run, worst first. */
   async findings(run) {
     return (await this.remembered('findings', run, {})).findings;
   }
@@ -54,10 +56,10 @@ export class Model {
     return answer;
   }
 
-  /** Keeps an answer, and forgets what was asked for longest ago. */
+  /** Caches an answer, and drops the oldest ones. */
   keep(key, answer) {
     this.answers.delete(key);
     this.answers.set(key, answer);
-    while (this.answers.size > MOST_KEPT) this.answers.delete(this.answers.keys().next().value);
+    while (this.answers.size > MAX_KEPT) this.answers.delete(this.answers.keys().next().value);
   }
 }

@@ -1,4 +1,4 @@
-/** Page: puts together what the user has chosen, what the server answers, and the pictures. */
+/** Page: combines the user's choices, the server's answers and the charts. */
 
 import * as charts from './charts.js';
 import {isDark, onThemeChange} from './colors.js';
@@ -6,7 +6,7 @@ import {Content} from './content.js';
 import {choice, layerChooser, RunChooser, StepSlider} from './controls.js';
 import {element} from './dom.js';
 import {emptyState} from './empty.js';
-import {findingsList, statisticOf} from './findings.js';
+import {findingsList} from './findings.js';
 import {Frames} from './frames.js';
 import {drawHistograms} from './histograms.js';
 import {Model} from './model.js';
@@ -15,12 +15,11 @@ import * as rows from './rows.js';
 import {concerns, ofPart} from './shape.js';
 import {onAddressChange, readState, writeState, writeStateSoon} from './state.js';
 import {Tooltip} from './tooltip.js';
-import {KINDS, viewOf} from './view.js';
+import {viewOf} from './view.js';
 
 const RELOAD = 5000; // milliseconds, at least
-const MOST_PICKED = 8;
-const MOST_RUNS = 50;
-const PARTS = {kernels: 'kernels', biases: 'biases', all: 'all variables'};
+const MAX_PICKED = 8; // layers over time
+const MAX_RUNS = 50;
 
 export class Page {
   constructor(body) {
@@ -28,12 +27,12 @@ export class Page {
     this.state = readState();
     this.chosenFinding = null;
     this.complaints = [];
-    this.isLost = false; // whether the server did not answer
+    this.isLost = false; // whether the server stopped answering
     this.content = new Content(this.model);
     this.turn = 0;
     this.live = element('div', {class: 'unseen', role: 'status', 'aria-live': 'polite'});
     this.problem = element('p', {class: 'problem', role: 'alert', hidden: true});
-    this.side = element('aside', {'aria-label': 'What is shown'});
+    this.side = element('aside', {'aria-label': 'Display options'});
     this.main = element('main', {});
     body.replaceChildren(this.side, this.main, this.live);
     this.tooltip = new Tooltip(body);
@@ -45,7 +44,7 @@ export class Page {
     this.frames = new Frames({profile: this.slider.root});
   }
 
-  /** Draws, and goes on drawing what is new. */
+  /** Draws the page, and keeps drawing what is new. */
   async start() {
     this.dress();
     onThemeChange(() => {
@@ -67,7 +66,7 @@ export class Page {
     this.follow();
   }
 
-  /** Draws what is new, for ever; where that takes long, less often. */
+  /** Draws what is new, for ever; less often if that takes long. */
   async follow() {
     let pause = RELOAD;
     for (;;) {
@@ -101,7 +100,7 @@ export class Page {
   complain(error) {
     this.complaints.push(error.message);
     const others = this.complaints.length > 1 ? ` (and ${this.complaints.length - 1} more)` : '';
-    const text = `Not everything could be read: ${this.complaints[0]}${others}`;
+    const text = `Some data could not be loaded: ${this.complaints[0]}${others}`;
     if (this.problem.textContent !== text) this.problem.textContent = text;
     this.problem.hidden = false;
     if (!this.problem.isConnected) this.main.prepend(this.problem);
@@ -115,7 +114,7 @@ export class Page {
     return this.draw();
   }
 
-  /** Moves the pictures to a step; nothing has to be asked for. */
+  /** Moves the charts to a step, without a request. */
   move(step) {
     this.state.step = step;
     writeStateSoon(this.state);
@@ -124,10 +123,10 @@ export class Page {
     this.frames.move(this.shown);
   }
 
-  /** Asks for what the choices need and draws it as it comes; only the latest call does, where several overlap. */
+  /** Requests what the choices need and draws it as it arrives; of overlapping calls, only the latest draws. */
   async draw() {
     const turn = ++this.turn;
-    this.isStale = !window.innerWidth; // another tab is open: it is drawn when this one is seen again
+    this.isStale = !window.innerWidth; // another tab is open; draw when this one is visible again
     if (this.isStale) return;
     this.side.hidden = !this.model.runs.length;
     if (this.side.hidden) {
@@ -136,12 +135,10 @@ export class Page {
     }
     if (!this.main.contains(this.hint)) this.main.replaceChildren(this.problem, this.hint, ...this.frames.roots());
     this.complaints = [];
-    const {statistics} = this.model;
-    if (!Object.hasOwn(statistics, this.state.statistic)) this.state.statistic = Object.keys(statistics)[0];
     const matching = this.chooser.chosen(this.model.runs, this.state);
-    const runs = matching.slice(0, MOST_RUNS);
+    const runs = matching.slice(0, MAX_RUNS);
     const isWanted = () => turn === this.turn;
-    await this.content.ask(runs, this.state, numColumns(this.frames.width(), runs.length), {
+    await this.content.ask(runs, this.chosen(), numColumns(this.frames.width(), runs.length), {
       isWanted,
       tell: (isOfFindings) => isWanted() && this.show(matching.length, isOfFindings),
       complain: (error) => isWanted() && this.complain(error),
@@ -151,11 +148,28 @@ export class Page {
     this.main.dataset.ready = String(turn);
   }
 
+  /** The user's choices; the first of what can be chosen stands in for anything missing or unknown. */
+  chosen() {
+    const {statistics, parts, histograms} = this.model;
+    const {statistic, part, kind} = this.state;
+    return {
+      ...this.state,
+      statistic: orFirst(statistic, statistics),
+      part: orFirst(part, parts),
+      kind: orFirst(kind, histograms),
+    };
+  }
+
   view() {
-    const drawn = viewOf(this.state, this.content.tables, this.chosenFinding);
+    const drawn = viewOf(this.chosen(), this.content.tables, this.chosenFinding);
+    const {label, is_fraction: isFraction, is_of_layers: isOfLayers} = this.model.statistics[drawn.statistic];
     return {
       ...drawn,
-      statisticName: this.model.statistics[drawn.statistic],
+      statisticName: label,
+      isFraction,
+      isOfLayers,
+      kindName: this.model.histograms[drawn.kind].label,
+      isKindOfLayers: this.model.histograms[drawn.kind].is_of_layers,
       isReading: Boolean(this.content.progress),
       tooltip: this.tooltip,
       say: (text) => (this.live.textContent = text),
@@ -165,10 +179,10 @@ export class Page {
 
   pick(step, layer) {
     const picked = this.state.picked.includes(layer) ? this.state.picked : [...this.state.picked, layer];
-    this.change({step, layer, picked: picked.slice(-MOST_PICKED)});
+    this.change({step, layer, picked: picked.slice(-MAX_PICKED)});
   }
 
-  /** Draws what there is, of so many runs that match; where findings alone are new, only them. */
+  /** Draws what has arrived for so many matching runs; only the findings if nothing else is new. */
   show(numMatching, isOfFindings) {
     this.showHint(numMatching);
     this.showFindings(this.content.findings);
@@ -194,17 +208,17 @@ export class Page {
 
   showHint(numMatching) {
     const {progress} = this.content;
-    const isCut = numMatching > MOST_RUNS;
+    const isCut = numMatching > MAX_RUNS;
     this.hint.textContent = [
-      progress && `Reading: ${progress}.`,
-      isCut && `The first ${MOST_RUNS} of ${numMatching} runs are shown; narrow the filter for others.`,
+      progress && `Loading: ${progress}.`,
+      isCut && `Showing the first ${MAX_RUNS} of ${numMatching} runs; filter the runs to see others.`,
     ]
       .filter(Boolean)
       .join(' ');
     this.hint.hidden = !this.hint.textContent;
   }
 
-  /** Draws the findings, unless they are as they were: what is unfolded stays so. */
+  /** Draws the findings if they have changed; expanded ones stay expanded. */
   showFindings(found) {
     const told = found.map(({run, findings}) => [run.run, run.color, findings]);
     const key = JSON.stringify([told, this.chosenFinding, isDark()]);
@@ -218,7 +232,7 @@ export class Page {
     list.scrollTop = scrolled;
   }
 
-  /** Draws the choices, unless they are as they were: a list that is unfolded stays so. */
+  /** Draws the choices if they have changed; an expanded list stays expanded. */
   drawChoices(view) {
     const key = JSON.stringify([view.variables, view.picked, view.statistic, view.part, view.layer, view.kind]);
     if (key === this.choicesKey) return;
@@ -229,11 +243,11 @@ export class Page {
     if (isOpen !== undefined) layers.open = isOpen;
     const names = Object.fromEntries(view.variables.map((name) => [name, name]));
     this.choices.replaceChildren(
-      choice('Statistic', this.model.statistics, view.statistic, (statistic) => this.change({statistic})),
-      choice('Variables', PARTS, view.part, (part) => this.change({part})),
+      choice('Statistic', labels(this.model.statistics), view.statistic, (statistic) => this.change({statistic})),
+      choice('Variables', this.model.parts, view.part, (part) => this.change({part})),
       layers,
-      choice('Histograms of layer', names, view.layer, (layer) => this.change({layer})),
-      choice('Histograms of its', KINDS, view.kind, (kind) => this.change({kind})),
+      choice('Layer in histograms', names, view.layer, (layer) => this.change({layer})),
+      choice('Histograms of', labels(this.model.histograms), view.kind, (kind) => this.change({kind})),
     );
     if (focused >= 0) this.choices.querySelectorAll('select, input, summary')[focused]?.focus();
   }
@@ -242,10 +256,10 @@ export class Page {
     this.change({picked: picked.includes(name) ? picked.filter((each) => each !== name) : [...picked, name]});
   }
 
-  /** Shows a finding in the pictures: its statistic, its layers, its first step. */
+  /** Shows a finding in the charts: its statistic, its layers, its first step. */
   async find(run, finding) {
-    const statistic = statisticOf(finding.code) ?? this.state.statistic;
-    const part = finding.where.some((name) => name.endsWith('/bias')) ? 'all' : this.state.part;
+    const chosen = this.chosen();
+    const statistic = finding.statistic ?? chosen.statistic;
     const asked = (this.asked = {});
     let table;
     try {
@@ -254,17 +268,32 @@ export class Page {
       this.complain(error);
       return;
     }
-    if (asked !== this.asked) return; // something else was chosen meanwhile
+    if (asked !== this.asked) return; // something else was chosen in the meantime
+    const part = partWith(table, finding, chosen.part);
     const variables = ofPart(table, part).variables.filter((name) => concerns(finding.where, name));
     const changed = {statistic, part, step: finding.first_step};
     if (finding.where.length && variables.length) {
-      Object.assign(changed, {picked: variables.slice(0, MOST_PICKED), layer: variables[0]});
+      Object.assign(changed, {picked: variables.slice(0, MAX_PICKED), layer: variables[0]});
     }
     Object.assign(this.state, changed);
     this.chosenFinding = {run, finding};
     writeState(this.state);
     await this.draw();
     this.frames.scrollTo('heatmaps');
-    this.live.textContent = `The pictures show ${finding.name} of ${run.run}.`;
+    this.live.textContent = `The charts show ${finding.name} in ${run.run}.`;
   }
+}
+
+function labels(choices) {
+  return Object.fromEntries(Object.entries(choices).map(([name, {label}]) => [name, label]));
+}
+
+function orFirst(name, choices) {
+  return Object.hasOwn(choices, name) ? name : Object.keys(choices)[0];
+}
+
+/** The chosen part of the variables, or all of them if the finding names a variable outside of that part. */
+function partWith(table, {where}, part) {
+  const {variables} = ofPart(table, part);
+  return where.some((name) => table.variables.includes(name) && !variables.includes(name)) ? 'all' : part;
 }

@@ -1,41 +1,41 @@
-/** Panels: heat maps of several runs side by side, on one scale of colours. */
+/** Panels: heat maps of several runs side by side, on one colour scale. */
 
 import {runColor, Scale} from './colors.js';
 import {element, stepText} from './dom.js';
 import {Heatmap} from './heatmap.js';
 import {legend} from './legend.js';
-import {isFraction, nearest} from './shape.js';
+import {nearest} from './shape.js';
 
-const FEW = 8; // runs; of more, each panel is small
-const [LEAST_WIDTH, LEAST_OF_SMALL, WIDEST, GAP] = [290, 170, 620, 16]; // of a panel, as in style.css
-const NEAR = 300; // points outside of the window
-const BESIDE = 110; // names of layers
-const COLUMNS = [400, 300, 200, 100]; // few numbers, so that one more run or a wider window asks for nothing new
+const FEW = 8; // runs; with more, the panels are small
+const [MIN_WIDTH, MIN_WIDTH_SMALL, MAX_WIDTH, GAP] = [290, 170, 620, 16]; // of a panel, as in style.css
+const NEAR = 300; // CSS pixels outside of the window
+const BESIDE = 110; // CSS pixels for the names of layers
+const COLUMNS = [400, 300, 200, 100]; // few values, so that one more run or a wider window needs no new request
 
-/** How wide each of so many panels is. */
+/** The width of each of so many panels. */
 function panelWidth(whole, number) {
-  const least = number > FEW ? LEAST_OF_SMALL : LEAST_WIDTH;
-  const inRow = Math.max(1, Math.min(number, Math.floor((whole + GAP) / (least + GAP))));
-  return Math.floor(Math.min(WIDEST, (whole - GAP * (inRow - 1)) / inRow));
+  const min = number > FEW ? MIN_WIDTH_SMALL : MIN_WIDTH;
+  const inRow = Math.max(1, Math.min(number, Math.floor((whole + GAP) / (min + GAP))));
+  return Math.floor(Math.min(MAX_WIDTH, (whole - GAP * (inRow - 1)) / inRow));
 }
 
-/** How many steps can be told apart in each of so many panels. */
+/** How many steps are distinguishable in each of so many panels. */
 export function numColumns(whole, number) {
   const points = (panelWidth(whole, number) - BESIDE) * (window.devicePixelRatio || 1);
   return COLUMNS.find((columns) => columns <= points) ?? COLUMNS.at(-1);
 }
 
-/** Panels of layer by step, one a run; returns a function that moves them to the step of another view. */
+/** Draws a panel per run, layers by steps; returns a function that moves them to another view's step. */
 export function drawHeatmaps(container, shownRuns, view) {
   const tables = shownRuns.map(({table}) => table);
-  const scale = new Scale(tables, isFraction(view.statistic));
+  const scale = new Scale(tables, view.isFraction);
   container.append(legend(scale, view.statisticName));
   return drawPanels(container, shownRuns, scale, view, {pick: view.pick, nothing: missing(view)});
 }
 
 /**
  * Draws panels.
- * @param {Object} look pick(step, variable), and nothing, what to say where a run has nothing here.
+ * @param {Object} look pick(step, variable), and nothing, the text for a run with nothing to show.
  */
 export function drawPanels(container, shownRuns, scale, view, {pick, nothing}) {
   const isSmall = shownRuns.length > FEW;
@@ -71,7 +71,7 @@ function figure(run, table, width, content) {
 
 const painters = new WeakMap();
 
-/** Paints at once what is in sight, so that nothing flickers, and the rest when it comes near. */
+/** Paints visible panels at once, so that nothing flickers, and others when they come near. */
 function paintWhatIsSeen(maps) {
   const near = ({top, bottom}) => bottom > -NEAR && top < window.innerHeight + NEAR;
   const areNear = maps.map(({root}) => near(root.getBoundingClientRect()));
@@ -88,15 +88,13 @@ function paintWhatIsSeen(maps) {
   });
 }
 
-/** Paints a panel, also one that is not seen, as for a picture that is saved. */
+/** Paints a panel even if it is not visible, to save it as a picture. */
 export function paintNow(root) {
   painters.get(root)?.paint();
 }
 
-/** What to say where a run has nothing to show. */
-export function missing(view) {
-  if (view.statistic.startsWith('activation')) {
-    return 'Not logged in this run. GradientLogger(…, activations=x[:100]) logs it.';
-  }
-  return `This run has no ${view.statisticName} here.`;
+/** The text for a run that has nothing to show. */
+export function missing({statisticName, isOfLayers}) {
+  const hint = isOfLayers ? ' GradientLogger(…, activations=x[:100]) logs activations.' : '';
+  return `Not logged: ${statisticName}.${hint}`;
 }

@@ -13,13 +13,13 @@ export function plot(options, data, container) {
   return chart;
 }
 
-/** Empties a container, and ends the charts in it: each listens to the window. */
+/** Empties a container and destroys its charts, which listen to the window. */
 export function clear(container) {
   for (const root of container.querySelectorAll('.uplot')) charts.get(root)?.destroy();
   container.replaceChildren();
 }
 
-/** What all axes have in common. */
+/** Options that all axes share. */
 export function axis() {
   const line = {stroke: colors.faint(), width: 1};
   return {stroke: colors.ink(), grid: line, ticks: line, font: FONT, labelFont: FONT, labelSize: 16};

@@ -1,8 +1,8 @@
-/** Rows: what each section shows, as a table with the names of its columns first. */
+/** Rows: what each section shows, as a table; the first row has the column names. */
 
 import {nearest, overTime, ratios} from './shape.js';
 
-/** What the heat maps show. */
+/** The numbers of the heat maps. */
 export function ofTables(shownRuns, statistic) {
   const rows = shownRuns.flatMap(({run, table}) =>
     table.steps.flatMap((step, time) =>
@@ -14,7 +14,7 @@ export function ofTables(shownRuns, statistic) {
   return [['run', 'step', 'variable', statistic, 'nonfinite'], ...rows];
 }
 
-/** What the profile shows. */
+/** The numbers of the chart by depth. */
 export function ofProfile(shownRuns, view) {
   const rows = shownRuns.flatMap(({run, table}) => {
     const time = nearest(table.steps, view.step);
@@ -25,7 +25,7 @@ export function ofProfile(shownRuns, view) {
   return [['run', 'step', 'variable', view.statistic], ...rows];
 }
 
-/** The layers over time. */
+/** The numbers of the layers over time. */
 export function ofOverTime(shownRuns, view) {
   const rows = shownRuns.flatMap(({run, table}) =>
     view.picked.flatMap((name) =>
@@ -43,7 +43,7 @@ export function ofRatios(shownRuns) {
   return [['run', 'step', 'last_over_first'], ...rows];
 }
 
-/** The histograms, all steps. */
+/** The counts of the histograms at all steps. */
 export function ofHistograms(found, view) {
   const rows = found.flatMap(({run, histogram}) =>
     histogram.steps.flatMap((step, time) => [
@@ -61,5 +61,5 @@ export function ofHistograms(found, view) {
       }),
     ]),
   );
-  return [['run', 'step', 'variable', 'of', 'least_magnitude', 'end_of_magnitude', 'elements'], ...rows];
+  return [['run', 'step', 'variable', 'kind', 'min_magnitude', 'max_magnitude', 'elements'], ...rows];
 }

@@ -1,67 +1,55 @@
-/** Shape: what the server answers, as the pictures need it; pure functions of data. */
+/** Shape: brings the server's answers into the form that the charts need; pure functions of data. */
 
-const FRACTIONS = ['gradient_zero_fraction', 'activation_dead', 'activation_saturated'];
-
-/** Whether a statistic goes from 0 to 1. */
-export function isFraction(statistic) {
-  return FRACTIONS.includes(statistic);
-}
-
-/** A run's table with only the kernels, only the biases, or all; with `labels` and the non-finite as `marks`. */
+/** A run's table with one part of its variables, or all; with `labels` and the non-finite cells as `marks`. */
 export function ofPart(table, part) {
-  const ending = {kernels: 'kernel', biases: 'bias'}[part];
-  let places = table.variables.map((_, place) => place);
-  if (ending && !table.statistic.startsWith('activation_') && table.variables.some((name) => name.includes('/'))) {
-    places = places.filter((place) => table.variables[place].split('/').at(-1) === ending);
-  }
+  const isPart = Object.hasOwn(table.parts, part);
+  const places = isPart ? table.parts[part] : table.variables.map((_, place) => place);
   const isHere = new Map(places.map((place, index) => [place, index]));
   const marks = new Map();
   for (const [time, place, count] of table.nonfinite) {
     if (isHere.has(place)) marks.set(`${time} ${isHere.get(place)}`, count);
   }
   const variables = places.map((place) => table.variables[place]);
+  const short = new Map(Object.entries(table.short_names));
   return {
     ...table,
     variables,
-    labels: ending ? variables.map(layerOf) : variables,
+    short,
+    labels: isPart ? variables.map((name) => short.get(name) ?? name) : variables,
     values: table.values.map((row) => places.map((place) => row[place])),
     marks,
   };
 }
 
-/** The layer of a variable: `layer1` of `layer1/kernel`. */
-export function layerOf(name) {
-  return /\/(kernel|bias)$/.test(name) ? name.slice(0, name.lastIndexOf('/')) : name;
-}
-
-/** The variable of a name, or else of its layer: statistics of activations go by layers. */
-export function sameLayer(variables, name) {
-  return variables.includes(name) ? name : variables.find((each) => layerOf(each) === layerOf(name));
+/** A variable by its name, or else one with the same short name: statistics of activations are listed by layer. */
+export function sameLayer(variables, name, short) {
+  const shortOf = (each) => short.get(each) ?? each;
+  return variables.includes(name) ? name : variables.find((each) => shortOf(each) === shortOf(name));
 }
 
 /**
- * Histograms of several runs with their rare smallest magnitudes put together, which would take most of a picture.
- * @param {Array} histograms What the server answers.
- * @param {number} part Of the elements of a step; no more than this is put together anywhere.
- * @returns The histograms, those that were cut with `isCut`: the first count is of all that is less than its end.
+ * Merges the rare smallest magnitudes of several runs' histograms, which would fill most of a picture.
+ * @param {Array} histograms The server's answers.
+ * @param {number} part Fraction of a step's elements that may be merged.
+ * @returns The histograms; in those with `isCut`, the first count includes everything smaller.
  */
 export function withoutTail(histograms, part) {
   const ends = histograms.flatMap(({first, counts, zeros}) =>
     counts.flatMap((row, time) => (row.length ? [first + tailOf(row, part * sum(row, zeros[time]))] : [])),
   );
-  const least = Math.min(...new Set(ends)); // octaves, of which there are few
+  const first = Math.min(...new Set(ends)); // octaves, of which there are few
   return histograms.map((histogram) => {
-    const number = least - histogram.first;
+    const number = first - histogram.first;
     if (!(number > 0) || !Number.isFinite(number)) return histogram;
     const counts = histogram.counts.map((row) => [sum(row.slice(0, number + 1), 0), ...row.slice(number + 1)]);
-    return {...histogram, first: least, counts, isCut: true};
+    return {...histogram, first, counts, isCut: true};
   });
 }
 
-/** How many of the first counts make up so many elements at most. */
-function tailOf(row, most) {
+/** How many of the first counts add up to at most so many elements. */
+function tailOf(row, max) {
   let [number, elements] = [0, 0];
-  while (number < row.length - 1 && (elements += row[number]) <= most) number++;
+  while (number < row.length - 1 && (elements += row[number]) <= max) number++;
   return number;
 }
 
@@ -70,15 +58,15 @@ function sum(numbers, start) {
 }
 
 /**
- * Histograms of several runs as tables for heat maps: rows of magnitudes, large ones at the top, parts of all elements.
- * @param {Array} histograms What the server answers.
- * @param {number} most How many rows at most; octaves are put together where there are more.
+ * Turns histograms of several runs into tables for heat maps: fractions of elements by magnitude, largest at the top.
+ * @param {Array} histograms The server's answers.
+ * @param {number} maxRows How many rows at most; octaves are merged to keep to it.
  */
-export function byMagnitude(histograms, most) {
+export function byMagnitude(histograms, maxRows) {
   const filled = histograms.filter(({counts}) => counts.length && counts[0].length);
   const low = Math.min(...filled.map(({first}) => first));
   const high = Math.max(...filled.map(({first, counts}) => first + counts[0].length));
-  const size = Math.max(1, Math.ceil((high - low) / most));
+  const size = Math.max(1, Math.ceil((high - low) / maxRows));
   const starts = [];
   for (let start = low; start < high; start += size) starts.unshift(start);
   const isCut = filled.some((histogram) => histogram.isCut);
@@ -101,7 +89,7 @@ function ofMagnitudes({steps, first, counts, zeros, num_steps}, starts, size, is
   return {variables, labels, steps, values, marks: new Map(), num_steps};
 }
 
-/** Where the logged step stands that is nearest to a step; the last where there is none. */
+/** The index of the logged step nearest to a step; of the last one if the step is null. */
 export function nearest(steps, step) {
   if (step === null || !steps.length) return steps.length - 1;
   let best = 0;
@@ -111,12 +99,12 @@ export function nearest(steps, step) {
   return best;
 }
 
-/** Everything that is in several lists, in the order of the first in which it is. */
+/** All items of several lists, without duplicates, in order of appearance. */
 export function union(lists) {
   return [...new Set(lists.flat())];
 }
 
-/** Everything that is in several lists; what one of them has more stands after what it follows there. */
+/** All items of several lists; an item that only some lists have follows its predecessor there. */
 export function merged(lists) {
   const result = [];
   for (const list of lists) {
@@ -130,7 +118,7 @@ export function merged(lists) {
   return result;
 }
 
-/** All steps of several tables, rising. */
+/** All steps of several tables, in ascending order. */
 export function allSteps(tables) {
   return union(tables.map((table) => table.steps)).sort((one, other) => one - other);
 }
@@ -141,7 +129,7 @@ export function overTime(table, variable) {
   return table.values.map((row) => (place < 0 ? null : row[place]));
 }
 
-/** The last layer's number over the first's, by step. */
+/** The last layer's value over the first's, by step. */
 export function ratios(table) {
   return table.values.map((row) => {
     const [first, last] = [row[0], row.at(-1)];
@@ -149,7 +137,7 @@ export function ratios(table) {
   });
 }
 
-/** Whether a finding is about a variable, itself or its layer. */
+/** Whether a finding is about a variable or its layer; a layer's path starts those of its variables. */
 export function concerns(where, variable) {
   return !where.length || where.some((name) => variable === name || variable.startsWith(`${name}/`));
 }

@@ -1,19 +1,20 @@
-/** State: what the user has chosen, kept in the address, so that a link shows the same. */
+/** State: the user's choices, kept in the address so that a link shows the same. */
 
 const SOON = 200; // milliseconds
 const PREFIX = 'p.gradlog.';
+// An empty choice stands for the first that the server offers.
 const DEFAULTS = {
   filter: '',
   hidden: [],
-  statistic: 'gradient_mean_abs',
-  part: 'kernels',
+  statistic: '',
+  part: '',
   step: null,
   picked: [],
   layer: '',
-  kind: 'gradient',
+  kind: '',
 };
 
-/** TensorBoard's own window, in whose address a tab's choices belong. */
+/** TensorBoard's own window, whose address holds the tab's choices. */
 function host() {
   try {
     return window.parent.location.hash === undefined ? window : window.parent;
@@ -26,7 +27,7 @@ function parts() {
   return host().location.hash.replace(/^#/, '').split('&').filter(Boolean);
 }
 
-/** Reads the choices from the address; what is malformed or missing is as by default. */
+/** Reads the choices from the address; anything malformed or missing gets its default. */
 export function readState() {
   const state = structuredClone(DEFAULTS);
   for (const part of parts()) {
@@ -42,7 +43,6 @@ export function readState() {
       continue;
     }
   }
-  if (!['kernels', 'biases', 'all'].includes(state.part)) state.part = DEFAULTS.part;
   return state;
 }
 
@@ -56,13 +56,13 @@ export function onAddressChange(call) {
 
 let writing = null;
 
-/** Writes the choices into the address a moment later; browsers do not like it often, as while a slider moves. */
+/** Writes the choices into the address a moment later: browsers limit how often, as while a slider moves. */
 export function writeStateSoon(state) {
   clearTimeout(writing);
   writing = setTimeout(() => writeState(state), SOON);
 }
 
-/** Writes the choices that are not the default into the address, beside what others keep there. */
+/** Writes the choices that differ from the default into the address, next to those of others. */
 export function writeState(state) {
   clearTimeout(writing);
   const others = parts().filter((part) => !part.startsWith(PREFIX));

@@ -1,4 +1,4 @@
-/** Tooltip: a text beside the pointer. */
+/** Tooltip: a text next to the pointer. */
 
 import {element} from './dom.js';
 

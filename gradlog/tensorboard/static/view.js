@@ -1,19 +1,18 @@
-/** View: what is drawn, of the user's choices and of what there is; where nothing was chosen yet as well. */
+/** View: what to draw, from the user's choices and the available data, with defaults for what is not chosen. */
 
 import {allSteps, concerns, merged, nearest, sameLayer, union} from './shape.js';
 
-export const KINDS = {gradient: 'gradient', weight: 'weight', activation: 'activation'};
-
 /**
  * Returns the view.
- * @param {Object} state The user's choices.
+ * @param {Object} state The user's choices, each of which is available.
  * @param {Array} shownRuns {run, table} of each run.
- * @param {Object} chosenFinding {run, finding} that the pictures show, or null.
+ * @param {Object} chosenFinding {run, finding} that the charts show, or null.
  */
 export function viewOf(state, shownRuns, chosenFinding) {
   const steps = allSteps(shownRuns.map(({table}) => table));
   const variables = merged(shownRuns.map(({table}) => table.variables));
-  const picked = union([state.picked.map((name) => sameLayer(variables, name)).filter(Boolean)]);
+  const short = new Map(shownRuns.flatMap(({table}) => [...table.short]));
+  const picked = union([state.picked.map((name) => sameLayer(variables, name, short)).filter(Boolean)]);
   const ends = variables.length > 1 ? [variables[0], variables.at(-1)] : variables;
   return {
     statistic: state.statistic,
@@ -22,13 +21,13 @@ export function viewOf(state, shownRuns, chosenFinding) {
     step: steps.length ? steps[nearest(steps, state.step)] : null,
     variables,
     picked: picked.length ? picked : ends,
-    layer: sameLayer(variables, state.layer) ?? variables[0] ?? '',
-    kind: Object.hasOwn(KINDS, state.kind) ? state.kind : 'gradient',
+    layer: sameLayer(variables, state.layer, short) ?? variables[0] ?? '',
+    kind: state.kind,
     box: chosenFinding && boxOf(chosenFinding),
   };
 }
 
-/** Where a finding stands in the heat map of its run. */
+/** Where a finding is in its run's heat map. */
 function boxOf({run, finding}) {
   return {
     run: run.run,
