@@ -184,7 +184,7 @@ def test_a_writer_that_fails_after_a_training_is_said(tmp_path):
     model, logger = networks.dense_network(), gradlog.GradientLogger(tmp_path, writers=[Broken()])
     x, y = networks.data()
 
-    with pytest.warns(UserWarning, match="writes nothing more.*no more"):
+    with pytest.warns(UserWarning, match="gradlog stopped logging.*no more"):
         model.evaluate(x, y, verbose=0, callbacks=[logger])
 
     assert isinstance(logger.error, OSError)

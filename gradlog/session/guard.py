@@ -11,6 +11,7 @@ import functools
 import warnings
 from collections.abc import Callable
 
+_MAX_CHARACTERS = 300  # of what an error says
 OWN_PREFIX = "gradlog/"  # of what a step returns for gradlog among Keras' logs
 
 
@@ -54,7 +55,7 @@ class Guard:
             return
         self.error = error
         self.restore()
-        text = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {_in_short(error)}"
         if text not in self._reported:
             self._reported.add(text)
             with contextlib.suppress(Warning):  # where warnings are errors, too, the training continues
@@ -156,6 +157,12 @@ def without_own(logs):
     if not isinstance(logs, dict):
         return logs
     return {name: value for name, value in logs.items() if not str(name).startswith(OWN_PREFIX)}
+
+
+def _in_short(error):
+    """Returns what an error says, without the indented lines in which TensorFlow lists where an operation stands."""
+    text = " ".join(line for line in str(error).splitlines() if line and not line[0].isspace())
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]} …"
 
 
 def guarded(hook: Callable) -> Callable:

@@ -65,6 +65,7 @@ class TrainingSession:
         self.directory, self._probe = settings.log_dir, settings.probe
         of_probe, of_diagnosis = Guard("logging activations", guard), Guard("diagnosing", guard)
         self.guards = self._guard, self._probe_guard, self._diagnosis_guard = guard, of_probe, of_diagnosis
+        self._name_guards()
         self.schedule = schedule_of(model, self._optimizers, settings.options.every)
         self._writer = self._recording = self._monitor = None
         self._is_armed, self._is_given_up = False, False
@@ -104,8 +105,7 @@ class TrainingSession:
                 f"{log_dir!r} holds an earlier run, and this one starts at step 0 again. gradlog logs it to "
                 f"{self.directory!r}, so that TensorBoard shows two runs."
             )
-        for guard, what in zip(self.guards, ("logging to", "logging activations to", "diagnosing"), strict=True):
-            guard.what = f"{what} {self.directory!r}"
+        self._name_guards()
         self._writer = open_writer(self.directory, self._model, self._settings.writers)
         self._guard.undo["writer"] = self._writer.close
         self._watch(can_stop)
@@ -154,6 +154,10 @@ class TrainingSession:
         self._inform_of_lost_steps()
 
     # What it is made of.
+
+    def _name_guards(self):
+        for guard, what in zip(self.guards, ("logging to", "logging activations to", "diagnosing"), strict=True):
+            guard.what = f"{what} {self.directory!r}"
 
     def _watch(self, can_stop):
         """Has every snapshot that is written from now on diagnosed; a training that continues is one run."""

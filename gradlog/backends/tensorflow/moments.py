@@ -96,6 +96,8 @@ def _checked(quick, careful, tensors):
 
     That is hardly ever called, so it stays one operation in the graph instead of many that have to be skipped.
     """
+    if tf.executing_eagerly():
+        return quick if _is_ordinary(quick) else careful(tensors)
     careful = tf.function(careful, autograph=False, experimental_attributes={"_noinline": True})
     return tf.cond(_is_ordinary(quick), lambda: quick, lambda: careful(tensors))
 
