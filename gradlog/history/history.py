@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradlog.history import frames
-from gradlog.history.names import NORM
+from gradlog.history import frames, names
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
     first, *others = snapshots
     if not others:
         return first
-    names = [name for snapshot in snapshots for name in snapshot.variables]
-    order = sorted(range(len(names)), key=lambda index: variables.index(names[index]))
+    known = [name for snapshot in snapshots for name in snapshot.variables]
+    order = sorted(range(len(known)), key=lambda index: variables.index(known[index]))
 
     def joined(arrays):
         return None if arrays[0] is None else np.concatenate(arrays)[order]
@@ -56,11 +55,11 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
     scalars = {}
     for snapshot in snapshots:
         for tag, number in snapshot.scalars.items():
-            is_norm = tag in scalars and tag.startswith(f"{NORM}/")
+            is_norm = tag in scalars and tag.startswith(f"{names.NORM}/")
             scalars[tag] = math.hypot(scalars[tag], number) if is_norm else number
     return Snapshot(
         step=first.step,
-        variables=tuple(names[index] for index in order),
+        variables=tuple(known[index] for index in order),
         columns=first.columns,
         statistics=joined([snapshot.statistics for snapshot in snapshots]),
         gradients=joined([snapshot.gradients for snapshot in snapshots]),
@@ -122,8 +121,12 @@ class History:
         return column if variable is None else column[:, _index(self.variables, variable, "variable")]
 
     def kernels(self) -> list[str]:
-        """Returns the names of the variables that are kernels, in the model's order."""
-        return [name for name in self.variables if name.rpartition("/")[2] == "kernel"]
+        """Returns the names of the variables that are kernels, in the model's order.
+
+        Of a run that has none by that name, such as one of another library, these are the variables that are no bias,
+        no normalization and no embedding.
+        """
+        return names.kernels(self.variables)
 
     def to_dataframe(self):
         """Returns all numbers of the run as one long table.
@@ -148,18 +151,18 @@ class History:
         return frames.dataframe(self)
 
 
-def _index(names, name, kind):
-    if name not in names:
-        raise KeyError(f"This run has no {kind} {name!r}. It has: {', '.join(names) or 'none'}.")
-    return names.index(name)
+def _index(known, name, kind):
+    if name not in known:
+        raise KeyError(f"This run has no {kind} {name!r}. It has: {', '.join(known) or 'none'}.")
+    return known.index(name)
 
 
 def _union(sequences):
     """Returns what is in any of several sequences; what one of them has more stands after what it follows there."""
     result = []
-    for names in dict.fromkeys(map(tuple, sequences)):  # most of a run's are the same one
+    for sequence in dict.fromkeys(map(tuple, sequences)):  # most of a run's are the same one
         places, new, after = {name: place for place, name in enumerate(result)}, {}, -1
-        for name in names:
+        for name in sequence:
             if name in places:
                 after = max(after, places[name])
             else:
@@ -186,9 +189,9 @@ def join(tables: dict) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np
     column = {name: index for index, name in enumerate(columns)}
     statistics = np.full((len(steps), len(variables), len(columns)), np.nan, np.float32)
     for time, step in enumerate(steps):
-        names, kinds, table = tables[step]
-        if names == variables and kinds == columns:
+        of_step, kinds, table = tables[step]
+        if of_step == variables and kinds == columns:
             statistics[time] = table
             continue
-        statistics[time][np.ix_([row[n] for n in names], [column[k] for k in kinds])] = table
+        statistics[time][np.ix_([row[n] for n in of_step], [column[k] for k in kinds])] = table
     return variables, columns, np.array(steps, np.int64), statistics

@@ -1,6 +1,8 @@
 """Names: of variables, of statistics, of tags. One place, so that writer and reader cannot disagree."""
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 
 FORMAT_VERSION = 1
 PLUGIN_NAME = "gradlog"
@@ -29,6 +31,8 @@ ACTIVATION_DEAD = "activation_dead"
 ACTIVATION_SATURATED = "activation_saturated"
 LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of what is said of a layer, not of a variable
 GLOBAL = "global"
+# What is surely no kernel, in a network of another library that calls its kernels something else.
+_NO_KERNEL = re.compile(r"(^|[/._])(bias|gamma|beta|moving_\w+|running_\w+|alpha|embeddings?|scale)$")
 
 
 def tag(prefix: str, variable: str) -> str:
@@ -84,6 +88,23 @@ def layer_names(paths: list[str], model_name: str) -> list[str]:
     ['layer1', 'layer2']
     """
     return [name.rpartition("/")[0] for name in variable_names([f"{path}/output" for path in paths], model_name)]
+
+
+def kernels(names: Iterable[str]) -> list[str]:
+    """Returns those of the names of variables that are kernels, in the order in which they came.
+
+    Keras calls them `kernel`, or `recurrent_kernel`, `depthwise_kernel`, `pointwise_kernel`. Where none is called so,
+    as in a log of another library, everything counts that is no bias, no normalization and no embedding.
+
+    Example:
+    >>> kernels(["lstm/kernel", "lstm/recurrent_kernel", "lstm/bias"])
+    ['lstm/kernel', 'lstm/recurrent_kernel']
+    >>> kernels(["fc1.weight", "fc1.bias"])
+    ['fc1.weight']
+    """
+    names = list(names)
+    found = [name for name in names if name.endswith("kernel")]
+    return found or [name for name in names if not _NO_KERNEL.search(name)]
 
 
 def _numbered(path, number, taken):
