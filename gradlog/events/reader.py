@@ -135,7 +135,7 @@ def _read_file(path, collector, note):
 class Notes:
     """Gathers sentences on what could not be read, and of many on one file only the first few."""
 
-    _MOST = 10
+    _MAX_OF_A_FILE = 10
 
     def __init__(self):
         self._by_file = {}
@@ -148,7 +148,7 @@ class Notes:
         """Returns the sentences."""
         result = []
         for name, texts in self._by_file.items():
-            result += [f"{name} {text}" for text in texts[: self._MOST]]
-            if len(texts) > self._MOST:
-                result.append(f"{name} has {len(texts) - self._MOST} more such places.")
+            result += [f"{name} {text}" for text in texts[: self._MAX_OF_A_FILE]]
+            if len(texts) > self._MAX_OF_A_FILE:
+                result.append(f"{name} has {len(texts) - self._MAX_OF_A_FILE} more such places.")
         return result
