@@ -13,11 +13,11 @@ from gradlog.history.history import History
 
 
 def read(log_dir: str | os.PathLike, tags: Mapping[str, str] | None = None) -> History | dict[str, History]:
-    """Reads what a run wrote, also while it is still being written, and as much of it as is not damaged.
+    """Reads what a run wrote, also while the run still writes, and also if its files are damaged.
 
-    What is in a file never raises: what cannot be read is left out, and `History.notes` says so. A file is read
-    record by record, and its numbers are held once. The checksums of every record are verified; a damaged record is
-    left out, and those after it are read.
+    The content of a file never raises an error: what cannot be read is left out, and `History.notes` says so. A file is
+    read record by record, and its numbers are held once. The checksums of every record are verified; a damaged record
+    is left out, and the next one is read.
 
     Several files of one run are read in the order of their names, which begin with a time; where a step comes twice,
     as after a resumed training, the last stands.

@@ -1,4 +1,4 @@
-"""The data type that writing and reading meet in: a `Snapshot` of one step, and the `History` of a run."""
+"""The data types that writing and reading share: a `Snapshot` of one step, and the `History` of a run."""
 
 import math
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ class Series:
 
 @dataclass
 class History:
-    """All that one run wrote.
+    """Everything that one run wrote.
 
     Attributes:
         variables: V names, in the model's order.
@@ -94,7 +94,7 @@ class History:
             beside the table, such as `gradient_norm/layer1/kernel`, are in `statistics` alone.
         histograms: Dictionary of tags to `Series` of rows, such as `gradient/layer1/kernel`.
         texts: Dictionary of tags to `Series` of strings.
-        notes: Sentences, each on something that could not be read, or that is not what it seems.
+        notes: Sentences, each about something that could not be read or that was estimated.
 
     Example:
     >>> run = History(("a/kernel",), ("gradient_norm",), np.array([0]), np.array([[[2.0]]]))
@@ -123,8 +123,8 @@ class History:
     def kernels(self) -> list[str]:
         """Returns the names of the variables that are kernels, in the model's order.
 
-        Of a run that has none by that name, such as one of another library, these are the variables that are no bias,
-        no normalization and no embedding.
+        If none is named so, as in a log of another library, these are all variables but biases, embeddings and those of
+        normalization.
         """
         return names.kernels(self.variables)
 
@@ -133,10 +133,10 @@ class History:
 
         Returns:
             A `pandas.DataFrame` with a row a number and the columns `step` (int64), `variable`, `statistic` (strings)
-            and `value` (float32). First stand the statistics, by step, then variable; what was not logged, as where a
-            variable had no gradient at a step, has no row. Then the scalars that are not among them: `variable` is
-            empty and `statistic` the tag, such as `train/loss`; those of a layer, such as `activation_dead/layer1`,
-            have it as `variable`.
+            and `value` (float32). The statistics come first, by step, then by variable; what was not logged, such as
+            the gradient of a frozen variable, has no row. The scalars follow: `variable` is empty and `statistic` is
+            the tag, such as `train/loss`. A scalar of a layer, such as `activation_dead/layer1`, has the layer as its
+            `variable`.
 
         Raises:
             ImportError: pandas is not installed.
@@ -158,7 +158,7 @@ def _index(known, name, kind):
 
 
 def _union(sequences):
-    """Returns what is in any of several sequences; what one of them has more stands after what it follows there."""
+    """Returns all elements of several sequences once, each after the one that it follows in its own sequence."""
     result = []
     for sequence in dict.fromkeys(map(tuple, sequences)):  # most of a run's are the same one
         places, new, after = {name: place for place, name in enumerate(result)}, {}, -1

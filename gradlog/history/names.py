@@ -1,4 +1,4 @@
-"""Names: of variables, of statistics, of tags. One place, so that writer and reader cannot disagree."""
+"""Names of variables, statistics and tags, in one place, so that writer and reader agree."""
 
 import re
 from collections import Counter
@@ -29,9 +29,9 @@ WEIGHT_HISTOGRAM = "weight"
 ACTIVATION_HISTOGRAM = "activation"
 ACTIVATION_DEAD = "activation_dead"
 ACTIVATION_SATURATED = "activation_saturated"
-LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of what is said of a layer, not of a variable
+LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of tags of layers
 GLOBAL = "global"
-# What is surely no kernel, in a network of another library that calls its kernels something else.
+# Variables of other libraries that are not kernels.
 _NO_KERNEL = re.compile(r"(^|[/._])(bias|gamma|beta|moving_\w+|running_\w+|alpha|embeddings?|scale)$")
 
 
@@ -93,8 +93,8 @@ def layer_names(paths: list[str], model_name: str) -> list[str]:
 def kernels(names: Iterable[str]) -> list[str]:
     """Returns those of the names of variables that are kernels, in the order in which they came.
 
-    Keras calls them `kernel`, or `recurrent_kernel`, `depthwise_kernel`, `pointwise_kernel`. Where none is called so,
-    as in a log of another library, everything counts that is no bias, no normalization and no embedding.
+    Keras names them `kernel`, `recurrent_kernel`, `depthwise_kernel` or `pointwise_kernel`. If none has such a name, as
+    in a log of another library, all variables count but biases, embeddings and those of normalization.
 
     Example:
     >>> kernels(["lstm/kernel", "lstm/recurrent_kernel", "lstm/bias"])
