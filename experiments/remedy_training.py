@@ -53,8 +53,8 @@ def train(config, model, network, digits, seed, log_dir):
 
 
 def kernels(history):
-    """Returns the names of the kernels by depth; the gates of a highway stand beside, not between."""
-    return [name for name in history.kernels() if not name.startswith("gate")]
+    """Returns the names of the kernels by depth, without a highway's gates and a recurrent layer's step in time."""
+    return [name for name in history.kernels() if not name.startswith("gate") and not name.endswith("recurrent_kernel")]
 
 
 def _profile(model, probe):

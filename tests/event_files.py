@@ -23,9 +23,9 @@ def number(tag, value):
     return summary_pb2.Summary.Value(tag=tag, simple_value=value)
 
 
-def histogram(tag, least, largest, limits, counts):
+def histogram(tag, smallest, largest, limits, counts):
     """Returns a histogram in the old form, as PyTorch writes it."""
-    histo = summary_pb2.HistogramProto(min=least, max=largest, bucket_limit=limits, bucket=counts)
+    histo = summary_pb2.HistogramProto(min=smallest, max=largest, bucket_limit=limits, bucket=counts)
     return summary_pb2.Summary.Value(tag=tag, histo=histo)
 
 

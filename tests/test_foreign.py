@@ -42,7 +42,7 @@ def test_scalars_in_the_old_form_fill_the_columns(tmp_path):
     )
 
 
-def test_a_histogram_in_the_old_form_ends_at_the_least_and_the_largest_number(tmp_path):
+def test_a_histogram_in_the_old_form_ends_at_the_smallest_and_the_largest_number(tmp_path):
     """Its outermost edges are at the largest float64, and empty buckets beyond are left out, as TensorBoard does it."""
     largest = np.finfo(np.float64).max
     old = histogram("gradients/a", -0.5, 3.0, [-1, 0, 1, 2, largest], [0, 2, 0, 1, 3])

@@ -169,7 +169,13 @@ def test_a_very_long_run_is_kept_in_part(monkeypatch):
         monitor._spent = float("inf")
         monitor.add(snapshot)
 
-    assert monitor.history().steps.tolist() == sorted([*range(0, 1000, 80), 770])
+    kept = monitor.history()
+    assert kept.steps.tolist() == sorted([*range(0, 1000, 80), 770])
+    assert history.scalars.keys() == kept.scalars.keys() != set()
+    for tag, series in history.scalars.items():
+        assert kept.scalars[tag].steps.tolist() == kept.steps.tolist()
+        wanted = np.float32(series.values)[np.isin(series.steps, kept.steps)]
+        np.testing.assert_array_equal(kept.scalars[tag].values, wanted)
     assert (770, "GL103") in news
 
 

@@ -14,6 +14,7 @@ from tensorboard.util import tensor_util
 from test_writers import snapshot
 
 import gradlog
+from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.events import reader
 from gradlog.history import names
 from gradlog.history.history import History, Series, join
@@ -102,6 +103,32 @@ def test_steps_with_other_variables_are_joined_by_name():
 
 def test_kernels_stand_in_the_models_order():
     assert History(variables=("z/kernel", "z/bias", "a/kernel")).kernels() == ["z/kernel", "a/kernel"]
+
+
+KERNELS = {
+    "SeparableConv2D": (
+        ["stem/depthwise_kernel", "stem/pointwise_kernel", "stem/bias", "out/kernel", "out/bias"],
+        [0, 1, 3],
+    ),
+    "LSTM": (["tokens/embeddings", "lstm/lstm_cell/kernel", "lstm/lstm_cell/recurrent_kernel", "lstm/bias"], [1, 2]),
+    "normalization": (["norm/gamma", "norm/beta", "dense/kernel", "dense/bias"], [2]),
+    "PyTorch": (["conv1.weight", "conv1.bias", "bn1.running_mean", "fc.weight"], [0, 3]),
+    "a name with kernel in it": (["kernels/bias", "kernel_size/kernel"], [1]),
+    "no kernel": (["norm/gamma", "norm/beta"], []),
+    "nothing": ([], []),
+}
+
+
+@pytest.mark.parametrize("case", KERNELS)
+def test_kernels_by_their_names(case):
+    variables, wanted = KERNELS[case]
+
+    history = History(
+        tuple(variables), ("gradient_norm",), np.zeros(1, np.int64), np.zeros((1, len(variables), 1), np.float32)
+    )
+
+    assert names.kernels(variables) == history.kernels() == [variables[index] for index in wanted]
+    assert Evidence(history).kernels == tuple(history.kernels())
 
 
 def in_table(run):

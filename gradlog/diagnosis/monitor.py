@@ -1,4 +1,4 @@
-"""Monitor: diagnoses a run while it trains, by the same rules as afterwards."""
+"""Diagnoses a run while it trains, by the same rules as afterwards."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ _MAX_BYTES, _MIN_STEPS = 1 << 26, 1000  # of statistics that are kept; at least 
 
 
 class Monitor:
-    """Diagnoses what was logged so far, again and again, and tells what is new.
+    """Diagnoses what was logged so far, again and again, and reports what is new.
 
-    Diagnosing looks at the whole run, so it takes the longer the more steps were logged; it is put off while it has
-    taken more than a fiftieth of the time, but not where a number is not finite. The last diagnosis, in `finish`, is
+    A diagnosis looks at the whole run, so it takes longer the more steps were logged. It is postponed while diagnosing
+    has taken more than a fiftieth of the time, unless a number is newly not finite. The last diagnosis, in `finish`, is
     the one that `diagnose` makes of the event file afterwards. Of very long runs, beyond 64 MB of statistics, every
     second logged step is kept, then every fourth, and so on.
 
@@ -45,7 +45,7 @@ class Monitor:
         self._num_steps, self._stride = 0, 1
 
     def add(self, snapshot: Snapshot) -> None:
-        """Takes in a logged step, and diagnoses."""
+        """Adds a logged step, and diagnoses."""
         broken = _broken(snapshot)
         is_newly_broken = not broken <= self._broken
         self._broken |= broken
@@ -64,16 +64,16 @@ class Monitor:
             self._stride *= 2
 
     def is_before(self, step: int) -> bool:
-        """Whether a training that goes on at a step goes on with this run."""
+        """Whether a training that starts at a step continues this run."""
         return max(self._builder.steps, default=step) < step
 
     def go_on(self, tell: Callable) -> None:
-        """Goes on with the same run in another training, and tells another function."""
+        """Continues the same run in another training, and reports to another function."""
         self._tell = tell
-        self._begun += time.perf_counter() - self._ended  # time between two trainings is none to spend
+        self._begun += time.perf_counter() - self._ended  # the time between two trainings does not count
 
     def finish(self) -> None:
-        """Diagnoses the steps that were put off, and tells how the findings stand at last."""
+        """Diagnoses the postponed steps, and reports the findings that stand at the end."""
         if self._is_behind:
             self._diagnose()
         if self.findings != self._written:
@@ -81,7 +81,7 @@ class Monitor:
         self._ended = time.perf_counter()
 
     def history(self) -> History:
-        """Returns what was taken in so far, without histograms."""
+        """Returns what was added so far, without histograms."""
         return self._builder.history()
 
     def _diagnose(self):

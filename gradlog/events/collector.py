@@ -1,4 +1,4 @@
-"""Collector: TensorBoard's protocol buffers as a `History`."""
+"""Collects TensorBoard's protocol buffers into a `History`."""
 
 from collections.abc import Callable, Iterable
 
@@ -45,17 +45,17 @@ class Collector:
         end: int | None = None,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Takes in a `Summary`; what is of another kind is left out.
+        """Adds a `Summary`; values of other kinds, such as images, are left out.
 
         Args:
             step: Integer, the event's.
             data: Bytes in which the summary stands.
             start: Integer, the byte where it begins.
             end: Integer, the byte after it. Defaults to the end of `data`.
-            note: Function that is told, in a sentence, of each value that is malformed and left out.
+            note: Function that gets a sentence for each value that is malformed and left out.
 
         Raises:
-            ValueError: the bytes are no `Summary`. What came before in it has been taken in.
+            ValueError: the bytes are not a `Summary`. The values before the malformed place have been added.
         """
         is_rising = self._last is None or step > self._last
         if is_rising:
@@ -66,7 +66,7 @@ class Collector:
             raise ValueError("the summary is cut off, or is none") from error
 
     def _walk(self, step, data, at, end, is_rising, note):
-        """Goes from value to value. Most are numbers or rows in a known form, which are copied as they stand."""
+        """Adds value after value. Most are numbers or rows in a known form, whose bytes are copied."""
         heads, growing, view = self._heads, self._growing, memoryview(data)
         while at < end:
             if data[at] != wire.VALUE:
@@ -97,7 +97,7 @@ class Collector:
             self._add_value(step, data[start:at], note)
 
     def _add_value(self, step, data, note):
-        """Takes in a value in whatever form; it is slower, and knows the quick way for the next of its tag."""
+        """Adds a value in any form, by protocol buffers, and notes the head by which the next of its tag is known."""
         value = summary_pb2.Summary.Value.FromString(data)
         series = self._growing.get(value.tag.encode())
         kind = type(series) if series else _kind(value)
@@ -120,7 +120,7 @@ class Collector:
 
 
 def _kind(value):
-    """Returns the kind of series that a value belongs to, `None` where gradlog has no use for it."""
+    """Returns the kind of series that a value belongs to, or `None` if gradlog does not read it."""
     plugin = value.metadata.plugin_data.plugin_name or _OLD_KINDS.get(value.WhichOneof("value"))
     if value.tag == names.STATISTICS_TAG and plugin == names.PLUGIN_NAME:
         return Tables

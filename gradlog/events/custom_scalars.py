@@ -1,4 +1,4 @@
-"""Layout: what TensorBoard's tab Custom Scalars shows of a run, all layers in one chart."""
+"""The layout of TensorBoard's tab Custom Scalars: charts with all layers of a run."""
 
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 

@@ -68,7 +68,7 @@ def rows(value: summary_pb2.Summary.Value) -> np.ndarray:
     """Returns the rows of a histogram, float64 [k, 3]: left edge, right edge, count.
 
     In the old form an edge may be at infinity, or so large that it means it: the outermost buckets then end at the
-    least and the largest number, and empty ones beyond are left out, as TensorBoard does it.
+    smallest and the largest number, and empty ones beyond are left out, as TensorBoard does it.
 
     Raises:
         ValueError: it is no histogram.

@@ -1,4 +1,4 @@
-"""Foreign logs: what `tf.summary` or PyTorch wrote, under tags of one's own choosing, by gradlog's names."""
+"""Logs of `tf.summary` or PyTorch, under any tags, brought to gradlog's names."""
 
 import re
 from collections.abc import Mapping

@@ -13,11 +13,11 @@ from gradlog.history.history import History
 
 
 def read(log_dir: str | os.PathLike, tags: Mapping[str, str] | None = None) -> History | dict[str, History]:
-    """Reads what a run wrote, also while it is still being written, and as much of it as is not damaged.
+    """Reads what a run wrote, also while the run still writes, and also if its files are damaged.
 
-    What is in a file never raises: what cannot be read is left out, and `History.notes` says so. A file is read
-    record by record, and its numbers are held once. The checksums of every record are verified; a damaged record is
-    left out, and those after it are read.
+    The content of a file never raises an error: what cannot be read is left out, and `History.notes` says so. A file is
+    read record by record, and its numbers are held once. The checksums of every record are verified; a damaged record
+    is left out, and the next one is read.
 
     Several files of one run are read in the order of their names, which begin with a time; where a step comes twice,
     as after a resumed training, the last stands.
@@ -135,7 +135,7 @@ def _read_file(path, collector, note):
 class Notes:
     """Gathers sentences on what could not be read, and of many on one file only the first few."""
 
-    _MOST = 10
+    _MAX_OF_A_FILE = 10
 
     def __init__(self):
         self._by_file = {}
@@ -148,7 +148,7 @@ class Notes:
         """Returns the sentences."""
         result = []
         for name, texts in self._by_file.items():
-            result += [f"{name} {text}" for text in texts[: self._MOST]]
-            if len(texts) > self._MOST:
-                result.append(f"{name} has {len(texts) - self._MOST} more such places.")
+            result += [f"{name} {text}" for text in texts[: self._MAX_OF_A_FILE]]
+            if len(texts) > self._MAX_OF_A_FILE:
+                result.append(f"{name} has {len(texts) - self._MAX_OF_A_FILE} more such places.")
         return result

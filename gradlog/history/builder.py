@@ -1,4 +1,4 @@
-"""Builder: a `History` from what comes in step by step, of a training or of a file."""
+"""Builds a `History` step by step, from a training or from a file."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,10 +11,10 @@ from gradlog.history.history import History, Snapshot, join
 
 
 class HistoryBuilder:
-    """Builds the `History` of one run, whoever asks: the reader, the monitor, or a writer in memory.
+    """Builds the `History` of one run: for the reader, for the monitor, and for a writer in memory.
 
-    Where a tag comes twice at one step, as after a restored run, the last stands. It is not safe to use from several
-    threads at once.
+    If a tag comes twice at one step, as after a resumed training, the last value stands. Threads that share a builder
+    need a lock.
 
     Example:
     >>> builder = HistoryBuilder()

@@ -1,4 +1,4 @@
-"""Frames: all numbers of a run as one long table, in NumPy and for pandas."""
+"""All numbers of a run as one long table, in NumPy or pandas."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Growing series: what is known of one tag so far, by kind, and how each becomes a `Series` of a `History`."""
+"""Series that grow: the values of one tag so far, by kind, each of which becomes a `Series` of a `History`."""
 
 import array
 from collections.abc import Collection
@@ -12,11 +12,11 @@ _FIRST_ROWS, _MAX_ROWS = 1 << 12, 1 << 20  # of a block of memory; the largest a
 
 
 class Growing:
-    """What is known of one tag so far, in the order in which it came.
+    """The values of one tag so far, in the order in which they came.
 
     Attributes:
-        steps: Array of integers.
-        values: Of as many values.
+        steps: Array of integers, one for each value.
+        values: The values.
     """
 
     def __init__(self):
@@ -32,7 +32,7 @@ class Growing:
         self.values.append(value)
 
     def series(self) -> Series:
-        """Returns a copy of what is here by rising step; of two values at one step, the one that came later."""
+        """Returns a copy, sorted by step; of several values at one step, the last."""
         steps, order = self._order()
         return Series(steps, self.values[:] if order is None else [self.values[index] for index in order])
 

@@ -1,4 +1,4 @@
-"""The data type that writing and reading meet in: a `Snapshot` of one step, and the `History` of a run."""
+"""The data types that writing and reading share: a `Snapshot` of one step, and the `History` of a run."""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradlog.history import frames
-from gradlog.history.names import CLIPPED_NORM, GLOBAL_NORM, NORM
+from gradlog.history import frames, names
+from gradlog.history.names import CLIPPED_NORM, GLOBAL_NORM
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
     first, *others = snapshots
     if not others:
         return first
-    names = [name for snapshot in snapshots for name in snapshot.variables]
-    order = sorted(range(len(names)), key=lambda index: variables.index(names[index]))
+    known = [name for snapshot in snapshots for name in snapshot.variables]
+    order = sorted(range(len(known)), key=lambda index: variables.index(known[index]))
 
     def joined(arrays):
         return None if arrays[0] is None else np.concatenate(arrays)[order]
@@ -56,11 +56,11 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
     scalars = {}
     for snapshot in snapshots:
         for tag, number in snapshot.scalars.items():
-            is_norm = tag in scalars and tag.startswith(f"{NORM}/")
+            is_norm = tag in scalars and tag.startswith(f"{names.NORM}/")
             scalars[tag] = math.hypot(scalars[tag], number) if is_norm else number
     return Snapshot(
         step=first.step,
-        variables=tuple(names[index] for index in order),
+        variables=tuple(known[index] for index in order),
         columns=first.columns,
         statistics=joined([snapshot.statistics for snapshot in snapshots]),
         gradients=joined([snapshot.gradients for snapshot in snapshots]),
@@ -92,7 +92,7 @@ class Series:
 
 @dataclass
 class History:
-    """All that one run wrote.
+    """Everything that one run wrote.
 
     Attributes:
         variables: V names, in the model's order.
@@ -103,7 +103,7 @@ class History:
             beside the table, such as `gradient_norm/layer1/kernel`, are in `statistics` alone.
         histograms: Dictionary of tags to `Series` of rows, such as `gradient/layer1/kernel`.
         texts: Dictionary of tags to `Series` of strings.
-        notes: Sentences, each on something that could not be read, or that is not what it seems.
+        notes: Sentences, each about something that could not be read or that was estimated.
 
     Example:
     >>> run = History(("a/kernel",), ("gradient_norm",), np.array([0]), np.array([[[2.0]]]))
@@ -130,18 +130,22 @@ class History:
         return column if variable is None else column[:, _index(self.variables, variable, "variable")]
 
     def kernels(self) -> list[str]:
-        """Returns the names of the variables that are kernels, in the model's order."""
-        return [name for name in self.variables if name.rpartition("/")[2] == "kernel"]
+        """Returns the names of the variables that are kernels, in the model's order.
+
+        If none is named so, as in a log of another library, these are all variables but biases, embeddings and those of
+        normalization.
+        """
+        return names.kernels(self.variables)
 
     def to_dataframe(self):
         """Returns all numbers of the run as one long table.
 
         Returns:
             A `pandas.DataFrame` with a row a number and the columns `step` (int64), `variable`, `statistic` (strings)
-            and `value` (float32). First stand the statistics, by step, then variable; what was not logged, as where a
-            variable had no gradient at a step, has no row. Then the scalars that are not among them: `variable` is
-            empty and `statistic` the tag, such as `train/loss`; those of a layer, such as `activation_dead/layer1`,
-            have it as `variable`.
+            and `value` (float32). The statistics come first, by step, then by variable; what was not logged, such as
+            the gradient of a frozen variable, has no row. The scalars follow: `variable` is empty and `statistic` is
+            the tag, such as `train/loss`. A scalar of a layer, such as `activation_dead/layer1`, has the layer as its
+            `variable`.
 
         Raises:
             ImportError: pandas is not installed.
@@ -156,18 +160,18 @@ class History:
         return frames.dataframe(self)
 
 
-def _index(names, name, kind):
-    if name not in names:
-        raise KeyError(f"This run has no {kind} {name!r}. It has: {', '.join(names) or 'none'}.")
-    return names.index(name)
+def _index(known, name, kind):
+    if name not in known:
+        raise KeyError(f"This run has no {kind} {name!r}. It has: {', '.join(known) or 'none'}.")
+    return known.index(name)
 
 
 def _union(sequences):
-    """Returns what is in any of several sequences; what one of them has more stands after what it follows there."""
+    """Returns all elements of several sequences once, each after the one that it follows in its own sequence."""
     result = []
-    for names in dict.fromkeys(map(tuple, sequences)):  # most of a run's are the same one
+    for sequence in dict.fromkeys(map(tuple, sequences)):  # most of a run's are the same one
         places, new, after = {name: place for place, name in enumerate(result)}, {}, -1
-        for name in names:
+        for name in sequence:
             if name in places:
                 after = max(after, places[name])
             else:
@@ -194,9 +198,9 @@ def join(tables: dict) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np
     column = {name: index for index, name in enumerate(columns)}
     statistics = np.full((len(steps), len(variables), len(columns)), np.nan, np.float32)
     for time, step in enumerate(steps):
-        names, kinds, table = tables[step]
-        if names == variables and kinds == columns:
+        of_step, kinds, table = tables[step]
+        if of_step == variables and kinds == columns:
             statistics[time] = table
             continue
-        statistics[time][np.ix_([row[n] for n in names], [column[k] for k in kinds])] = table
+        statistics[time][np.ix_([row[n] for n in of_step], [column[k] for k in kinds])] = table
     return variables, columns, np.array(steps, np.int64), statistics

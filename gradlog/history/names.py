@@ -1,8 +1,8 @@
-"""Names: of variables, of statistics, of tags. One place, so that writer and reader cannot disagree."""
+"""Names of variables, statistics and tags, in one place, so that writer and reader agree."""
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 FORMAT_VERSION = 1
 PLUGIN_NAME = "gradlog"
@@ -29,11 +29,12 @@ WEIGHT_HISTOGRAM = "weight"
 ACTIVATION_HISTOGRAM = "activation"
 ACTIVATION_DEAD = "activation_dead"
 ACTIVATION_SATURATED = "activation_saturated"
-LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of what is said of a layer, not of a variable
+LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of tags of layers
 GLOBAL = "global"
 GLOBAL_NORM = f"{NORM}/{GLOBAL}"
 CLIPPED_NORM = f"{NORM}/{GLOBAL}_clipped"
-_NOT_KERNELS = re.compile(r"(^|[/._])(bias|gamma|beta|moving_\w+|running_\w+|alpha|embeddings?|scale)$")
+# Variables of other libraries that are not kernels.
+_NO_KERNEL = re.compile(r"(^|[/._])(bias|gamma|beta|moving_\w+|running_\w+|alpha|embeddings?|scale)$")
 
 
 def tag(prefix: str, variable: str) -> str:
@@ -91,23 +92,21 @@ def layer_names(paths: list[str], model_name: str) -> list[str]:
     return [name.rpartition("/")[0] for name in variable_names([f"{path}/output" for path in paths], model_name)]
 
 
-def kernels(variables: Sequence[str]) -> list[str]:
-    """Returns the names of the variables that are kernels, in their order.
+def kernels(names: Iterable[str]) -> list[str]:
+    """Returns those of the names of variables that are kernels, in the order in which they came.
 
-    Names that other programs wrote may have no kernel: then everything counts except biases, normalization and
-    embeddings.
-
-    Args:
-        variables: Strings, the names of a model's variables.
+    Keras names them `kernel`, `recurrent_kernel`, `depthwise_kernel` or `pointwise_kernel`. If none has such a name, as
+    in a log of another library, all variables count but biases, embeddings and those of normalization.
 
     Example:
-    >>> kernels(["layer1/kernel", "layer1/bias"])
-    ['layer1/kernel']
+    >>> kernels(["lstm/kernel", "lstm/recurrent_kernel", "lstm/bias"])
+    ['lstm/kernel', 'lstm/recurrent_kernel']
     >>> kernels(["fc1.weight", "fc1.bias"])
     ['fc1.weight']
     """
-    found = [name for name in variables if name.rpartition("/")[2].endswith("kernel")]
-    return found or [name for name in variables if not _NOT_KERNELS.search(name)]
+    names = list(names)
+    found = [name for name in names if name.endswith("kernel")]
+    return found or [name for name in names if not _NO_KERNEL.search(name)]
 
 
 def _numbered(path, number, taken):

@@ -8,14 +8,14 @@ import time
 from gradlog.history.history import Snapshot
 from gradlog.writers.interface import Writer
 
-# A killed process loses what is not written yet. Where steps are logged seldom, to wait for it costs nothing.
+# A killed process loses what is not written yet. If steps are logged rarely, waiting for the write costs nothing.
 _PATIENCE = 0.01  # of the time between two logged steps
 _SECONDS_OF_A_WRITE, _MAX_WAIT = 0.0005, 0.05
 _MAX_BYTES_WAITING = 1 << 30  # of snapshots that wait to be written
 
 
 class BackgroundWriter:
-    """Hands everything on to another writer in a thread of its own, so that the training does not wait for the disk.
+    """Passes everything on to another writer in a thread, so that the training does not wait for the disk.
 
     An exception of that writer does not reach the training: it is kept in `error`, and what comes after is dropped.
     Where it is slower than the training and more than 1 GB waits, steps are left out.

@@ -11,7 +11,6 @@ _LOSS = "train/loss"
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
 # What makes several kernels one layer: those of attention, and the two of a recurrent cell.
 _WITHIN_A_LAYER = re.compile(r"(/(query|key|value|attention_output))?/[^/]*$|[._][^/._]*$")
-_NOT_KERNELS = re.compile(r"(^|[/._])(bias|gamma|beta|moving_\w+|running_\w+|alpha|embeddings?|scale)$")
 
 
 class Evidence:
@@ -26,15 +25,13 @@ class Evidence:
         history: The same.
         steps: Integer array [T].
         variables: V names of all variables.
-        kernels: K names of the kernels, in the model's order; of a network that has none by that name, such as one that
-            was logged from elsewhere, everything that is no bias, no normalization and no embedding.
+        kernels: K names of the kernels, in the model's order; what `History.kernels` returns.
     """
 
     def __init__(self, history: History):
         self.history, self.steps, self.variables = history, np.asarray(history.steps), history.variables
         self._known = {}  # several rules look at the same arrays
-        kernels = [name for name in history.variables if name.endswith("kernel")]
-        self.kernels = tuple(kernels or [name for name in history.variables if not _NOT_KERNELS.search(name)])
+        self.kernels = tuple(history.kernels())
 
     def of_kernels(self, statistic: str) -> np.ndarray:
         """Returns a statistic of the kernels, float64 [T, K]; NaN where the run does not have it."""
