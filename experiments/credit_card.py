@@ -21,23 +21,9 @@ import numpy as np
 from sklearn.metrics import classification_report
 
 import gradlog
-from experiments import command, credit_data, hyperparameters, runs
+from experiments import command, credit_data, credit_split, credit_tables, hyperparameters, runs
 
 LOG_DIR = "logs/credit_card"
-HEADERS = [
-    "scenario",
-    "epochs",
-    "train loss",
-    "train accuracy",
-    "held out",
-    "loss of epochs",
-    "|g| first",
-    "|g| last",
-    "last / first",
-    "update first",
-    "update last",
-    "findings",
-]
 SCENARIOS = ("vanishing", "vanishing_fixed", "exploding", "exploding_fixed")
 
 
@@ -95,7 +81,7 @@ def run(config, log_dir, applicants=None):
         A dictionary, as it is written to `log_dir/results.json`.
     """
     applicants = applicants or credit_data.load(config.data, config.csv_dir)
-    split = credit_data.split(applicants, config.seed, config.split_first)
+    split = credit_split.split(applicants, config.seed, config.split_first)
     scenarios = []
     with runs.progress_bar() as progress:
         for scenario in config.scenarios:
@@ -120,12 +106,10 @@ def _settings(config):
 
 
 def _fitted(scenario, split):
-    """Returns x and y to fit, and what a network that stops early is watched on: every fifth row, else nothing."""
+    """Returns x and y to fit, and what early stopping watches; the networks that are not fixed fit everything."""
     if not scenario.endswith("_fixed"):
         return split.x_train, split.y_train, None
-    is_watched = np.arange(len(split.y_train)) % 5 == 0
-    watched = split.x_train[is_watched], split.y_train[is_watched]
-    return split.x_train[~is_watched], split.y_train[~is_watched], watched
+    return *split.fitted, split.watched
 
 
 def _run_scenario(config, scenario, log_dir, split, applicants, bar):
@@ -197,58 +181,6 @@ def _summary(history):
     }
 
 
-def _row(row):
-    return [
-        row["scenario"],
-        str(row["epochs"]),
-        f"{row['train_loss']:.4f}",
-        f"{row['train_accuracy']:.3f}",
-        f"{row['test_accuracy']:.3f}",
-        f"{row['lowest_loss']:.3f} to {row['highest_loss']:.3f}",
-        f"{row['first_kernel_over_run']:.1e}",
-        f"{row['last_kernel_over_run']:.1e}",
-        runs.plain(row["ratio_over_run"]),
-        f"{row['first_update_ratio']:.1e}",
-        f"{row['last_update_ratio']:.1e}",
-        runs.codes(row),
-    ]
-
-
-def _caption(results):
-    order = (
-        "held out before rows are repeated"
-        if results["config"]["split_first"]
-        else "rows repeated before a quarter is held out, as in the article: copies of one person stand on both sides"
-    )
-    lines = [
-        *([results["notice"]] if results["notice"] else []),
-        f"Split: {order}.",
-        "|g| is the mean absolute gradient of the first or last kernel, over the logged steps; update is the median of "
-        "what a step changes, over the weights.",
-    ]
-    return "\n".join(lines)
-
-
-def _table(results):
-    rows = [_row(row) for row in results["scenarios"]]
-    return runs.table(f"Credit card · {results['data']}", HEADERS, rows, _caption(results))
-
-
-def _reports(results):
-    """Returns a table of precision and recall by class, of scikit-learn's classification report."""
-    rows = [
-        [
-            row["scenario"],
-            label,
-            *(f"{numbers[name]:.2f}" for name in ("precision", "recall", "f1-score")),
-            f"{numbers['support']:.0f}",
-        ]
-        for row in results["scenarios"]
-        for label, numbers in row["report"].items()
-    ]
-    return runs.table("Held out, by class", ["scenario", "class", "precision", "recall", "f1-score", "people"], rows)
-
-
 def _parser():
     default = Config()
     parser = argparse.ArgumentParser(
@@ -297,8 +229,8 @@ def main(argv=None):
         load=lambda: credit_data.load(config.data, config.csv_dir),
         run=lambda log_dir, applicants: run(config, log_dir, applicants),
         tables=lambda results: [
-            _table(results),
-            _reports(results),
+            credit_tables.networks(results),
+            credit_tables.classes(results),
             runs.findings_table("What is wrong", results["scenarios"]),
         ],
     )

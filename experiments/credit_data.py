@@ -1,4 +1,4 @@
-"""The credit-card table: from files, else fetched once, else scikit-learn's breast-cancer table, and prepared."""
+"""The credit-card table: from files, else fetched once, else scikit-learn's breast-cancer table."""
 
 import os
 from dataclasses import dataclass
@@ -8,9 +8,6 @@ import keras
 import numpy as np
 import pandas as pd
 from sklearn.datasets import load_breast_cancer
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import resample
 
 from experiments.data import DataError, expect_answer
 
@@ -55,22 +52,6 @@ class Applicants:
     notice: str | None = None
 
 
-@dataclass(frozen=True)
-class Split:
-    """What is trained on and what is held out; float32 arrays [n, d] and labels [n]."""
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-
-    def scaled(self):
-        """Returns the same with every column of mean 0 and deviation 1 on the training part."""
-        scaler = StandardScaler().fit(self.x_train)
-        x_train, x_test = (scaler.transform(x).astype(np.float32) for x in (self.x_train, self.x_test))
-        return Split(x_train, self.y_train, x_test, self.y_test)
-
-
 def add_options(parser):
     """Adds `--data` and `--csv-dir` to a parser."""
     sources = "files: the credit-card table; embedded: scikit-learn's breast-cancer table; auto: the first there is"
@@ -103,33 +84,6 @@ def load(source="auto", csv_dir=None):
         if source == "files":
             raise DataError(f"{error}. {_REMEDY}.") from error
         return _embedded(str(error))
-
-
-def split(applicants, seed, split_first=False):
-    """Holds a quarter out, and repeats rows of the rare class until both classes are of one size.
-
-    Args:
-        applicants: `Applicants`.
-        seed: Integer.
-        split_first: Boolean. The article repeats rows first and splits then, so that copies of one person stand on
-            both sides; here, true holds out first and repeats rows of the training part alone. Defaults to `False`.
-    """
-    x, y = applicants.x.to_numpy(np.float32), applicants.y
-    if split_first:
-        x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.25, random_state=seed, stratify=y)
-        x_train, y_train = _balanced(x_train, y_train, seed)
-    else:
-        x_train, x_test, y_train, y_test = train_test_split(*_balanced(x, y, seed), test_size=0.25, random_state=seed)
-    return Split(x_train, y_train, x_test, y_test)
-
-
-def _balanced(x, y, seed):
-    rare = int(np.sum(y == 1) < np.sum(y == 0))
-    number = abs(int(np.sum(y == 0)) - int(np.sum(y == 1)))
-    if not number:
-        return x, y
-    more_x, more_y = resample(x[y == rare], y[y == rare], n_samples=number, random_state=seed)
-    return np.concatenate([x, more_x]), np.concatenate([y, more_y])
 
 
 def _fetched():

@@ -97,3 +97,25 @@ def test_wrong_input_is_one_line_on_the_command_line(tmp_path, capsys):
     assert error.startswith("error: ")
     assert "lacks the column Car_Owner" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("split_first", ["", "--split-first"])
+def test_early_stopping_watches_no_copy_of_a_row_that_is_fitted(tmp_path, monkeypatch, split_first):
+    seen = []
+
+    def fit(self, x, y, validation_data, **arguments):
+        seen.append((x, validation_data))
+        return true_fit(self, x, y, validation_data=validation_data, **arguments)
+
+    true_fit = keras.Model.fit
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    scenarios = ["--scenarios", "vanishing", "vanishing_fixed"]
+    options = [*scenarios, "--epochs", "1", "--data", "embedded", "--logdir", str(tmp_path / "runs")]
+    assert credit_card.main([*options, *filter(None, [split_first])]) == 0
+
+    (everything, nothing), (fitted, watched) = seen
+    assert nothing is None
+    fitted_rows, watched_rows = (set(map(tuple, x.tolist())) for x in (fitted, watched[0]))
+    assert len(fitted_rows) > len(watched_rows) > 50
+    assert not fitted_rows & watched_rows
+    assert len(fitted) + len(watched[0]) == len(everything)
