@@ -37,7 +37,7 @@ _REMEDY = "Name a directory that holds it with --csv-dir, or use the table that 
 
 @dataclass(frozen=True)
 class Applicants:
-    """People, each a row of numbers, and what became of them.
+    """People, each a row of numbers, and whether each was rejected.
 
     Attributes:
         x: DataFrame [n, d] of numbers.
@@ -69,7 +69,7 @@ def load(source="auto", csv_dir=None):
     Args:
         source: `"files"` for the two CSV files, of `csv_dir` or fetched once from the article's address, `"embedded"`
             for scikit-learn's breast-cancer table, `"auto"` for the first that can be had. Defaults to `"auto"`.
-        csv_dir: Directory of the two files. Where it is given, nothing else will do. Defaults to none.
+        csv_dir: Directory of the two files. If it is given, no other source is tried. Defaults to none.
 
     Raises:
         DataError: the files cannot be had, or are not what they should be.
@@ -137,7 +137,7 @@ def _read(path, columns):
 
 
 def _check_end(path):
-    """Raises where the last row has fewer fields than the header: pandas would take what is missing for gaps."""
+    """Raises if the last row has fewer fields than the header: pandas would read the missing ones as gaps."""
     lines = path.read_text().splitlines()
     first, last = lines[0], lines[-1]
     if last.count(",") < first.count(","):
@@ -162,7 +162,7 @@ def _check_labels(folder, table, labels):
 
 
 def _numbers(path, table):
-    """Returns the article's 18 columns: codes of what is no number, years of age, days with and without work."""
+    """Returns the article's 18 columns: codes for categories, years of age, days with and without work."""
     for column in (*NUMBERS, *DAYS):
         wrong = pd.to_numeric(table[column], errors="coerce").isna() & table[column].notna()
         if wrong.any():

@@ -35,7 +35,7 @@ class Split:
 
     @property
     def watched(self):
-        """Rows and labels that it is watched on."""
+        """Rows and labels whose loss decides when it stops."""
         return self.x_train[self.is_watched], self.y_train[self.is_watched]
 
     def scaled(self):

@@ -64,7 +64,7 @@ def _caption(results):
     )
     lines = [
         *([results["notice"]] if results["notice"] else []),
-        f"Split: {order}.",
+        f"Split: {order}. No row that is watched for early stopping equals a fitted one.",
         "|g| is the mean absolute gradient of the first or last kernel, over the logged steps; update is the median of "
         "what a step changes, over the weights.",
     ]
