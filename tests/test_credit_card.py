@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gradlog
-from experiments import credit_card, credit_data
+from experiments import credit_card, credit_data, report
 
 SECONDS = credit_card.Config(epochs=3, every=5, patience=2, data="embedded")
 
@@ -119,3 +119,27 @@ def test_early_stopping_watches_no_copy_of_a_row_that_is_fitted(tmp_path, monkey
     assert len(fitted_rows) > len(watched_rows) > 50
     assert not fitted_rows & watched_rows
     assert len(fitted) + len(watched[0]) == len(everything)
+
+
+def test_what_the_readme_says_of_the_two_orders_is_in_the_committed_results():
+    text = " ".join(report.README.read_text().split())
+    rows = [
+        {row["scenario"]: row for row in report.results(name)["scenarios"]}
+        for name in ("credit_card", "credit_card_split_first")
+    ]
+    fixed = ("vanishing_fixed", "exploding_fixed")
+    of_article, of_first = ([row[name]["report"]["1"] for name in fixed] for row in rows)
+    accuracies = [rows[1][name]["test_accuracy"] for name in fixed]
+
+    assert (
+        "the fixed networks find {:.0%} and {:.0%} of them.".format(
+            *(numbers["recall"] for numbers in of_article)
+        ).replace("%", " %")
+        in text
+    )
+    found = "they find {:.0%} and {:.0%} of {:.0f},".format(*(n["recall"] for n in of_first), of_first[0]["support"])
+    assert found.replace("%", " %") in text
+    assert "only {:.0%} and {:.0%} are".format(*(n["precision"] for n in of_first)).replace("%", " %") in text
+    assert "Their accuracy of {:.2f} and {:.2f} is".format(*accuracies) in text
+    for name in fixed:
+        assert "It stops after {} epochs ({})".format(*(row[name]["epochs"] for row in rows)) in text
