@@ -1,4 +1,4 @@
-"""What the command of an experiment does: load, run, draw, print; and a clear line where it cannot."""
+"""What the command of an experiment does: load, run, draw, print; on failure it prints one clear line."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ def carry_out(name, asked_log_dir, load, run, tables, draw=_draw_scenarios):
 
     Args:
         name: String, of the experiment and its picture.
-        asked_log_dir: String, where the runs are to go; a directory beside it, where it holds runs already.
+        asked_log_dir: String, the directory of the runs; if it holds runs already, a new one beside it is used.
         load: Function that returns the data; they have a `notice`.
         run: Function of a directory and the data that returns the results.
         tables: Function of the results that returns the tables to print.

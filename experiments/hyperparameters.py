@@ -80,7 +80,7 @@ def initializer_name(initializer):
 
 
 def learning_rate(model):
-    """Returns the learning rate of a compiled model, as it was before it became a float32."""
+    """Returns the learning rate of a compiled model, without the digits that float32 adds."""
     return float(f"{float(model.optimizer.learning_rate):.6g}")
 
 

@@ -2,7 +2,7 @@
 
     python -m experiments.mnist_activations
 
-The same seven-layer network (784, five hidden layers of 10, 10) is trained once an activation, from the same seed,
+The same seven-layer network (784, five hidden layers of 10, 10) is trained once per activation, from the same seed,
 and its gradients, weights, loss and accuracy are logged every 200 steps.
 
 Expect: with sigmoid the gradient of the first layer starts some thousands of times smaller than that of the last,
@@ -59,7 +59,7 @@ def build_model(config, activation):
 
 
 def run(config, log_dir, digits=None):
-    """Trains one network a scenario and logs each to `log_dir/<scenario>`.
+    """Trains one network per scenario and logs each to `log_dir/<scenario>`.
 
     Returns:
         A dictionary, as it is written to `log_dir/results.json`.
@@ -82,7 +82,7 @@ def run(config, log_dir, digits=None):
 
 
 def _settings(config):
-    """Returns what defines the numbers; where the data lie does not."""
+    """Returns the settings that define the numbers; the path of the data does not."""
     return {name: value for name, value in dataclasses.asdict(config).items() if name != "data_dir"}
 
 

@@ -1,11 +1,11 @@
 """What logging costs under `model.fit`: variants of one training, timed by turns beside the bare `fit`.
 
-Each variant is a model of its own that goes on training. In every turn each runs a round, a `fit` of one epoch, in
-an order that chance decides, and its time a step is divided by that of the bare round of the same turn. The first
+Each variant is a separate model that keeps training. In every turn each runs a round, a `fit` of one epoch, in
+random order, and its time per step is divided by that of the bare round of the same turn. The first
 rounds, which trace, are thrown away; later ones reuse the programs. Of a round, the first steps and the last are not
 timed, since with them Keras begins and ends a `fit`; what callbacks do at its end, until all is written, is.
 
-The data are random: it is time that is measured, and nothing is learnt.
+The data are random, since only time is measured.
 """
 
 import time

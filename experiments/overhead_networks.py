@@ -1,4 +1,4 @@
-"""The networks that `experiments.overhead` trains, and random data of the right shape: for timing it is enough."""
+"""The networks that `experiments.overhead` trains, and random data of the right shape, which is enough for timing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

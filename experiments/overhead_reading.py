@@ -2,7 +2,7 @@
 
     python -m experiments.overhead_reading gradlog LOGDIR
 
-prints by how many bytes the process grew, at most, while it read a run.
+prints the most bytes by which the process grew while it read a run.
 """
 
 import json
@@ -73,7 +73,7 @@ def measure(steps, variables, turns, seed, memory, log_dir):
     Args:
         steps: Integer, logged steps of the run.
         variables: Integer, its variables.
-        turns: Integer, how often each reads it; once more before, which is not counted.
+        turns: Integer, how often each reads it, after one reading that is not counted.
         seed: Integer, of the run's numbers.
         memory: Boolean, whether to measure peak memory too, each in a process of its own.
         log_dir: String or path, where the run is written.

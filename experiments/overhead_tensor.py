@@ -2,7 +2,7 @@
 
     python -m experiments.overhead_tensor statistics_and_histogram 10000000
 
-prints by how many bytes the process grew, at most, while it reduced a tensor of that size.
+prints the most bytes by which the process grew while it reduced a tensor of that size.
 """
 
 import json

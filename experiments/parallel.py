@@ -1,4 +1,4 @@
-"""Trainings side by side, in processes of their own, under one progress bar."""
+"""Trainings side by side, in separate processes, under one progress bar."""
 
 import concurrent.futures
 import contextlib

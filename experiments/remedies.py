@@ -100,7 +100,7 @@ def _remedy(scenario):
 
 
 def _settings(config):
-    """Returns what defines the numbers; where the data lie does not."""
+    """Returns the settings that define the numbers; the path of the data does not."""
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in ("data_dir", "scenarios")}
 
 

@@ -1,8 +1,8 @@
 """The recurrent networks of the remedies: which of two digits came first?
 
 A network reads two digits one after the other, each as 14 rows of 14 grey values, and is to name the first: it has to
-keep it while the second goes by. How far back a network can learn to look is told by the gradient of the loss with
-respect to its hidden state at every time step.
+keep it while the second goes by. The gradient of the loss with respect to its hidden state at every time
+step shows how far back a network can learn to look.
 """
 
 from dataclasses import dataclass, field

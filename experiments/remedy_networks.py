@@ -105,7 +105,7 @@ def make_optimizer(network):
 def pretrain(config, model, dataset, callbacks):
     """Trains the hidden layers one after another, each under an output of its own that is then thrown away.
 
-    The gradient has but one hidden layer to pass each time (supervised and greedy: Bengio et al. 2007, section 5). The
+    The gradient passes only one hidden layer each time (supervised and greedy: Bengio et al. 2007, section 5). The
     layers below stay as they are. Each layer gets a fifth of the steps of the training itself.
     """
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)][:-1]

@@ -126,7 +126,7 @@ def ratio(last, first):
 
 
 def plain(number):
-    """Returns a ratio as a person would write it."""
+    """Returns a ratio as text: a whole number from 100 on, else two significant digits."""
     if number is None:
         return "-"
     return f"{number:.1e}" if number >= 1e5 else f"{number:,.0f}" if number >= 100 else f"{number:.2g}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gradlog
-from experiments import credit_card, credit_data
+from experiments import credit_card, credit_data, report
 
 SECONDS = credit_card.Config(epochs=3, every=5, patience=2, data="embedded")
 
@@ -97,3 +97,49 @@ def test_wrong_input_is_one_line_on_the_command_line(tmp_path, capsys):
     assert error.startswith("error: ")
     assert "lacks the column Car_Owner" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("split_first", ["", "--split-first"])
+def test_early_stopping_watches_no_copy_of_a_row_that_is_fitted(tmp_path, monkeypatch, split_first):
+    seen = []
+
+    def fit(self, x, y, validation_data, **arguments):
+        seen.append((x, validation_data))
+        return true_fit(self, x, y, validation_data=validation_data, **arguments)
+
+    true_fit = keras.Model.fit
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    scenarios = ["--scenarios", "vanishing", "vanishing_fixed"]
+    options = [*scenarios, "--epochs", "1", "--data", "embedded", "--logdir", str(tmp_path / "runs")]
+    assert credit_card.main([*options, *filter(None, [split_first])]) == 0
+
+    (everything, nothing), (fitted, watched) = seen
+    assert nothing is None
+    fitted_rows, watched_rows = (set(map(tuple, x.tolist())) for x in (fitted, watched[0]))
+    assert len(fitted_rows) > len(watched_rows) > 50
+    assert not fitted_rows & watched_rows
+    assert len(fitted) + len(watched[0]) == len(everything)
+
+
+def test_what_the_readme_says_of_the_two_orders_is_in_the_committed_results():
+    text = " ".join(report.README.read_text().split())
+    rows = [
+        {row["scenario"]: row for row in report.results(name)["scenarios"]}
+        for name in ("credit_card", "credit_card_split_first")
+    ]
+    fixed = ("vanishing_fixed", "exploding_fixed")
+    of_article, of_first = ([row[name]["report"]["1"] for name in fixed] for row in rows)
+    accuracies = [rows[1][name]["test_accuracy"] for name in fixed]
+
+    assert (
+        "the fixed networks find {:.0%} and {:.0%} of them.".format(
+            *(numbers["recall"] for numbers in of_article)
+        ).replace("%", " %")
+        in text
+    )
+    found = "they find {:.0%} and {:.0%} of {:.0f},".format(*(n["recall"] for n in of_first), of_first[0]["support"])
+    assert found.replace("%", " %") in text
+    assert "only {:.0%} and {:.0%} are".format(*(n["precision"] for n in of_first)).replace("%", " %") in text
+    assert "Their accuracy of {:.2f} and {:.2f} is".format(*accuracies) in text
+    for name in fixed:
+        assert "It stops after {} epochs ({})".format(*(row[name]["epochs"] for row in rows)) in text

@@ -107,32 +107,6 @@ def test_the_embedded_table_says_what_it_is(monkeypatch, tmp_path):
         credit_data.load("files")
 
 
-def test_the_articles_order_puts_copies_of_a_person_on_both_sides_and_split_first_does_not():
-    x = pd.DataFrame({"id": np.arange(200.0)})
-    applicants = credit_data.Applicants(x, (np.arange(200) % 10 == 0).astype(int), "numbers")
-
-    leaky, clean = (credit_data.split(applicants, 0, split_first) for split_first in (False, True))
-
-    assert set(leaky.x_train.ravel()) & set(leaky.x_test.ravel())
-    assert not set(clean.x_train.ravel()) & set(clean.x_test.ravel())
-    assert leaky.y_train.mean() == pytest.approx(0.5, abs=0.05)
-    assert clean.y_train.mean() == 0.5
-    assert clean.y_test.mean() == pytest.approx(0.1, abs=0.02)
-    assert len(leaky.y_test) == 90  # a quarter of 2 x 180
-    assert len(clean.y_test) == 50
-
-
-def test_columns_are_scaled_by_the_training_part():
-    rng = np.random.default_rng(0)
-    x_train, x_test = rng.normal(5, 3, (100, 2)).astype(np.float32), rng.normal(7, 3, (50, 2)).astype(np.float32)
-
-    scaled = credit_data.Split(x_train, np.zeros(100), x_test, np.zeros(50)).scaled()
-
-    np.testing.assert_allclose(scaled.x_train.mean(0), 0, atol=1e-6)
-    np.testing.assert_allclose(scaled.x_train.std(0), 1, rtol=1e-5)
-    np.testing.assert_allclose(scaled.x_test, (x_test - x_train.mean(0)) / x_train.std(0), rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.skipif(not REAL.exists(), reason="the real credit-card table is not here")
 def test_the_real_table():
     applicants = credit_data.load("files", REAL)
