@@ -23,6 +23,8 @@ import numpy as np
 import tensorflow as tf
 
 import gradlog
+from gradlog.diagnosis.rules.rule import Sign
+from gradlog.diagnosis.rules.table import RULES
 from gradlog.writers import MemoryWriter
 
 ROOT = Path(gradlog.__file__).parent
@@ -210,7 +212,7 @@ def _parameters(code):
 
 
 def network(**arguments):
-    """Two layers whose first is nearly dead, so that there is something to find."""
+    """Two layers whose first is nearly dead."""
     keras.utils.set_random_seed(0)
     dead = keras.initializers.Constant([-100.0] * 15 + [0.0])
     layers = [
@@ -249,6 +251,17 @@ def attributes(model):
 
 def _kind(value):
     return f"{type(value).__module__}.{type(value).__qualname__} {getattr(value, '__module__', '')}"
+
+
+class Always:
+    """A rule that has something to say of whatever is logged."""
+
+    code, name = "GL000", "always"
+
+    def signs(self, evidence):
+        where = np.ones((len(evidence.steps), len(evidence.variables)), bool)
+        message = "In {where}: {measured}."
+        yield Sign(where[:, 0], np.ones(len(where)), 0, message, ("Do nothing.",), evidence.variables, where, least=1)
 
 
 class Trainer:
@@ -292,7 +305,8 @@ class Trainer:
 def logger_of(log_dir, way):
     """Returns a logger that does whatever a logger can do in this way to train."""
     activations = None if way.startswith("attach") else data()[0][:8]
-    return gradlog.GradientLogger(log_dir, every=2, activations=activations, writers=[MemoryWriter()])
+    arguments = {"activations": activations, "rules": [Always(), *RULES], "writers": [MemoryWriter()]}
+    return gradlog.GradientLogger(log_dir, every=2, **arguments)
 
 
 def fit(model, callbacks):
@@ -330,9 +344,14 @@ WAYS = {
 
 
 @functools.cache
-def trainer(way):
+def trainer(way, _number=0):
     function, arguments = WAYS[way]
     return Trainer(function, **arguments)
+
+
+def other_trainer(way):
+    """Returns another of the same."""
+    return trainer(way, 1)
 
 
 @functools.cache
