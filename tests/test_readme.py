@@ -70,7 +70,7 @@ def test_what_is_found_in_the_mnist_runs_is_that_of_the_committed_results():
     }
 
     assert found == {"sigmoid": ["GL101 vanishing gradient, layer1: 8.4e-04"], "relu": [], "leaky_relu": []}
-    assert "in layer1 it is 0.00084 of the largest layer's" in README
+    assert "in layer1 it is 0.00084 times the largest layer's" in README
 
 
 def test_every_rule_is_in_the_table():
@@ -80,7 +80,7 @@ def test_every_rule_is_in_the_table():
 
 
 def test_the_labelled_networks_are_as_many_as_it_says():
-    assert f"{len(labelled.SICK)} networks that are sick and {len(labelled.HEALTHY)} that are not" in README
+    assert f"{len(labelled.SICK)} faulty and {len(labelled.HEALTHY)} healthy networks" in README
 
 
 def test_the_section_on_cost_is_made_from_the_committed_results():
