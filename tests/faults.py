@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 import gradlog
-from gradlog.diagnosis.rules.rule import Sign
+from gradlog.diagnosis.rules.rule import Symptom
 from gradlog.diagnosis.rules.table import RULES
 from gradlog.writers import MemoryWriter
 
@@ -258,10 +258,19 @@ class Always:
 
     code, name = "GL000", "always"
 
-    def signs(self, evidence):
+    def symptoms(self, evidence):
         where = np.ones((len(evidence.steps), len(evidence.variables)), bool)
         message = "In {where}: {measured}."
-        yield Sign(where[:, 0], np.ones(len(where)), 0, message, ("Do nothing.",), evidence.variables, where, least=1)
+        yield Symptom(
+            where[:, 0],
+            np.ones(len(where)),
+            0,
+            message,
+            ("Do nothing.",),
+            evidence.variables,
+            where,
+            min_logged_steps=1,
+        )
 
 
 class Trainer:

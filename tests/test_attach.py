@@ -105,3 +105,52 @@ def test_an_error_in_the_loop_goes_through_and_loses_nothing(tmp_path):
 def test_errors(tmp_path, model, optimizer, message):
     with pytest.raises(TypeError, match=message):
         gradlog.GradientLogger(tmp_path).attach(model, optimizer)
+
+
+def counting_loop(num_steps):
+    """A model of one weight, and a compiled loop whose step number `n` has a gradient of exactly `n`."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, name="layer")])
+    optimizer = keras.optimizers.SGD(0.0)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function
+    def loop():
+        for step in tf.range(num_steps):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(model(tf.fill([1, 1], tf.cast(step, tf.float32))))
+            gradients = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+
+    return model, optimizer, loop
+
+
+def test_a_step_that_was_overtaken_is_left_out_and_counted(tmp_path):
+    num_steps = 3000
+    model, optimizer, loop = counting_loop(num_steps)
+
+    with (
+        pytest.warns(UserWarning, match=r"logged \d[\d,]* of 3,000 steps.*overwritten") as caught,
+        gradlog.GradientLogger(tmp_path, every=1, rules=[]).attach(model, optimizer),
+    ):
+        loop()
+
+    history = gradlog.read(tmp_path)
+    gradients = history.statistic("gradient_mean_abs", "layer/kernel")
+    assert 16 <= len(history.steps) < num_steps
+    np.testing.assert_array_equal(gradients, history.steps)
+    said = next(str(one.message) for one in caught if "overwritten" in str(one.message))
+    assert f"logged {len(history.steps):,} of" in said
+
+
+def test_a_finding_cannot_stop_a_custom_loop_and_says_so(tmp_path):
+    model, optimizer = networks.dense_network(), keras.optimizers.SGD(float("nan"))
+    model.stop_training = False
+
+    with (
+        pytest.warns(UserWarning, match=r"cannot stop a custom training loop.*set `model\.stop_training`"),
+        gradlog.GradientLogger(tmp_path, every=1, on_finding="stop").attach(model, optimizer),
+    ):
+        own_loop(model, optimizer, lambda f: f, num_steps=4)
+
+    assert model.stop_training
+    assert int(optimizer.iterations) == 4

@@ -404,3 +404,62 @@ def test_a_step_without_a_keras_optimizer_is_warned_of_and_trains_on(tmp_path):
 
     assert len([w for w in caught if "no gradients" in str(w.message)]) == 1
     assert not np.array_equal(before[0], networks.state(model)[0])
+
+
+def test_an_evaluation_inside_of_a_training_is_a_test_and_the_validation_stays(tmp_path):
+    model, logger = networks.dense_network(), gradlog.GradientLogger(tmp_path, every=4)
+    batches = networks.dataset().take(4)
+
+    def evaluate(epoch, logs=None):
+        model.evaluate(batches, verbose=0, callbacks=[logger])
+
+    own = keras.callbacks.LambdaCallback(on_epoch_begin=evaluate)
+    model.fit(batches, epochs=3, validation_data=batches, verbose=0, callbacks=[logger, own])
+    model.evaluate(batches, verbose=0, callbacks=[logger])
+
+    scalars = gradlog.read(tmp_path).scalars
+    assert scalars["validation/loss"].steps.tolist() == [4, 8, 12]
+    assert scalars["test/loss"].steps.tolist() == [0, 4, 8, 12]
+
+
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+def test_variables_stand_in_the_order_in_which_layers_are_called(tmp_path, mode):
+    class HeadFirst(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.head = keras.layers.Dense(3, name="head")
+            self.body = [keras.layers.Dense(4, "relu", name=f"body{number}") for number in (2, 1)]
+
+        def call(self, x):
+            for layer in reversed(self.body):
+                x = layer(x)
+            return self.head(x)
+
+    logged(networks.compiled(HeadFirst(), **MODES.get(mode, {})), tmp_path, every=6)
+
+    assert gradlog.read(tmp_path).kernels() == ["body1/kernel", "body2/kernel", "head/kernel"]
+
+
+def test_a_model_that_is_built_late_without_trainable_variables_is_said_so(tmp_path):
+    model = keras.Sequential([keras.layers.Dense(3, trainable=False)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model._maybe_symbolic_build = lambda **arguments: None
+
+    with pytest.warns(UserWarning, match="no gradients of this training: the model has no trainable variables"):
+        fit(model, [gradlog.GradientLogger(tmp_path, every=1)])
+
+
+def test_an_eager_step_makes_no_function_of_its_own(tmp_path, monkeypatch):
+    """A bias that is all zero is summed again in float64, which is a function of its own in a graph alone."""
+    model, made = networks.dense_network(run_eagerly=True), []
+    original = tf.function
+
+    def counted(*args, **kwargs):
+        made.append(args)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(tf, "function", counted)
+    fit(model, [gradlog.GradientLogger(tmp_path, every=1)])
+
+    assert (gradlog.read(tmp_path).statistic("weight_norm", "layer1/bias")[0] == 0).all()
+    assert made == []

@@ -195,3 +195,60 @@ def test_the_validation_stands_at_the_steps_of_the_training(tmp_path):
     model.fit(batches, epochs=2, validation_data=batches, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path)])
 
     assert gradlog.read(tmp_path).scalars["validation/critic_loss"].steps.tolist() == [4, 8]
+
+
+@pytest.mark.parametrize("critic_steps", [1, 2])
+def test_every_step_of_a_long_call_is_logged(tmp_path, critic_steps):
+    model = make(critic_steps=critic_steps, steps_per_execution=40)
+
+    fit(model, [gradlog.GradientLogger(tmp_path, every=1, rules=[])], num_steps=80)
+
+    history = gradlog.read(tmp_path)
+    norms = history.statistic("gradient_norm", "generator/kernel")
+    assert history.steps[~np.isnan(norms)].tolist() == list(range(80))
+
+
+def test_the_clipped_norm_is_that_of_all_optimizers(tmp_path):
+    fit(make(), [gradlog.GradientLogger(tmp_path, every=1)], num_steps=4)
+
+    history = gradlog.read(tmp_path)
+    for time, gradients in enumerate(gradients_by_step(4)):
+        generator, critic = (
+            np.sqrt(sum(np.sum(one.astype(float) ** 2) for one in part)) for part in (gradients[:2], gradients[2:])
+        )
+        # `clipnorm` clips each variable of the generator by itself; the critic does not clip.
+        clipped = [min(0.5, np.linalg.norm(one.astype(float))) for one in gradients[:2]]
+        assert generator > np.hypot(*clipped) or time > 0
+        expected = np.sqrt(clipped[0] ** 2 + clipped[1] ** 2 + critic**2)
+        actual = history.scalars["gradient_norm/global_clipped"].values[time]
+        assert actual == pytest.approx(expected, rel=1e-5)
+
+
+def test_steps_rise_where_one_optimizer_moves_seldom(tmp_path):
+    class Seldom(Adversarial):
+        def train_step(self, data):
+            if int(self.critic_optimizer.iterations) % 4 == 3:
+                return super().train_step(data)
+            critic_update(self, data[0])
+            return {"critic_loss": 0.0, "generator_loss": 0.0}
+
+    keras.utils.set_random_seed(3)
+    model, written = Seldom(), []
+    model.compile(run_eagerly=True)
+
+    class Steps:
+        def write(self, snapshot):
+            written.append(snapshot.step)
+
+        def write_scalars(self, step, scalars):
+            pass
+
+        def write_text(self, step, tag, markdown):
+            pass
+
+        def close(self):
+            pass
+
+    fit(model, [gradlog.GradientLogger(tmp_path, every=1, writers=[Steps()])], num_steps=16)
+
+    assert written == [0, 1, 2, 3]  # the generator's

@@ -10,6 +10,9 @@ import tensorflow as tf
 from gradlog.backends.tensorflow.checks import checked_model
 from gradlog.session.checks import checked_integer
 
+# Which step Keras tells `on_train_batch_end` of a call: the last; up to Keras 3.10, the first.
+_TELLS_LAST_STEP = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 11)
+
 
 def train(
     model: keras.Model,
@@ -86,13 +89,14 @@ def _run(model, iterator, steps, steps_per_execution, callbacks):
     while done < steps and not model.stop_training:
         number = min(steps_per_execution, steps - done, *_bounds(callbacks))
         model.steps_per_execution = number
-        callbacks.on_train_batch_begin(done)
+        begin = done
+        callbacks.on_train_batch_begin(begin)
         number_run, metrics = model.train_function(iterator, tf.constant(number))
         number_run = int(number_run)
         done += number_run
         if number_run:
             logs = {name: float(value) for name, value in metrics.items()}
-            callbacks.on_train_batch_end(done - 1, logs)
+            callbacks.on_train_batch_end(done - 1 if _TELLS_LAST_STEP else begin, logs)
         if number_run < number:
             _warn_of_short_dataset(done, steps)
             break
