@@ -32,7 +32,7 @@ STOPPED = "gradlog stopped"  # how the one warning begins that tells of a failur
 # What a training may end of: the loop is the training itself, the checks refuse what the user asked for. And of the
 # guard itself, which is what catches.
 MAY_RAISE = re.compile(r"/(loop|checks|guard)\.py$")
-NUM_EPOCHS, NUM_BATCHES, BATCH_SIZE = 2, 5, 8
+NUM_EPOCHS, NUM_BATCHES, BATCH_SIZE = 2, 3, 8
 NUM_STEPS = NUM_EPOCHS * NUM_BATCHES
 
 
@@ -228,7 +228,7 @@ def network(**arguments):
 
 @functools.cache
 def data():
-    """Inputs [40, 4] and labels [40]."""
+    """Inputs [24, 4] and labels [24]."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(NUM_BATCHES * BATCH_SIZE, 4)).astype(np.float32)
     return x, (x[:, 0] > 0).astype(np.int64) + (x[:, 1] > 1)
@@ -320,7 +320,7 @@ def logger_of(log_dir, way):
 
 def fit(model, callbacks):
     arguments = {"epochs": NUM_EPOCHS, "batch_size": BATCH_SIZE, "shuffle": False, "verbose": 0}
-    model.fit(*data(), **arguments, validation_data=data(), validation_batch_size=48, callbacks=callbacks)
+    model.fit(*data(), **arguments, validation_data=data(), validation_batch_size=24, callbacks=callbacks)
 
 
 def train(model, callbacks):
@@ -345,7 +345,7 @@ def attach(compiled, model, callbacks):
 WAYS = {
     "fit": (fit, {}),
     "fit eagerly": (fit, {"run_eagerly": True}),
-    "fit, many steps a call": (fit, {"steps_per_execution": 5}),
+    "fit, many steps a call": (fit, {"steps_per_execution": 3}),
     "train": (train, {}),
     "attach eagerly": (functools.partial(attach, lambda step: step), {}),
     "attach compiled": (functools.partial(attach, tf.function), {}),
