@@ -275,6 +275,18 @@ def test_a_finding_shows_its_layers_in_the_pictures(browser, address):
         assert frame.get_by_role("listitem").filter(has_text="ReLU").first.is_visible()
 
 
+def test_layers_and_variables_are_matched_by_the_server(browser, address):
+    """A statistic of layers keeps the layer that was picked as a kernel, and shows its kernel's histograms."""
+    choices = "&p.gradlog.filter=healthy&p.gradlog.statistic=activation_dead&p.gradlog.layer=layer5/kernel"
+    with tab(browser, address, choices) as (_, frame):
+        frame.get_by_role("img", name="gradients of layer5 by magnitude").wait_for()
+
+        assert frame.get_by_label("Layer in histograms").input_value() == "layer5"
+        frame.get_by_label("Statistic").select_option("gradient_mean_abs")
+        frame.get_by_label("Variables").select_option("biases")
+        frame.get_by_role("img", name="gradients of layer5/bias by magnitude").wait_for()
+
+
 def test_names_are_text_and_never_markup(browser, address):
     with tab(browser, address, "&p.gradlog.filter=onerror") as (_, frame):
         panel(frame, HOSTILE).wait_for()

@@ -25,20 +25,20 @@ export class Content {
    * @param {Array} runs
    * @param {Object} chosen What to show: statistic, part, kind, layer, picked, step.
    * @param {number} steps How many steps of a table fit on the page.
-   * @param {Object} calls isWanted(), whether to go on; tell(isOfFindings), called when more has arrived, findings
+   * @param {Object} calls isWanted(), whether to go on; report(isOfFindings), called when more has arrived, findings
    *   only or anything; complain(error).
    */
-  async ask(runs, chosen, steps, {isWanted, tell, complain}) {
+  async ask(runs, chosen, steps, {isWanted, report, complain}) {
     const begun = Date.now();
-    let isTold = false; // all but the findings
+    let isReported = false; // all but the findings
     const about = (things, keep) => ({
       isWanted,
       complain,
-      tell: (answers, number) => {
+      report: (answers, number) => {
         keep(answers);
         this.progress = `${number} of ${runs.length} ${things}`;
-        tell(things === 'findings' && isTold);
-        isTold ||= things === 'findings';
+        report(things === 'findings' && isReported);
+        isReported ||= things === 'findings';
       },
     });
     this.forget(runs, chosen);
@@ -54,12 +54,12 @@ export class Content {
     const histograms = await gather(tables, histogram, about('histograms', keepHistograms));
     if (!isWanted()) return;
     this.histograms = histograms;
-    if (Date.now() - begun > SLOW) about('findings', () => {}).tell([], 0);
+    if (Date.now() - begun > SLOW) about('findings', () => {}).report([], 0);
     const keepFindings = (answers) => (this.findings = this.findings.length > answers.length ? this.findings : answers);
     const findings = await gather(tables, ({run}) => this.findingsOf(run), about('findings', keepFindings));
     if (!isWanted()) return;
     [this.findings, this.progress] = [findings, ''];
-    tell(isTold);
+    report(isReported);
   }
 
   /** Drops the findings of other runs, and histograms that are no longer chosen. */

@@ -25,7 +25,7 @@ export function cellText(run, table, time, place) {
 export class Heatmap {
   /**
    * @param {Object} run
-   * @param {Object} table The server's answer for the variables shown; `marks` has the non-finite cells by 'time place'.
+   * @param {Object} table The server's answer for the variables shown; `marks` has non-finite cells by 'time place'.
    * @param {Object} look width, isSmall, scale, step (index, or -1), layer, boxes ({has(variable), first, last}),
    *   tooltip, say(text), pick(time, place).
    */

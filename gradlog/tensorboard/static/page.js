@@ -140,7 +140,7 @@ export class Page {
     const isWanted = () => turn === this.turn;
     await this.content.ask(runs, this.chosen(), numColumns(this.frames.width(), runs.length), {
       isWanted,
-      tell: (isOfFindings) => isWanted() && this.show(matching.length, isOfFindings),
+      report: (isOfFindings) => isWanted() && this.show(matching.length, isOfFindings),
       complain: (error) => isWanted() && this.complain(error),
     });
     if (!isWanted()) return;
@@ -220,8 +220,8 @@ export class Page {
 
   /** Draws the findings if they have changed; expanded ones stay expanded. */
   showFindings(found) {
-    const told = found.map(({run, findings}) => [run.run, run.color, findings]);
-    const key = JSON.stringify([told, this.chosenFinding, isDark()]);
+    const listed = found.map(({run, findings}) => [run.run, run.color, findings]);
+    const key = JSON.stringify([listed, this.chosenFinding, isDark()]);
     if (key === this.findingsKey) return;
     this.findingsKey = key;
     const before = this.main.querySelector('.findings');
