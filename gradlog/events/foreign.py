@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from gradlog.history import names
-from gradlog.history.builder import without_doubles
 from gradlog.history.history import History, Series
 
 _PLACEHOLDER = "{variable}"
@@ -88,8 +87,7 @@ def renamed(history: History, wanted: list[Pattern]) -> History:
             cells.setdefault((variable, statistic), Series(series.steps, numbers))
     estimated = dict.fromkeys(statistic for variable, statistic in cells if (variable, statistic) not in given)
     notes = [*history.notes, *_missing(history, wanted), *_note_on_estimates(estimated)]
-    changed = replace(history, **_table(cells), scalars=scalars, histograms=histograms, notes=tuple(notes))
-    return without_doubles(changed)
+    return replace(history, **_table(cells), scalars=scalars, histograms=histograms, notes=tuple(notes))
 
 
 def _found(all_series, wanted):

@@ -1,7 +1,6 @@
 """Builds a `History` step by step, from a training or from a file."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 
@@ -74,30 +73,13 @@ class HistoryBuilder:
     def history(self, notes: Iterable[str] = ()) -> History:
         """Returns what was added so far as a `History`, which does not change when more is added."""
         tables = self.series(names.STATISTICS_TAG, Tables).series()
-        history = History(
+        return History(
             *join(dict(zip(tables.steps.tolist(), tables.values, strict=True))),
             scalars=self._all(Scalars),
             histograms=self._all(Histograms),
             texts=self._all(Texts),
             notes=tuple(notes),
         )
-        return without_doubles(history)
 
     def _all(self, wanted):
         return {tag: growing.series() for (tag, kind), growing in self._growing.items() if kind is wanted}
-
-
-def without_doubles(history: History) -> History:
-    """Returns a run without the scalars that also stand in its `statistics`, at all of their steps."""
-    columns = {names.SCALAR_TAGS.get(name): index for index, name in enumerate(history.columns)}
-    rows = {name: index for index, name in enumerate(history.variables)}
-
-    def is_double(tag, series):
-        prefix, _, variable = tag.partition("/")
-        if prefix not in columns or variable not in rows:
-            return False
-        is_known = ~np.isnan(history.statistics[:, rows[variable], columns[prefix]])
-        return bool(np.isin(series.steps, history.steps[is_known]).all())
-
-    scalars = {tag: series for tag, series in history.scalars.items() if not is_double(tag, series)}
-    return replace(history, scalars=scalars)
