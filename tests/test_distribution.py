@@ -13,47 +13,54 @@ import gradlog
 
 TRAINING = """
 import json, os, sys
-kind, log_dir, arguments = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+kind, log_dir = sys.argv[1:3]
 import tensorflow as tf
 if kind == "mirrored":
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-elif kind == "workers":
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
 else:
-    strategy = tf.distribute.get_strategy()
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
 import keras
 import numpy as np
 import gradlog
 
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(64, 6)).astype(np.float32), rng.normal(size=(64, 2)).astype(np.float32)
-with strategy.scope():
-    keras.utils.set_random_seed(0)
-    layers = [keras.layers.Dense(5, "tanh", name="layer1"), keras.layers.Dense(2, name="layer2")]
-    model = keras.Sequential([keras.Input((6,)), *layers])
-    model.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"], **arguments)
 dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
 options = tf.data.Options()
 options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-if kind == "workers":  # as the README says it
+
+
+def train(strategy, callbacks):
     with strategy.scope():
-        model._symbolic_build(data_batch=(tf.constant(x[:8]), tf.constant(y[:8])))
-    model._maybe_symbolic_build = lambda **arguments: None
-    train_step = model.train_step
-    model.train_step = lambda batch: {name: tf.expand_dims(value, 0) for name, value in train_step(batch).items()}
-logger = gradlog.GradientLogger(log_dir, every=3)
-callbacks = [logger] if log_dir != "none" else []
-model.fit(dataset.with_options(options), epochs=2, verbose=0, callbacks=callbacks)
-print("weights", json.dumps([v.numpy().tolist() for v in model.trainable_variables]))
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(5, "tanh", name="layer1"), keras.layers.Dense(2, name="layer2")]
+        model = keras.Sequential([keras.Input((6,)), *layers])
+        model.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"])
+    if kind == "workers":  # as the README says it
+        with strategy.scope():
+            model._symbolic_build(data_batch=(tf.constant(x[:8]), tf.constant(y[:8])))
+        model._maybe_symbolic_build = lambda **arguments: None
+        train_step = model.train_step
+        model.train_step = lambda batch: {name: tf.expand_dims(value, 0) for name, value in train_step(batch).items()}
+    model.fit(dataset.with_options(options), epochs=2, verbose=0, callbacks=callbacks)
+    return [v.numpy().tolist() for v in model.trainable_variables]
+
+
+plain = train(strategy, [])
+logged = train(strategy, [gradlog.GradientLogger(log_dir, every=3)])
+if kind == "mirrored":
+    train(tf.distribute.get_strategy(), [gradlog.GradientLogger(sys.argv[3], every=3)])
+print("weights", json.dumps([plain, logged]))
 """
 
 
-def train(kind, log_dir, environment=None, **arguments):
+def train(kind, *log_dirs, environment=None):
+    """Starts a process that trains plain and logged, and where `kind` is mirrored, logged on one device as well."""
     return subprocess.Popen(
-        [sys.executable, "-c", TRAINING, kind, str(log_dir), json.dumps(arguments)],
+        [sys.executable, "-c", TRAINING, kind, *map(str, log_dirs)],
         env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -62,10 +69,11 @@ def train(kind, log_dir, environment=None, **arguments):
 
 
 def weights_of(process):
+    """Returns the weights of the plain training and of the logged one."""
     out, error = process.communicate(timeout=240)
     assert process.returncode == 0, error[-3000:]
     line = next(line for line in out.splitlines() if line.startswith("weights "))
-    return [np.array(values) for values in json.loads(line.removeprefix("weights "))]
+    return [[np.array(values) for values in each] for each in json.loads(line.removeprefix("weights "))]
 
 
 def check_equal(log_dir, expected_dir):
@@ -81,18 +89,18 @@ def check_equal(log_dir, expected_dir):
 
 
 @pytest.fixture(scope="module")
-def one_process(tmp_path_factory):
-    log_dir = tmp_path_factory.mktemp("one")
-    weights_of(train("one", log_dir))
-    return log_dir
+def mirrored(tmp_path_factory):
+    """The logs of two replicas and of one device, and the weights without and with a logger."""
+    log_dirs = tmp_path_factory.mktemp("mirrored"), tmp_path_factory.mktemp("one")
+    return *log_dirs, weights_of(train("mirrored", *log_dirs))
 
 
-def test_two_replicas_log_the_reduced_gradient_and_train_as_without(tmp_path, one_process):
-    logged, plain = train("mirrored", tmp_path), train("mirrored", "none")
+def test_two_replicas_log_the_reduced_gradient_and_train_as_without(mirrored):
+    log_dir, expected_dir, (plain, logged) = mirrored
 
-    for one, other in zip(weights_of(logged), weights_of(plain), strict=True):
+    for one, other in zip(logged, plain, strict=True):
         np.testing.assert_array_equal(one, other)
-    check_equal(tmp_path, one_process)
+    check_equal(log_dir, expected_dir)
 
 
 def free_ports(number):
@@ -106,12 +114,12 @@ def free_ports(number):
 
 
 def train_two_workers(log_dirs):
-    """Trains in two processes on 127.0.0.1; returns the weights that each ends with."""
+    """Trains in two processes on 127.0.0.1; returns the weights that each ends with, without and with a logger."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     processes = []
     for index, log_dir in enumerate(log_dirs):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        processes.append(train("workers", log_dir, {"TF_CONFIG": json.dumps(config)}))
+        processes.append(train("workers", log_dir, environment={"TF_CONFIG": json.dumps(config)}))
     try:
         return [weights_of(process) for process in processes]
     finally:
@@ -120,12 +128,11 @@ def train_two_workers(log_dirs):
             process.communicate()
 
 
-def test_two_workers_log_the_reduced_gradient_and_only_the_first_writes(tmp_path, one_process):
-    first, second = train_two_workers([tmp_path / "0", tmp_path / "1"])
-    plain, _ = train_two_workers(["none", "none"])
+def test_two_workers_log_the_reduced_gradient_and_only_the_first_writes(tmp_path, mirrored):
+    (plain, first), (_, second) = train_two_workers([tmp_path / "0", tmp_path / "1"])
 
     for one, other, without in zip(first, second, plain, strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, without)
-    check_equal(tmp_path / "0", one_process)
+    check_equal(tmp_path / "0", mirrored[1])
     assert not (tmp_path / "1").exists()

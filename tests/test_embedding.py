@@ -20,8 +20,16 @@ def network(**arguments):
     return model
 
 
-@pytest.mark.parametrize("num_words", [4, NUM_WORDS])
-@pytest.mark.parametrize("arguments", [{}, {"jit_compile": True}, {"run_eagerly": True}])
+@pytest.mark.parametrize(
+    ("arguments", "num_words"),
+    [
+        ({}, 4),
+        ({}, NUM_WORDS),
+        ({"jit_compile": True}, 4),
+        ({"run_eagerly": True}, 4),
+        ({"run_eagerly": True}, NUM_WORDS),
+    ],
+)
 def test_numbers_equal_those_of_the_dense_gradient(tmp_path, arguments, num_words):
     """Words come several times in a batch; with four of them there are more touched rows than words."""
     rng = np.random.default_rng(0)

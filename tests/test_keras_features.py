@@ -5,6 +5,7 @@ training of this file's own: eager, with a `tf.GradientTape`, without gradlog.
 """
 
 import contextlib
+import functools
 import zipfile
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ import gradlog
 
 BATCH_SIZE, NUM_BATCHES, EPOCHS = 8, 3, 2
 STATISTICS = ("gradient_mean_abs", "gradient_norm")
-DENSE = tuple(f"layer{layer}/{name}" for layer in (1, 2, 3) for name in ("kernel", "bias"))
+DENSE = tuple(f"layer{layer}/{name}" for layer in (1, 2) for name in ("kernel", "bias"))
 
 
 class Step(NamedTuple):
@@ -74,6 +75,18 @@ def batches_of(x, y, batch_size=BATCH_SIZE, epochs=EPOCHS):
 
 def data():
     return networks.data(BATCH_SIZE * NUM_BATCHES)
+
+
+def momentum():
+    return keras.optimizers.SGD(0.05, momentum=0.9)
+
+
+def network(optimizer=None, **arguments):
+    """Two dense layers, under an optimizer that keeps a state and takes half the time of Adam's to trace."""
+    keras.utils.set_random_seed(0)
+    members = [layers.Dense(8, "tanh", name="layer1"), layers.Dense(networks.NUM_CLASSES, name="layer2")]
+    model = keras.Sequential([keras.Input((networks.NUM_FEATURES,)), *members])
+    return networks.compiled(model, optimizer or momentum(), **arguments)
 
 
 def fit(model, x, y, callbacks=(), **arguments):
@@ -166,6 +179,40 @@ def check(tmp_path, build, x, y, names=DENSE, every=1, rtol=1e-5, training_rtol=
     return history, observed
 
 
+@functools.cache
+def plainly_trained():
+    """`network` after `fit` with nothing but `data()`; nobody trains it on."""
+    model = network()
+    fit(model, *data())
+    return model
+
+
+@functools.cache
+def independent_steps():
+    """The steps of `network` on `data()`, more than any test here takes."""
+    return tuple(replay(network(), batches_of(*data(), epochs=3 * EPOCHS)))
+
+
+def without_logger(train):
+    model = network()
+    train(model, [])
+    return model
+
+
+def check_network(tmp_path, train, every=1, plain=None):
+    """Trains `network` on `data()` with a logger; compares with the plain training and the independent one.
+
+    Where `train` leaves more behind than `fit` alone does, `plain` is what it leaves without a logger.
+    """
+    observed = network()
+    train(observed, [gradlog.GradientLogger(tmp_path, every=every)])
+    check_same_training(plain or plainly_trained(), observed)
+
+    history = gradlog.read(tmp_path)
+    check_history(history, due(independent_steps()[: EPOCHS * NUM_BATCHES], every), DENSE)
+    return history, observed
+
+
 def due(steps, every):
     """The steps that are logged: the first applied one from each multiple of `every` on."""
     chosen, next_due = [], 0
@@ -191,7 +238,7 @@ def due(steps, every):
 )
 def test_optimizers(tmp_path, optimizer):
     x, y = data()
-    check(tmp_path, lambda: networks.dense_network(optimizer=optimizer()), x, y)
+    check(tmp_path, lambda: network(optimizer=optimizer()), x, y)
 
 
 def clip_each_norm(gradients, limit):
@@ -228,7 +275,7 @@ def test_clipping(tmp_path, argument, limit, clip):
     x, y = data()
 
     def build():
-        return networks.dense_network(optimizer=keras.optimizers.SGD(0.1, **{argument: limit}))
+        return network(optimizer=keras.optimizers.SGD(0.1, **{argument: limit}))
 
     history, _ = check(tmp_path, build, x, y)
 
@@ -243,7 +290,7 @@ def test_a_joint_norm_that_is_logged_after_clipping_changes_training_by_rounding
     optimizer = keras.optimizers.SGD
     check(
         tmp_path,
-        lambda: networks.dense_network(optimizer=optimizer(0.1, global_clipnorm=0.2)),
+        lambda: network(optimizer=optimizer(0.1, global_clipnorm=0.2)),
         x,
         y,
         training_rtol=1e-6,
@@ -257,7 +304,7 @@ def test_gradient_accumulation_logs_the_mean_where_it_is_applied(tmp_path, every
     optimizer = keras.optimizers.Adam
     history, _ = check(
         tmp_path,
-        lambda: networks.dense_network(optimizer=optimizer(0.01, gradient_accumulation_steps=4, clipnorm=0.1)),
+        lambda: network(optimizer=optimizer(0.01, gradient_accumulation_steps=4, clipnorm=0.1)),
         x,
         y,
         every=every,
@@ -284,7 +331,7 @@ def test_mixed_float16_logs_unscaled_gradients(tmp_path, policy):
     """`compile` adds loss scaling by itself."""
     policy("mixed_float16")
     x, y = data()
-    history, model = check(tmp_path, networks.dense_network, x, y, rtol=2e-2)
+    history, model = check(tmp_path, network, x, y, rtol=2e-2)
 
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert (history.scalars["gradient_norm/global"].values < 10).all()
@@ -293,9 +340,7 @@ def test_mixed_float16_logs_unscaled_gradients(tmp_path, policy):
 def test_steps_that_loss_scaling_skips_are_not_logged(tmp_path, policy):
     policy("mixed_float16")
     x, y = data()
-    history, model = check(
-        tmp_path, lambda: networks.dense_network(optimizer=scaled(initial_scale=2.0**22)), x, y, rtol=2e-2
-    )
+    history, model = check(tmp_path, lambda: network(optimizer=scaled(initial_scale=2.0**22)), x, y, rtol=2e-2)
 
     num_skipped = EPOCHS * NUM_BATCHES - int(model.optimizer.iterations.numpy())
     assert num_skipped >= 1
@@ -306,7 +351,7 @@ def test_steps_that_loss_scaling_skips_are_not_logged(tmp_path, policy):
 def test_a_training_of_which_every_step_is_skipped_logs_nothing(tmp_path, policy):
     policy("mixed_float16")
     x, y = data()
-    model = networks.dense_network(optimizer=scaled(initial_scale=2.0**50))
+    model = network(optimizer=scaled(initial_scale=2.0**50))
     fit(model, x, y, [gradlog.GradientLogger(tmp_path, every=1)])
 
     assert int(model.optimizer.iterations.numpy()) == 0
@@ -321,7 +366,7 @@ def test_a_step_skipped_between_two_logged_ones_does_not_shift_the_next(tmp_path
     x, y = networks.data(18 * BATCH_SIZE)
     history, model = check(
         tmp_path,
-        lambda: networks.dense_network(optimizer=scaled(initial_scale=2.0**17, dynamic_growth_steps=1)),
+        lambda: network(optimizer=scaled(initial_scale=2.0**17, dynamic_growth_steps=1)),
         x,
         y,
         every=3,
@@ -338,7 +383,7 @@ def test_loss_scaling_with_gradient_accumulation(tmp_path, policy):
     inner = keras.optimizers.SGD
     check(
         tmp_path,
-        lambda: networks.dense_network(
+        lambda: network(
             optimizer=keras.optimizers.LossScaleOptimizer(inner(0.1, gradient_accumulation_steps=2), 2.0**22)
         ),
         x,
@@ -351,14 +396,14 @@ def test_loss_scaling_with_gradient_accumulation(tmp_path, policy):
 def test_mixed_bfloat16(tmp_path, policy):
     policy("mixed_bfloat16")
     x, y = data()
-    _, model = check(tmp_path, networks.dense_network, x, y, rtol=2e-2)
+    _, model = check(tmp_path, network, x, y, rtol=2e-2)
     assert model.layers[0].compute_dtype == "bfloat16"
 
 
 def test_float64(tmp_path, policy):
     policy("float64")
     x, y = data()
-    _, model = check(tmp_path, networks.dense_network, x, y)
+    _, model = check(tmp_path, network, x, y)
     assert model.trainable_variables[0].dtype == "float64"
 
 
@@ -487,12 +532,12 @@ MODELS = {
 }
 
 
-def seeded(make, **arguments):
+def seeded(make):
     """Returns a function that makes the network anew, from the same seed."""
 
     def build():
         keras.utils.set_random_seed(0)
-        return networks.compiled(make(), **arguments)
+        return networks.compiled(make(), momentum())
 
     return build
 
@@ -558,7 +603,7 @@ def test_several_inputs_and_outputs(tmp_path):
         joint = layers.Concatenate()([dense(6, "of_left", "tanh")(inputs["left"]), inputs["right"]])
         model = keras.Model(inputs, {"kind": dense(3, "kind")(joint), "size": dense(1, "size")(joint)})
         losses = {"kind": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "size": "mse"}
-        model.compile("adam", losses, loss_weights={"kind": 1.0, "size": 0.3}, metrics={"size": ["mae"]})
+        model.compile(momentum(), losses, loss_weights={"kind": 1.0, "size": 0.3}, metrics={"size": ["mae"]})
         return model
 
     left, labels = data()
@@ -666,7 +711,11 @@ def test_layers_unfrozen_between_two_fits(tmp_path):
 
 def test_validation_data(tmp_path):
     x, y = data()
-    history, model = check(tmp_path, networks.dense_network, x, y, validation_data=(x[:8], y[:8]))
+
+    def train(model, callbacks):
+        fit(model, x, y, callbacks, validation_data=(x[:8], y[:8]))
+
+    history, model = check_network(tmp_path, train, plain=without_logger(train))
 
     series = history.scalars["validation/loss"]
     assert series.steps.tolist() == [3, 6]
@@ -682,7 +731,7 @@ def test_initial_epoch(tmp_path):
     def train(model, callbacks):
         fit(model, x, y, callbacks, initial_epoch=5, epochs=7)
 
-    history, _ = check(tmp_path, networks.dense_network, x, y, train=train)
+    history, _ = check_network(tmp_path, train)
     assert history.steps.tolist() == [0, 1, 2, 3, 4, 5]
 
 
@@ -691,7 +740,7 @@ def test_class_weights(tmp_path):
     x, y = data()
     weights = {0: 1.0, 1: 3.0, 2: 0.5}
 
-    model, independent = networks.dense_network(), networks.dense_network()
+    model, independent = network(), network()
     fit(model, x, y, [gradlog.GradientLogger(tmp_path)], class_weight=weights)
 
     sample_weight = np.array([weights[label] for label in y[:BATCH_SIZE]], np.float32)
@@ -713,12 +762,12 @@ def test_every_step_of_eight_in_one_call(tmp_path, batch_size, epochs):
     def train(model, callbacks):
         fit(model, x, y, callbacks, batch_size=batch_size, epochs=epochs)
 
-    plain, observed = (networks.dense_network(steps_per_execution=8) for _ in range(2))
+    plain, observed = (network(steps_per_execution=8) for _ in range(2))
     train(plain, [])
     train(observed, [gradlog.GradientLogger(tmp_path, every=1)])
     check_same_training(plain, observed)
 
-    steps = list(replay(networks.dense_network(), batches_of(x, y, batch_size, epochs)))
+    steps = list(replay(network(), batches_of(x, y, batch_size, epochs)))
     assert len(steps) == len(x) // batch_size * epochs
     check_history(gradlog.read(tmp_path), steps, DENSE)
 
@@ -726,7 +775,7 @@ def test_every_step_of_eight_in_one_call(tmp_path, batch_size, epochs):
 @pytest.mark.parametrize("every", [1, 4])
 def test_run_eagerly(tmp_path, every):
     x, y = data()
-    check(tmp_path, lambda: networks.dense_network(run_eagerly=True), x, y, every=every)
+    check(tmp_path, lambda: network(run_eagerly=True), x, y, every=every)
 
 
 # Data.
@@ -761,18 +810,16 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_data(tmp_path, source):
-    x, y = data()
-
     def train(model, callbacks):
         model.fit(**SOURCES[source](), epochs=EPOCHS, shuffle=False, verbose=0, callbacks=callbacks)
 
-    check(tmp_path, networks.dense_network, x, y, every=2, train=train)
+    check_network(tmp_path, train, every=2)
 
 
 def test_a_batch_of_another_size_at_the_end(tmp_path):
     """The last batch has fewer examples, and a logger due there logs it."""
     x, y = networks.data(20)
-    history, _ = check(tmp_path, networks.dense_network, x, y)
+    history, _ = check(tmp_path, network, x, y)
     assert history.steps.tolist() == [0, 1, 2, 3, 4, 5]
 
 
@@ -781,15 +828,14 @@ def test_a_batch_of_another_size_at_the_end(tmp_path):
 
 def test_fits_with_without_and_again_with_the_logger(tmp_path):
     x, y = data()
-    plain, observed = networks.dense_network(), networks.dense_network()
+    plain, observed = network(), network()
     logger = gradlog.GradientLogger(tmp_path, every=4)
     for callbacks in ([logger], [], [logger]):
         fit(plain, x, y)
         fit(observed, x, y, callbacks)
     check_same_training(plain, observed)
 
-    steps = list(replay(networks.dense_network(), batches_of(x, y, epochs=3 * EPOCHS)))
-    check_history(gradlog.read(tmp_path), [steps[step] for step in (0, 4, 12, 16)], DENSE)
+    check_history(gradlog.read(tmp_path), [independent_steps()[step] for step in (0, 4, 12, 16)], DENSE)
 
 
 class Nested(keras.callbacks.Callback):
@@ -837,9 +883,9 @@ def test_one_logger_for_two_models_in_turn(tmp_path):
     x, y = data()
     logger = gradlog.GradientLogger(tmp_path, every=2)
     fit(seeded(functional)(), x, y, [logger])
-    model, independent = networks.dense_network(), networks.dense_network()
-    for network in (model, independent):
-        network.optimizer.iterations.assign(10)
+    model, independent = network(), network()
+    for one in (model, independent):
+        one.optimizer.iterations.assign(10)
     fit(model, x, y, [logger])
 
     history = gradlog.read(tmp_path)
@@ -852,17 +898,15 @@ def test_one_logger_for_two_models_in_turn(tmp_path):
 
 def test_two_loggers(tmp_path):
     """Of other variables and at other steps; where both are due, too, training stays as it is."""
-    x, y = data()
-    plain, observed = networks.dense_network(), networks.dense_network()
-    fit(plain, x, y)
+    observed = network()
     loggers = [
         gradlog.GradientLogger(tmp_path / "a", every=2, variables="kernel", histograms=False),
         gradlog.GradientLogger(tmp_path / "b", every=3, updates=False),
     ]
-    fit(observed, x, y, loggers)
-    check_same_training(plain, observed)
+    fit(observed, *data(), loggers)
+    check_same_training(plainly_trained(), observed)
 
-    steps = list(replay(networks.dense_network(), batches_of(x, y)))
+    steps = independent_steps()
     a, b = gradlog.read(tmp_path / "a"), gradlog.read(tmp_path / "b")
     assert (a.steps.tolist(), b.steps.tolist()) == ([0, 2, 4], [0, 3])
     assert (a.variables, b.variables) == (DENSE[::2], DENSE)
@@ -882,7 +926,7 @@ def test_beside_keras_tensorboard_in_the_same_directory(tmp_path):
         board = keras.callbacks.TensorBoard(tmp_path, histogram_freq=1, update_freq="batch")
         fit(model, x, y, [*callbacks, board], validation_data=(x, y))
 
-    history, _ = check(tmp_path, networks.dense_network, x, y, train=train)
+    history, _ = check_network(tmp_path, train, plain=without_logger(train))
     assert "validation/loss" in history.scalars
     assert not any(tag.startswith(("epoch_", "batch_")) for tag in history.scalars)
     for part in ("train", "validation"):
@@ -894,7 +938,7 @@ def test_model_checkpoint(tmp_path, save_freq):
     """What is saved has the same members with and without a logger, knows nothing of gradlog, and loads."""
     x, y = data()
     for name, callbacks in (("plain", []), ("observed", [gradlog.GradientLogger(tmp_path / "log", every=1)])):
-        model = networks.dense_network()
+        model = network()
         checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / f"{name}.keras", save_freq=save_freq)
         fit(model, x, y, [*callbacks, checkpoint])
 
@@ -926,7 +970,7 @@ def test_a_compiled_model_is_saved_whole_in_the_middle_of_a_logged_fit(tmp_path)
             if batch == 1:
                 self.model.export(tmp_path / "export", verbose=False)
 
-    model = networks.dense_network()
+    model = network()
     fit(model, x, y, [gradlog.GradientLogger(tmp_path / "log", every=1), Export()], epochs=1)
     exported = tf.saved_model.load(str(tmp_path / "export"))
     assert exported.serve(tf.constant(x)).shape == (len(x), 3)
@@ -948,13 +992,20 @@ class Stop(keras.callbacks.Callback):
             raise RuntimeError("stopped")
 
 
+@functools.cache
+def trained_for_three_epochs():
+    model = network()
+    fit(model, *data(), epochs=3)
+    return model
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 def test_backup_and_restore(tmp_path, recwarn, is_first):
     """A run that an exception stopped and a new process restores goes on writing where it stopped, unwarned."""
     x, y = data()
 
     def train(*more):
-        model = networks.dense_network()
+        model = network()
         logger = gradlog.GradientLogger(tmp_path / "log", every=1)
         backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
         with contextlib.suppress(RuntimeError):
@@ -966,12 +1017,9 @@ def test_backup_and_restore(tmp_path, recwarn, is_first):
     assert gradlog.read(tmp_path / "log").steps.tolist() == [0, 1, 2, 3, 4]
     observed, _ = train()
 
-    plain = networks.dense_network()
-    fit(plain, x, y, epochs=3)
-    for one, other in zip(networks.state(plain), networks.state(observed), strict=True):
+    for one, other in zip(networks.state(trained_for_three_epochs()), networks.state(observed), strict=True):
         np.testing.assert_array_equal(one, other)
-    steps = list(replay(networks.dense_network(), batches_of(x, y, epochs=3)))
-    check_history(gradlog.read(tmp_path / "log"), steps, DENSE)
+    check_history(gradlog.read(tmp_path / "log"), independent_steps()[: 3 * NUM_BATCHES], DENSE)
     assert [str(warning.message) for warning in recwarn if "earlier run" in str(warning.message)] == []
 
 
@@ -983,7 +1031,7 @@ def test_early_stopping(tmp_path):
         stopping = keras.callbacks.EarlyStopping("loss", min_delta=100.0, restore_best_weights=True)
         fit(model, x, y, [*callbacks, stopping], epochs=9)
 
-    history, _ = check(tmp_path, networks.dense_network, x, y, train=train)
+    history, _ = check_network(tmp_path, train, plain=without_logger(train))
     assert history.steps.tolist() == [0, 1, 2, 3, 4, 5]
 
 
@@ -995,7 +1043,7 @@ def test_terminate_on_nan(tmp_path):
     def train(model, callbacks):
         fit(model, x, y, [*callbacks, keras.callbacks.TerminateOnNaN()])
 
-    plain, observed = networks.dense_network(), networks.dense_network()
+    plain, observed = network(), network()
     train(plain, [])
     train(observed, [gradlog.GradientLogger(tmp_path, every=1)])
     check_same_training(plain, observed)

@@ -1,6 +1,7 @@
 """The rules on real trainings: silent on what is healthy, and right within twenty logged steps on what is not.
 
-`pytest -m labelled -s` trains more seeds, adds every remedy, and prints precision and recall by rule.
+An ordinary run judges the stored tables of those trainings, and trains three networks anew. `pytest -m labelled -s`
+trains all of them, more seeds and every remedy, and prints precision and recall by rule.
 """
 
 import collections
@@ -8,12 +9,16 @@ import dataclasses
 import math
 
 import labelled
+import labelled_tables
+import numpy as np
 import pytest
 
 import gradlog
 from gradlog.diagnosis.rules.table import RULES
+from gradlog.history.history import Series
 
-SEEDS, MORE_SEEDS = (1, 2), (3, 4, 5)
+SEEDS, MORE_SEEDS = labelled_tables.SEEDS, (3, 4, 5)
+TRAINED_ANEW = ("sigmoid, 8 layers", "ReLU, weights of deviation 1", "LSTM")  # in an ordinary run
 # Networks of the remedies whose gradients vanish, also where they learn something in the end.
 VANISHING = ("vanishing/sigmoid", "vanishing/he", "vanishing/lecun", "initialization/small_weights")
 LEARNED_NOTHING = 0.97 * math.log(10)  # the loss over the last epoch; ten classes begin at the logarithm of 10
@@ -38,13 +43,79 @@ def test_the_set_is_large_enough():
     assert set().union(*(case.codes for case in labelled.SICK)) >= BESIDE - {"GL401"}
 
 
+def check_history(case, history):
+    check(case, codes(labelled.first_steps(history)))
+    if not case.codes:
+        check(case, codes(history))
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return labelled_tables.read()[0]
+
+
+def test_there_is_a_table_of_every_network_and_it_says_what_made_it(stored):
+    _, made_by = labelled_tables.read()
+
+    assert {name: len(histories) for name, histories in stored.items()} == {
+        case.name: len(SEEDS) for case in labelled.CASES
+    }
+    for case in labelled.CASES:
+        last = (labelled.LOGGED_STEPS - 1) * case.every
+        assert all(history.steps[-1] >= last or len(history.steps) > 12 for history in stored[case.name]), case.name
+    assert made_by["seeds"] == list(SEEDS)
+    assert {"Python", "TensorFlow", "Keras", "NumPy", "gradlog"} < made_by.keys()
+    assert labelled_tables.PATH.stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("case", labelled.CASES, ids=lambda case: case.name)
+def test_what_is_found_is_what_ails_it(case, stored):
+    for history in stored[case.name]:
+        check_history(case, history)
+
+
+def test_a_table_is_read_back_as_it_was_written(tmp_path):
+    series = {"train/loss": Series(np.array([0, 7]), np.array([2.5, np.inf], np.float32))}
+    statistics = np.array([[[1.0, np.nan], [1e-30, 0]], [[3.14159, -np.inf], [-2e30, 1]]], np.float32)
+    history = gradlog.History(
+        ("a/kernel", "a/bias"), ("gradient_norm", "update_ratio"), np.array([0, 7]), statistics, series
+    )
+    short = dataclasses.replace(history, steps=np.array([3]), statistics=statistics[:1], scalars={})
+
+    runs = {"one": [history, short], "other": [history]}
+    labelled_tables.write(runs, {"seeds": [1]}, tmp_path / "tables.npz")
+    found, made_by = labelled_tables.read(tmp_path / "tables.npz")
+
+    assert made_by == {"seeds": [1]}
+    assert {name: len(histories) for name, histories in found.items()} == {"one": 2, "other": 1}
+    for one, other in zip([*runs["one"], *runs["other"]], [*found["one"], *found["other"]], strict=True):
+        assert (other.variables, other.columns, list(other.steps)) == (one.variables, one.columns, list(one.steps))
+        np.testing.assert_allclose(other.statistics, one.statistics, rtol=2**-11)
+        assert other.scalars.keys() == one.scalars.keys()
+    np.testing.assert_array_equal(found["other"][0].scalars["train/loss"].values, [2.5, np.inf])
+
+
+@pytest.mark.parametrize("name", TRAINED_ANEW)
+def test_a_training_of_today_is_judged_like_the_stored_one(name, stored, tmp_path):
+    case = next(case for case in labelled.CASES if case.name == name)
+
+    (history,) = labelled.histories(case, SEEDS[:1], tmp_path)
+
+    check_history(case, history)
+    assert starts(history) == starts(stored[name][0])
+
+
+def starts(history):
+    """The findings by code and the logged step from which each stands."""
+    return {(finding.code, finding.first_step) for finding in gradlog.diagnose(labelled.first_steps(history))}
+
+
 @pytest.mark.filterwarnings("ignore:.*holds an earlier run")
 @pytest.mark.parametrize("case", labelled.CASES, ids=lambda case: case.name)
-def test_what_is_found_is_what_ails_it(case, tmp_path):
+@pytest.mark.labelled
+def test_what_is_found_in_a_training_of_today_is_what_ails_it(case, tmp_path):
     for history in labelled.histories(case, SEEDS, tmp_path):
-        check(case, codes(labelled.first_steps(history)))
-        if not case.codes:
-            check(case, codes(history))
+        check_history(case, history)
 
 
 @pytest.mark.filterwarnings("ignore:.*holds an earlier run")

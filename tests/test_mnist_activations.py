@@ -1,5 +1,6 @@
 """The MNIST experiment: the phenomenon on genuine digits, the files it leaves, and its command line."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -77,11 +78,9 @@ def test_results_are_read_back_from_the_log(finished):
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path, digits):
-    config = mnist_activations.Config(scenarios=("relu",), steps=11, every=10, seed=3)
+    config = mnist_activations.Config(layers=3, scenarios=("relu",), steps=11, every=10, seed=3)
     one, same = (mnist_activations.run(config, tmp_path / name, digits)["scenarios"] for name in "ab")
-    other = mnist_activations.run(
-        mnist_activations.Config(scenarios=("relu",), steps=11, every=10, seed=4), tmp_path / "c", digits
-    )["scenarios"]
+    other = mnist_activations.run(dataclasses.replace(config, seed=4), tmp_path / "c", digits)["scenarios"]
 
     assert one == same
     assert one != other
@@ -106,10 +105,10 @@ def test_the_command_prints_the_table_and_leaves_the_files(tmp_path, capsys, rec
 
 
 def test_a_second_run_mixes_nothing_and_deletes_nothing(tmp_path, capsys):
-    command(tmp_path, "--scenarios", "relu")
+    command(tmp_path, "--scenarios", "relu", "--layers", "2")
     before = {path: path.read_bytes() for path in (tmp_path / "logs").rglob("*") if path.is_file()}
 
-    command(tmp_path, "--scenarios", "relu")
+    command(tmp_path, "--scenarios", "relu", "--layers", "2")
 
     assert {path: path.read_bytes() for path in before} == before
     assert list(gradlog.read(tmp_path / "logs-2")) == ["relu"]

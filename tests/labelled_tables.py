@@ -1,0 +1,107 @@
+"""The histories of the labelled networks, kept as tables; `python tests/labelled_tables.py` trains and writes anew.
+
+A file of NumPy with two arrays: what stands where, as JSON, with the versions that made it, and all numbers in a row.
+"""
+
+import json
+import math
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import gradlog
+from gradlog.history.history import Series
+
+PATH = Path(__file__).parent / "data" / "labelled.npz"
+SEEDS = (1, 2)
+_KEPT_BITS = np.uint32(0xFFFFF000)  # sign, exponent, 11 of 23 digits: the others are noise to a rule, and half the file
+
+
+def read(path=PATH):
+    """Returns a dictionary of networks' names to a `History` a seed, and a dictionary of what made them."""
+    with np.load(path) as file:
+        contents, numbers = json.loads(str(file["contents"])), _joined(file["numbers"])
+    runs, start = {}, 0
+    for entry in contents["runs"]:
+        end = start + _size(entry)
+        runs.setdefault(entry["name"], []).append(_history(entry, numbers[start:end]))
+        start = end
+    return runs, contents["made_by"]
+
+
+def write(runs, made_by, path=PATH):
+    """Writes a dictionary of names to histories."""
+    entries = [(_entry(name, history), history) for name, histories in runs.items() for history in histories]
+    numbers = np.concatenate([numbers for entry, history in entries for numbers in _numbers(entry, history)])
+    contents = {"made_by": made_by, "runs": [entry for entry, _ in entries]}
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, contents=np.array(json.dumps(contents)), numbers=_split(numbers))
+
+
+def _entry(name, history):
+    of_variables = {f"{column}/{variable}" for column in history.columns for variable in history.variables}
+    scalars = {tag: series.steps.tolist() for tag, series in history.scalars.items() if tag not in of_variables}
+    names = {"variables": list(history.variables), "columns": list(history.columns)}
+    return {"name": name, **names, "steps": history.steps.tolist(), "scalars": scalars}
+
+
+def _shape(entry):
+    return len(entry["steps"]), len(entry["variables"]), len(entry["columns"])
+
+
+def _size(entry):
+    return math.prod(_shape(entry)) + sum(map(len, entry["scalars"].values()))
+
+
+def _numbers(entry, history):
+    """Returns arrays of statistics, then of each tag of scalars."""
+    return [history.statistics.ravel(), *(np.asarray(history.scalars[tag].values) for tag in entry["scalars"])]
+
+
+def _history(entry, numbers):
+    start = math.prod(_shape(entry))
+    statistics, scalars = numbers[:start].reshape(_shape(entry)), {}
+    for tag, steps in entry["scalars"].items():
+        scalars[tag] = Series(np.array(steps), numbers[start : start + len(steps)])
+        start += len(steps)
+    names = tuple(entry["variables"]), tuple(entry["columns"])
+    return gradlog.History(*names, np.array(entry["steps"]), statistics, scalars)
+
+
+def _split(numbers):
+    """Returns the bytes of equal rank side by side, which compress better."""
+    bits = numbers.astype(np.float32).view(np.uint32) & _KEPT_BITS
+    return bits.astype("<u4").view(np.uint8).reshape(-1, 4).T.copy()
+
+
+def _joined(planes):
+    return planes.T.copy().view("<u4").ravel().view(np.float32)
+
+
+def _made_by():
+    import keras
+    import tensorflow as tf
+
+    versions = {"Python": platform.python_version(), "TensorFlow": tf.__version__, "Keras": keras.__version__}
+    return {**versions, "NumPy": np.__version__, "gradlog": gradlog.__version__, "seeds": list(SEEDS)}
+
+
+def main():
+    import labelled
+
+    runs = {}
+    for number, case in enumerate(labelled.CASES, 1):
+        with tempfile.TemporaryDirectory() as log_dir:
+            runs[case.name] = list(labelled.histories(case, SEEDS, log_dir))
+        print(f"{number} of {len(labelled.CASES)}: {case.name}", flush=True)
+    write(runs, _made_by())
+    print(f"{PATH}: {PATH.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    sys.exit(main())
