@@ -18,6 +18,7 @@ from tensorboard.util import tensor_util
 import gradlog
 from gradlog.backends.tensorflow import activations, probe
 from gradlog.history.history import Snapshot
+from gradlog.session.guard import Guard
 from gradlog.writers import MemoryWriter
 
 layers = keras.layers
@@ -246,9 +247,10 @@ def test_mixed_precision(tmp_path):
 def observed(model, x, **arguments):
     """Looks at a model once; returns the histograms' rows and the scalars, by tag."""
     one, writer = probe.Probe(x, True), MemoryWriter()
-    one.begin(model)
+    guard = Guard("looking")
+    one.begin(model, guard)
     one.observe()
-    assert one.error is None
+    assert guard.error is None
     table = np.zeros((0, 0), np.float32)
     writer.write(one.added_to(Snapshot(0, (), (), table)))
     history = writer.history()
