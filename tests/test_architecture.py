@@ -17,7 +17,7 @@ IMPORTS = {
     "history": set(),
     "stats": {"history"},
     "events": {"history", "stats"},
-    "writers": {"events", "history", "stats"},
+    "writers": {"events", "history"},
     "diagnosis": {"history"},
     "rules": {"diagnosis"},
     "backends": {"history", "stats"},

@@ -16,7 +16,7 @@ def read(log_dir: str | os.PathLike, tags: Mapping[str, str] | None = None) -> H
     """Reads what a run wrote, also while the run still writes, and also if its files are damaged.
 
     The content of a file never raises an error: what cannot be read is left out, and `History.notes` says so. A file is
-    read record by record, and its numbers are held once. The checksums of every record are verified; a damaged record
+    read record by record. The checksums of every record are verified; a damaged record
     is left out, and the next one is read.
 
     Several files of one run are read in the order of their names, which begin with a time; where a step comes twice,

@@ -8,7 +8,7 @@ import keras
 
 from gradlog.backends.tensorflow.checks import checked_model, checked_pair, refuse_other_backends
 from gradlog.backends.tensorflow.keras_private import check_private_names
-from gradlog.backends.tensorflow.optimizers import optimizers
+from gradlog.backends.tensorflow.optimizers import is_chief, optimizers
 from gradlog.backends.tensorflow.probe import Probe
 from gradlog.backends.tensorflow.recorder import Options
 from gradlog.diagnosis.finding import Finding
@@ -125,9 +125,10 @@ class GradientLogger(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Begins a session; what is wrong with the arguments is raised here."""
         checked_model(self.model)
-        check_writable(self.log_dir)
         self._begin(self.model, optimizers)
         self._guard(lambda: self._session.begin())
+        if self._guard(is_chief, self.model):
+            check_writable(self.log_dir)
         self._is_training, self._is_evaluated_apart = True, False
 
     @guarded

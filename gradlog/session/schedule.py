@@ -94,7 +94,8 @@ class SeveralOptimizers:
 
     Of an optimizer that moves more often, the last update of a step is recorded. Until every optimizer has moved, the
     first snapshots are held back, since it may be another one that counts. Where a call is several batches, every
-    optimizer goes by its own count instead.
+    optimizer decides by its own count what is recorded; of one that moves more often, that is one of the updates of a
+    step.
     """
 
     def __init__(self, model, optimizers, every):
@@ -129,19 +130,30 @@ class SeveralOptimizers:
     def fetched(self, recording, completed: Callable[[Snapshot], Snapshot]) -> list[Snapshot]:
         """Returns what a call recorded, of all optimizers together, in rising steps."""
         after = self._num_batches()
-        snapshots = [snapshot for of_one in recording.fetch() for snapshot in of_one]
+        of_each = recording.fetch()
         if self._model.steps_per_execution > 1:
-            moved = [now - before for now, before in zip(after, self._counts, strict=True)]
-            self._updates = max(self._updates, math.ceil(max(moved) / self._model.steps_per_execution))
-            self._held_back = None
+            snapshots, self._held_back = self._of_long_call(after, of_each), None
         else:
-            snapshots = self._of_leader(after, snapshots)
+            snapshots = self._of_leader(after, list(itertools.chain(*of_each)))
         return self._released([completed(one) for one in self._rising(snapshots, recording.order())])
 
     def close(self) -> list[Snapshot]:
         """Returns the snapshots that are held back still."""
         held_back, self._held_back = self._held_back or [], None
         return held_back
+
+    def _of_long_call(self, after, of_each):
+        """Returns snapshots under the steps of the optimizer that moved least in the call."""
+        moved = [now - before for now, before in zip(after, self._counts, strict=True)]
+        self._updates = max(self._updates, math.ceil(max(moved) / self._model.steps_per_execution))
+        leader = min(range(len(moved)), key=lambda index: moved[index] or math.inf)
+        first = [count // batches_per_step(one) for count, one in zip(self._counts, self._optimizers, strict=True)]
+        snapshots = []
+        for index, of_one in enumerate(of_each):
+            ratio = max(moved[index] // max(moved[leader], 1), 1)
+            by_step = {first[leader] + (one.step - first[index]) // ratio: one for one in of_one}
+            snapshots += [dataclasses.replace(one, step=step) for step, one in by_step.items()]
+        return [one for one in snapshots if one.step % self._every == 0]
 
     def _of_leader(self, after, snapshots):
         moved = [now - start for now, start in zip(after, self._start, strict=True)]

@@ -2,42 +2,40 @@
 
 import threading
 
-from gradlog.history.builder import HistoryBuilder
+from gradlog.events.collector import Collector
+from gradlog.events.encoder import Encoder
 from gradlog.history.history import History, Snapshot
-from gradlog.stats.snapshots import histograms
 
 
 class MemoryWriter:
-    """Keeps what is written; `history()` gives it back as the reader would.
+    """Keeps what is written, in the form of an event file; `history()` gives it back as the reader would.
 
     It may be read in one thread while another one writes.
     """
 
     def __init__(self):
-        self._builder, self._lock = HistoryBuilder(), threading.Lock()
+        self._collector, self._encoder, self._lock = Collector(), Encoder(), threading.Lock()
 
     def write(self, snapshot: Snapshot) -> None:
         """Keeps a `Snapshot`."""
-        rows_by_tag = dict(histograms(snapshot))
-        with self._lock:
-            self._builder.add(snapshot)
-            for tag, rows in rows_by_tag.items():
-                self._builder.add_histogram(snapshot.step, tag, rows)
+        self._keep(snapshot.step, self._encoder.snapshot(snapshot))
 
     def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Keeps numbers, a dictionary by tag, at a step."""
-        with self._lock:
-            self._builder.add_scalars(step, scalars)
+        self._keep(step, self._encoder.scalars(scalars))
 
     def write_text(self, step: int, tag: str, markdown: str) -> None:
         """Keeps Markdown at a step."""
-        with self._lock:
-            self._builder.add_text(step, tag, markdown)
+        self._keep(step, self._encoder.text(tag, markdown))
 
     def history(self) -> History:
         """Returns a `History` of what was written so far, of whole steps only."""
         with self._lock:
-            return self._builder.history()
+            return self._collector.history()
 
     def close(self) -> None:
         """Does nothing: what is kept can still be read."""
+
+    def _keep(self, step, summary):
+        with self._lock:
+            self._collector.add(step, summary)

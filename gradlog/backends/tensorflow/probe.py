@@ -94,7 +94,9 @@ class Probe:
         except ArgumentError as error:  # of a model that was built meanwhile: too late to raise it
             self._guard.fail(error)
             return
+        setting, self._setting = self._setting, None  # a program that fails is not used again
         self._observed = [None if part is None else part.numpy() for part in self._program(self._inputs)]
+        self._setting = setting
 
     def added_to(self, snapshot: Snapshot) -> Snapshot:
         """Returns a snapshot with what was observed last in it; only the first that is asked for gets it."""

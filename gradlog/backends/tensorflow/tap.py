@@ -192,8 +192,13 @@ class Tap:
         self.layout.sizes = np.array([math.prod(variable.shape) for variable in self._variables])
 
     def _in_order(self, named):
-        """Returns variables in the order in which their layers were called; those of no layer stay behind them."""
-        return sorted(named, key=lambda item: self._calls.get(id(item[1]), len(self._calls)))
+        """Returns variables in the order in which their layers were called; those of no layer come first.
+
+        A model that knows its inputs is a graph of layers, which Keras has sorted already.
+        """
+        if getattr(self._model, "inputs", None):
+            return named
+        return sorted(named, key=lambda item: self._calls.get(id(item[1]), -1))
 
     def _reduced(self, values, reduction):
         """Returns what all replicas' values come to together, in each of them."""
