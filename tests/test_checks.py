@@ -18,7 +18,7 @@ import gradlog
         ({"log_dir": None}, TypeError, r"Expected a string or a path\. Received: log_dir=None"),
         ({"log_dir": ""}, TypeError, "Received: log_dir=''"),
         ({"variables": 3}, TypeError, r"Expected `None`, a regular expression.*Received: variables=3"),
-        ({"variables": "("}, ValueError, r"no regular expression: .*Received: variables='\('"),
+        ({"variables": "("}, ValueError, r"Invalid regular expression.*: .*Received: variables='\('"),
     ],
 )
 def test_arguments(arguments, error, message):

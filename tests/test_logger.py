@@ -461,3 +461,29 @@ def test_an_eager_step_makes_no_function_of_its_own(tmp_path, monkeypatch):
 
     assert (gradlog.read(tmp_path).statistic("weight_norm", "layer1/bias")[0] == 0).all()
     assert made == []
+
+
+def test_a_model_need_not_inherit_from_keras_model(tmp_path):
+    """As Keras' own tests have it: a trainer that is a layer."""
+
+    trainer = keras.Model.__mro__[1]
+
+    class DenseTrainer(trainer, keras.layers.Dense):
+        def __init__(self):
+            keras.layers.Dense.__init__(self, 3, name="layer1")
+            trainer.__init__(self)
+
+    def build():
+        keras.utils.set_random_seed(0)
+        model = DenseTrainer()
+        model.build((None, 12))
+        return networks.compiled(model, "sgd")
+
+    plain, observed = build(), build()
+    fit(plain, [])
+    fit(observed, [gradlog.GradientLogger(tmp_path, every=4)])
+
+    assert not isinstance(observed, keras.Model)
+    for one, other in zip(networks.state(plain), networks.state(observed), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert gradlog.read(tmp_path).steps.tolist() == [0, 4, 8]

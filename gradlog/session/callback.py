@@ -35,11 +35,13 @@ class GradientLogger(keras.callbacks.Callback):
 
     `model.evaluate(..., callbacks=[logger])` after the training writes `test/<metric>`.
 
-    What fails in logging, such as a full disk, never ends or changes the training: one warning says it, and the
-    attribute `error` holds the exception, until the next training; it is `None` where all is well.
+    If logging fails, as on a full disk, training continues unchanged: one warning says so, and the attribute `error`
+    holds the exception until the next training; otherwise it is `None`.
 
     Args:
-        log_dir: String or path, the directory of this run. TensorBoard names the run after it.
+        log_dir: String or path, the directory of this run. TensorBoard names the run after it. A run that starts at
+            step 0 where an earlier one is goes to a numbered directory in it, and a warning says so; a training that
+            is resumed continues in the last one.
         every: Integer, the number of optimizer steps from one logged step to the next; those are logged whose
             number, counted by the optimizer from 0, is a multiple of it. Where a `train_step` has several
             optimizers, that one counts which moves least often. Defaults to `200`.
@@ -57,13 +59,14 @@ class GradientLogger(keras.callbacks.Callback):
             pass of inference over it more, with the weights before the update, that leaves weights, statistics and
             random state as they are. Of the steps in one call, with `steps_per_execution`, the first that is due gets
             what the pass saw before the call. Defaults to `None`, no such pass.
-        rules: List of the rules that the run is held against while it trains, such as
+        rules: List of the rules by which the run is judged while it trains, such as
             `[gradlog.rules.Vanishing(ratio=1e-4)]`. Defaults to `None`, for all with their defaults; an empty list is
             for none.
         on_finding: What happens when something is found wrong: `"warn"` warns of each finding once, and again when it
-            has got worse; `"stop"` does, and ends the training through `model.stop_training`; `"ignore"` does neither;
-            a function gets the `Finding`, and again when it got worse or healed. Whatever it is, the findings are
-            written to the Text tab, and are in the attribute `findings`, worst first. Defaults to `"warn"`.
+            has got worse; `"stop"` does, and ends the training through `model.stop_training`, which a custom loop has
+            to check itself; `"ignore"` does neither; a function gets the `Finding`, and again when it
+            got worse or healed. Whatever it is, the findings are written to the Text tab, and are in the attribute
+            `findings`, worst first. Defaults to `"warn"`.
         writers: List of further writers, such as `gradlog.writers.MemoryWriter`, that get everything as well.
             Defaults to none.
 
@@ -174,7 +177,7 @@ class GradientLogger(keras.callbacks.Callback):
         self._session.close()
 
     def attach(self, model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None):
-        """Logs the steps of a training loop of your own, as a context manager.
+        """Logs the steps of a custom training loop, as a context manager.
 
         The loop's step may be compiled or not; a compiled one must be called for the first time inside of the
         context, since it is then that it is traced. The loss is not known here; write it where you have it.

@@ -50,7 +50,7 @@ def checked_rules(rules):
     rules = tuple(rules) if isinstance(rules, (list, tuple)) else (rules,)
     if not all(hasattr(rule, "code") and callable(getattr(rule, "symptoms", None)) for rule in rules):
         raise TypeError(
-            "`rules` are what a run is held against. Expected `None` for all, or a list of rules of gradlog.rules, as "
+            "`rules` judge a run. Expected `None` for all, or a list of rules of gradlog.rules, as "
             f"in [gradlog.rules.Vanishing(ratio=1e-4)]. Received: rules={rules!r}"
         )
     return rules
@@ -71,7 +71,9 @@ def checked_selector(variables) -> Callable[[keras.Variable, str], bool]:
     try:
         compiled = [re.compile(pattern) for pattern in patterns]
     except re.error as error:
-        raise ValueError(f"`variables` is no regular expression: {error}. Received: variables={variables!r}") from error
+        raise ValueError(
+            f"Invalid regular expression in `variables`: {error}. Received: variables={variables!r}"
+        ) from error
     return lambda variable, name: any(pattern.search(name) for pattern in compiled)
 
 

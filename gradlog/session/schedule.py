@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from gradlog.backends.tensorflow.optimizers import batches_per_step, num_batches
+from gradlog.backends.tensorflow.optimizers import batches_per_step, num_batches, strategy_of
 from gradlog.backends.tensorflow.recorder import RecordingPlan
 from gradlog.history.history import Snapshot, merged
 
@@ -59,7 +59,7 @@ class OneOptimizer:
         # Loss scaling may skip a step, which then does not count: the next one is due, and would be missed if this one
         # was skipped unseen.
         decides = "step" if steps > 1 or hasattr(self._optimizer, "inner_optimizer") else "call"
-        is_single = steps == 1 and self._model.distribute_strategy.num_replicas_in_sync == 1
+        is_single = steps == 1 and strategy_of(self._model).num_replicas_in_sync == 1
         returns = decides == "call" and is_single and not self._is_asked
         return RecordingPlan(slots=math.ceil(steps / self._every), decides=decides, returns=returns)
 

@@ -1,4 +1,4 @@
-"""Writers: where Snapshots go. Each has the methods of the protocol `Writer`, as one of your own has to.
+"""Writers: where Snapshots go. Each has the methods of the protocol `Writer`, as a custom one must.
 
 A Snapshot, numbers or a text come in; an event file, or a History in memory, goes out. The names are loaded when they
 are first used.

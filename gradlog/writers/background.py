@@ -78,7 +78,7 @@ class BackgroundWriter:
     def _try(self, call):
         try:
             call()
-        except Exception as error:  # whatever it is, the training goes on
+        except Exception as error:  # kept for the session, which reports it
             self.error = self.error or error
 
 

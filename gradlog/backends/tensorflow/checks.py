@@ -60,8 +60,7 @@ def checked_pair(model, optimizer) -> tuple[keras.Model, keras.optimizers.Optimi
     Raises:
         TypeError: it is no Keras model, or no Keras optimizer.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"Expected a Keras model. Received: {model!r}")
+    _check_has(model, ("name", "trainable_variables"))
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise TypeError(
             "The gradients are taken where a Keras optimizer applies them. Expected the optimizer of the loop, as in "
@@ -77,9 +76,8 @@ def checked_model(model) -> keras.Model:
         TypeError: it is no Keras model.
         ValueError: it is not compiled, or has no trainable variables.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"Expected a Keras model. Received: {model!r}")
-    if not model.compiled or model.optimizer is None:
+    _check_has(model, ("name", "trainable_variables", "train_step", "make_train_function"))
+    if not getattr(model, "compiled", True) or getattr(model, "optimizer", None) is None:
         raise ValueError(
             "The model has no optimizer whose gradients could be logged. Expected a compiled model; call "
             f"`model.compile(optimizer=..., loss=...)` first. Received: {model.name!r}"
@@ -90,3 +88,10 @@ def checked_model(model) -> keras.Model:
             f"on the layers that are to learn, then compile again. Received: {model.name!r}"
         )
     return model
+
+
+def _check_has(model, attributes):
+    """Raises where a model lacks what a logger needs; it need not inherit from `keras.Model`."""
+    missing = [name for name in attributes if not hasattr(model, name)]
+    if isinstance(model, type) or missing:
+        raise TypeError(f"Expected a Keras model, with the attributes {', '.join(attributes)}. Received: {model!r}")

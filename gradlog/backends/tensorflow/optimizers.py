@@ -1,6 +1,7 @@
 """Optimizers: what gradlog asks of Keras' optimizers, and which of them a model has."""
 
 import keras
+import tensorflow as tf
 
 
 def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
@@ -31,9 +32,14 @@ def clips(optimizer: keras.optimizers.Optimizer) -> bool:
     return any((inner.clipnorm, inner.global_clipnorm, inner.clipvalue))
 
 
+def strategy_of(model) -> tf.distribute.Strategy:
+    """Returns the distribution strategy under which a model trains."""
+    return getattr(model, "distribute_strategy", None) or tf.distribute.get_strategy()
+
+
 def is_chief(model) -> bool:
     """Returns whether this process writes: of the several that train one model together, only the first does."""
-    resolver = model.distribute_strategy.cluster_resolver
+    resolver = strategy_of(model).cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
     has_chief = "chief" in resolver.cluster_spec().jobs

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gradlog.backends.tensorflow.checks import ArgumentError
 from gradlog.backends.tensorflow.handover import Returned, Stored, variable
-from gradlog.backends.tensorflow.optimizers import batches_per_step, clips, inner_optimizer, num_batches
+from gradlog.backends.tensorflow.optimizers import batches_per_step, clips, inner_optimizer, num_batches, strategy_of
 from gradlog.backends.tensorflow.tap import Tap, is_scalar, named_variables
 from gradlog.history.history import Snapshot
 from gradlog.stats import buckets
@@ -69,7 +69,7 @@ class Recorder:
     def __init__(self, model, optimizer: keras.optimizers.Optimizer, options: Options, plan: RecordingPlan, guard):
         self.model, self.outer_optimizer, self.optimizer = model, optimizer, inner_optimizer(optimizer)
         self.options, self.plan, self.guard, self.num_lost = options, plan, guard, 0
-        self.is_replicated = model.distribute_strategy.num_replicas_in_sync > 1
+        self.is_replicated = strategy_of(model).num_replicas_in_sync > 1
         # A step that only accumulates, or that loss scaling skips, applies no gradient.
         skips = self.optimizer is not optimizer or bool(self.optimizer.gradient_accumulation_steps)
         self.may_skip = skips or plan.decides == "update"
