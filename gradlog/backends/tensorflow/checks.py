@@ -94,4 +94,5 @@ def _check_has(model, attributes):
     """Raises where a model lacks what a logger needs; it need not inherit from `keras.Model`."""
     missing = [name for name in attributes if not hasattr(model, name)]
     if isinstance(model, type) or missing:
-        raise TypeError(f"Expected a Keras model, with the attributes {', '.join(attributes)}. Received: {model!r}")
+        lacks = f", which lacks {', '.join(missing)}" if missing else ", a class"
+        raise TypeError(f"Expected a Keras model. Received: {model!r}{lacks}")
