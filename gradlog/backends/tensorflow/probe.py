@@ -91,12 +91,11 @@ class Probe:
         try:
             if not self._is_ready:
                 self._compile()
+            setting, self._setting = self._setting, None  # a program that fails is not used again
+            self._observed = [None if part is None else part.numpy() for part in self._program(self._inputs)]
+            self._setting = setting
         except ArgumentError as error:  # of a model that was built meanwhile: too late to raise it
             self._guard.fail(error)
-            return
-        setting, self._setting = self._setting, None  # a program that fails is not used again
-        self._observed = [None if part is None else part.numpy() for part in self._program(self._inputs)]
-        self._setting = setting
 
     def added_to(self, snapshot: Snapshot) -> Snapshot:
         """Returns a snapshot with what was observed last in it; only the first that is asked for gets it."""
@@ -212,16 +211,11 @@ def _outputs(model, watched, inputs, guard):
             calls[id(layer)].append(first)
 
     patches = Patches(guard, [Patch(one.layer, "call", after=functools.partial(keep, one.layer)) for one in watched])
+    _check_number(model, inputs)
     patches.put_on()
     try:
-        _check_number(model, inputs)
         with keras.StatelessScope():
-            results = {id(output) for output in keras.tree.flatten(model(inputs, training=False))}
-    except Exception as error:
-        raise ArgumentError(
-            "The model does not take the batch in `activations`. Expected inputs as the model is trained on, such as "
-            f"`activations=x[:100]`; it said: {_in_short(error)} Received: {_described(inputs)}"
-        ) from error
+            results = {id(output) for output in keras.tree.flatten(_called(model, inputs))}
     finally:
         patches.take_off()
     hidden = [(one, [output for output in calls[id(one.layer)] if id(output) not in results]) for one in watched]
@@ -232,7 +226,21 @@ def _check_number(model, inputs):
     """Raises where there are fewer or more arrays than inputs; Keras may take the first ones without a word."""
     number, received = len(getattr(model, "inputs", None) or ()), len(keras.tree.flatten(inputs))
     if number and number != received:
-        raise ValueError(f"{number} input{'s' * (number > 1)} expected, {received} given.")
+        raise _misfit(f"{number} input{'s' * (number > 1)} expected, {received} given.", inputs)
+
+
+def _called(model, inputs):
+    try:
+        return model(inputs, training=False)
+    except Exception as error:  # of the model
+        raise _misfit(_in_short(error), inputs) from error
+
+
+def _misfit(said, inputs):
+    return ArgumentError(
+        "The model does not take the batch in `activations`. Expected inputs as the model is trained on, such as "
+        f"`activations=x[:100]`; it said: {said} Received: {_described(inputs)}"
+    )
 
 
 def _fractions(one, calls):
