@@ -1,6 +1,6 @@
 """GradientLogger: the callback that logs gradients under `fit`, and under `gradlog.train`."""
 
-import contextlib
+import functools
 import os
 from collections.abc import Callable, Sequence
 
@@ -21,7 +21,7 @@ from gradlog.session.checks import (
     checked_rules,
     checked_selector,
 )
-from gradlog.session.guard import Guard, guarded
+from gradlog.session.guard import Guard, attached, guarded
 from gradlog.session.session import Settings, TrainingSession, current_step, open_writer, scalars_of
 
 
@@ -108,7 +108,7 @@ class GradientLogger(keras.callbacks.Callback):
             writers=tuple(writers),
         )
         self._guard, self._session = Guard(f"logging to {self.log_dir!r}"), None
-        self._is_training = self._is_evaluated_apart = False
+        self._watch, self._is_training, self._is_evaluated_apart = None, False, False
 
     @property
     def error(self) -> Exception | None:
@@ -128,7 +128,8 @@ class GradientLogger(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Begins a session; what is wrong with the arguments is raised here."""
         checked_model(self.model)
-        self._begin(self.model, optimizers)
+        self._guard = self._guard.renewed()
+        self._session = self._guard(lambda: self._new_session(self.model, optimizers(self.model)))
         self._guard(lambda: self._session.begin())
         if self._guard(is_chief, self.model):
             check_writable(self.log_dir)
@@ -163,7 +164,7 @@ class GradientLogger(keras.callbacks.Callback):
             self._session.write_metrics(kind, logs)
             return
         writer = open_writer(
-            self._session.directory if self._session else self.log_dir, self.model, self._settings.writers
+            self._session.directory if self._session else self.log_dir, self.model, self._settings.writers, self._guard
         )
         writer.write_scalars(current_step(optimizers(self.model)), scalars_of("test", logs))
         writer.close()
@@ -204,27 +205,18 @@ class GradientLogger(keras.callbacks.Callback):
         model, optimizer = checked_pair(model, optimizer or getattr(model, "optimizer", None))
         self._settings.probe.refuse_loop()
         check_writable(self.log_dir)
-        return self._attached(model, optimizer)
+        return attached(self, functools.partial(self._begin_loop, model, optimizer), self._end_loop)
 
-    @contextlib.contextmanager
-    def _attached(self, model, optimizer):
-        self._begin(model, lambda model: [optimizer])
-        watch = self._guard(Watch, self._session, model, optimizer, self._settings.options, self._guard)
-        try:
-            self._guard(lambda: watch.start())
-            yield
-        finally:
-            self._guard(lambda: watch.stop())
-            self._guard(lambda: self._session.close())
+    def _begin_loop(self, model, optimizer):
+        self._session = self._new_session(model, [optimizer])
+        self._watch = Watch(self._session, model, optimizer, self._settings.options, self._guard)
+        self._watch.start()
 
-    def _begin(self, model, optimizers_of):
-        """Begins a session, and ends one whose training ended in an error."""
-        self._guard.restore()
-        if self._guard.error is not None:
-            self._guard = Guard(f"logging to {self.log_dir!r}")
-        self._session = self._guard(self._new_session, model, optimizers_of)
+    def _end_loop(self):
+        watch, self._watch = self._watch, None
+        watch.stop()
+        self._session.close()
 
-    def _new_session(self, model, optimizers_of):
-        used = optimizers_of(model)
+    def _new_session(self, model, used):
         check_private_names(model, used)
         return TrainingSession(self._settings, model, used, self._guard, self._session)

@@ -125,6 +125,11 @@ class Guard:
         run.armed_call = call
         return run
 
+    def renewed(self) -> "Guard":
+        """Returns the guard of another training: this one, or a new one where it has failed."""
+        self.restore()
+        return self if self.error is None else Guard(self.what)
+
     def restore(self) -> None:
         """Puts back what was changed."""
         while self.undo:
@@ -150,6 +155,17 @@ class Guard:
             return result
 
         return observe
+
+
+@contextlib.contextmanager
+def attached(logger, begin: Callable, end: Callable):
+    """Runs `begin` and `end` of a logger around a custom training loop, guarded."""
+    logger._guard = logger._guard.renewed()
+    logger._guard(begin)
+    try:
+        yield
+    finally:
+        logger._guard(end)
 
 
 def without_own(logs):

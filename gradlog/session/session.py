@@ -106,7 +106,7 @@ class TrainingSession:
                 f"{self.directory!r}, so that TensorBoard shows two runs."
             )
         self._name_guards()
-        self._writer = open_writer(self.directory, self._model, self._settings.writers)
+        self._writer = open_writer(self.directory, self._model, self._settings.writers, self._guard)
         self._guard.undo["writer"] = self._writer.close
         self._watch(can_stop)
 
@@ -226,10 +226,10 @@ class TrainingSession:
             )
 
 
-def open_writer(directory: str, model, writers: Sequence) -> BackgroundWriter:
+def open_writer(directory: str, model, writers: Sequence, guard: Guard) -> BackgroundWriter:
     """Returns a writer of an event file and to further writers; of several processes, the first writes the file."""
     own = [EventWriter(directory)] if is_chief(model) else []
-    return BackgroundWriter(MultiWriter([*own, *writers]))
+    return BackgroundWriter(MultiWriter([*own, *writers]), guard)
 
 
 def current_step(optimizers: Sequence) -> int:

@@ -4,6 +4,7 @@ import atexit
 import queue
 import threading
 import time
+from collections.abc import Callable
 
 from gradlog.history.history import Snapshot
 from gradlog.writers.interface import Writer
@@ -22,17 +23,18 @@ class BackgroundWriter:
 
     Args:
         writer: The writer that does the work.
+        run: Function that runs another one, such as a guard, in the thread. Defaults to `None`, nothing of that kind.
 
     Attributes:
         error: What the writer raised, or `None`.
         num_left_out: Integer, how many snapshots were left out.
     """
 
-    def __init__(self, writer: Writer):
+    def __init__(self, writer: Writer, run: Callable[[Callable], None] | None = None):
         self.error, self.num_left_out = None, 0
         self._writer, self._last_write = writer, time.perf_counter()
         self._calls = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="gradlog-writer", daemon=True)
+        self._thread = threading.Thread(target=run or _call, args=(self._work,), name="gradlog-writer", daemon=True)
         self._thread.start()
         atexit.register(self.close)  # what waits is written even where an error ends the program
 
@@ -80,6 +82,10 @@ class BackgroundWriter:
             call()
         except Exception as error:  # kept for the session, which reports it
             self.error = self.error or error
+
+
+def _call(function):
+    function()
 
 
 def _num_bytes(snapshot):
