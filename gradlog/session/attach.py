@@ -31,7 +31,7 @@ class Watch:
         self._recorder = Recorder(model, optimizer, options, _PLAN, guard)
         self._tap = Tap(self._recorder)
         self._lock, self._is_over = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._look, name="gradlog-attach", daemon=True)
+        self._thread = threading.Thread(target=guard, args=(self._look,), name="gradlog-attach", daemon=True)
         self._batches, self._recorded = num_batches(optimizer), []
 
     def start(self) -> None:

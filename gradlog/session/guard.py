@@ -82,6 +82,8 @@ class Guard:
                 logs = step(*args, **kwargs)
             finally:
                 self(tap.take_off)
+                if self.error is not None:  # perhaps in another thread, before the tap was put on
+                    self.restore()
             outputs = self(tap.outputs, default={})
             if self.error is not None and is_final and not is_eager():
                 self.num_aborted_traces += 1
@@ -166,6 +168,7 @@ def attached(logger, begin: Callable, end: Callable):
         yield
     finally:
         logger._guard(end)
+        logger._guard.restore()
 
 
 def without_own(logs):
