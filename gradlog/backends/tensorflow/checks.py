@@ -55,7 +55,7 @@ def checked_batch(name: str, batch):
 
 
 def checked_pair(model, optimizer) -> tuple[keras.Model, keras.optimizers.Optimizer]:
-    """Returns a model and the optimizer of a loop of the user's own; the model need not be compiled.
+    """Returns the model and the optimizer of a custom training loop; the model need not be compiled.
 
     Raises:
         TypeError: it is no Keras model, or no Keras optimizer.
