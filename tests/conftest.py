@@ -1,5 +1,6 @@
 """What every test needs ahead of TensorFlow, and what a run says at its end: the processor's time and the memory."""
 
+import gc
 import os
 import resource
 
@@ -19,6 +20,27 @@ def _usage():
 
 def pytest_configure(config):
     config.stash[_USAGES] = {}
+    if not config.getoption("numprocesses", None):  # this process runs the tests
+        import keras  # noqa: F401
+
+        gc.freeze()  # what TensorFlow and Keras have made need not be looked through again and again
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """One worker more than there are cores: several tests wait, for a browser or for a process that they started."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(autouse=True)
+def _forget_graphs():
+    """Lets go of the graphs of a test: TensorFlow registers the gradient of each softmax's step, and keeps the step."""
+    yield
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
 
 
 def pytest_sessionfinish(session):

@@ -36,7 +36,7 @@ NUM_EPOCHS, NUM_BATCHES, BATCH_SIZE = 2, 3, 8
 NUM_STEPS = NUM_EPOCHS * NUM_BATCHES
 
 
-class Fault(RuntimeError):  # noqa: N818, it is no error of the test's
+class Fault(RuntimeError):  # noqa: N818, it is not an error of the test
     """What a broken function raises."""
 
 

@@ -1,4 +1,4 @@
-"""Networks of which it is known what ails them, or that nothing does; real training on real digits.
+"""Networks with a known problem, and networks without any; real training on real digits.
 
 Architectures and faults are those that the literature on faulty trainings studies (AutoTrainer, Zhang et al. 2021;
 DeepDiagnosis, Wardat et al. 2022; TheDeepChecker, Ben Braiek and Khomh 2022), those of the experiments, and the healthy

@@ -105,13 +105,12 @@ def test_early_stopping_watches_no_copy_of_a_row_that_is_fitted(tmp_path, monkey
 
     def fit(self, x, y, validation_data, **arguments):
         seen.append((x, validation_data))
-        return true_fit(self, x, y, validation_data=validation_data, **arguments)
+        raise KeyboardInterrupt  # what is fitted is seen before anything is
 
-    true_fit = keras.Model.fit
     monkeypatch.setattr(keras.Model, "fit", fit)
-    scenarios = ["--scenarios", "vanishing", "vanishing_fixed"]
-    options = [*scenarios, "--epochs", "1", "--data", "embedded", "--logdir", str(tmp_path / "runs")]
-    assert credit_card.main([*options, *filter(None, [split_first])]) == 0
+    options = ["--data", "embedded", "--logdir", str(tmp_path / "runs"), *filter(None, [split_first])]
+    for scenario in ("vanishing", "vanishing_fixed"):
+        assert credit_card.main([*options, "--scenarios", scenario]) == 130
 
     (everything, nothing), (fitted, watched) = seen
     assert nothing is None

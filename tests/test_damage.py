@@ -31,9 +31,9 @@ def events(steps):
     ("content", "note"),
     [
         (b"", "is empty."),
-        (b"This is a text file, longer than a header.", "is no event file, or is damaged from its first byte on."),
+        (b"This is a text file, longer than a header.", "is not an event file, or is damaged from its first byte."),
         (b"short", "ends within a record, from byte 0 on: it is still being written, or it was cut off."),
-        (bytes(1000), "is no event file, or is damaged from its first byte on."),
+        (bytes(1000), "is not an event file, or is damaged from its first byte."),
     ],
 )
 def test_a_file_that_is_none_is_noted_and_the_other_is_read(tmp_path, content, note):

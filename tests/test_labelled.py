@@ -69,7 +69,7 @@ def test_there_is_a_table_of_every_network_and_it_says_what_made_it(stored):
 
 
 @pytest.mark.parametrize("case", labelled.CASES, ids=lambda case: case.name)
-def test_what_is_found_is_what_ails_it(case, stored):
+def test_the_problem_is_found(case, stored):
     for history in stored[case.name]:
         check_history(case, history)
 
@@ -113,7 +113,7 @@ def starts(history):
 @pytest.mark.filterwarnings("ignore:.*holds an earlier run")
 @pytest.mark.parametrize("case", labelled.CASES, ids=lambda case: case.name)
 @pytest.mark.labelled
-def test_what_is_found_in_a_training_of_today_is_what_ails_it(case, tmp_path):
+def test_the_problem_is_found_in_a_training_of_today(case, tmp_path):
     for history in labelled.histories(case, SEEDS, tmp_path):
         check_history(case, history)
 
@@ -144,7 +144,7 @@ def test_precision_and_recall_by_rule(tmp_path):
         total = right[rule.code] + wrong[rule.code]
         print(f"{rule.code} {rule.name}: {right[rule.code]} of {total} findings are right")
     sick = len(labelled.SICK) * len(MORE_SEEDS)
-    print(f"what ails it was found in {sick - len(missed)} of {sick} trainings; missed: {missed}")
+    print(f"the problem was found in {sick - len(missed)} of {sick} trainings; missed: {missed}")
 
     assert not wrong
     assert not missed
@@ -168,7 +168,7 @@ def test_every_remedy(tmp_path):
 
 
 def ailment(scenario, row):
-    """The code of what ails a training, of its results alone; `None` where it is well."""
+    """The code of a training's problem, from its results alone; `None` if it is healthy."""
     if row["steps_not_finite"]:
         return "GL103"
     if scenario in VANISHING:

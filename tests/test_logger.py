@@ -51,7 +51,7 @@ def independent_steps(model, num_steps):
         yield float(loss), weights, [gradient.numpy() for gradient in gradients], after
 
 
-@pytest.mark.parametrize("mode", [*MODES, "loop", "loop_xla", "loop_eager"])
+@pytest.mark.parametrize("mode", ["graph", "eager", "several_steps", "several_steps_xla", "loop", "loop_eager"])
 def test_every_number_equals_an_independent_tape(tmp_path, mode):
     """Statistics, norms, update ratio, loss and histograms of steps 0, 3, 6, 9 against a tape of the test's own."""
     train = train_in_loop if mode.startswith("loop") else fit
@@ -189,8 +189,13 @@ def test_fit_and_loop_agree_for_the_same_seed(tmp_path):
         np.testing.assert_allclose(fitted.scalars[tag].values, looped.scalars[tag].values, rtol=1e-5)
 
 
-@pytest.mark.parametrize("mode", [*MODES, "loop", "loop_xla"])
-@pytest.mark.parametrize("network", [networks.dense_network, networks.random_network])
+@pytest.mark.parametrize(
+    ("network", "mode"),
+    [
+        *((networks.random_network, mode) for mode in [*MODES, "loop", "loop_xla"]),
+        *((networks.dense_network, mode) for mode in ("xla", "eager")),
+    ],
+)
 def test_training_is_unchanged_by_the_logger(tmp_path, network, mode):
     """Bit by bit: weights, batch statistics, random state, optimizer; with dropout and batch normalization."""
     train = train_in_loop if mode.startswith("loop") else fit

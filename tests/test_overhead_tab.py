@@ -8,7 +8,7 @@ import pytest
 import gradlog
 from experiments import overhead_report, overhead_tab, runs
 
-CONFIG = overhead_tab.Config(runs=2, steps=3, variables=4, moves=3, starts=1)
+CONFIG = overhead_tab.Config(runs=2, steps=3, variables=4, moves=3, starts=1, uncounted_starts=0)
 
 
 def test_the_runs_are_as_many_and_as_long_as_it_says(tmp_path):

@@ -312,7 +312,7 @@ def test_list_names_everything(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--only", "relu", "magic"], "there is no remedy 'magic'; there are vanishing, initialization"),
+        (["--only", "relu", "magic"], "unknown remedy 'magic'; known are vanishing, initialization"),
         (["--layers", "2"], "2 is too small, expected 3 or more"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Each rule on runs made up for it: the exact list of findings, so that a false alarm fails as well."""
+"""Each rule on runs made for it: the exact list of findings, so that a false alarm fails the test too."""
 
 import numpy as np
 import pytest

@@ -71,7 +71,7 @@ def rows(value: summary_pb2.Summary.Value) -> np.ndarray:
     smallest and the largest number, and empty ones beyond are left out, as TensorBoard does it.
 
     Raises:
-        ValueError: it is no histogram.
+        ValueError: It is not a histogram.
     """
     if value.WhichOneof("value") != "histo":
         table = np.asarray(array(value.tensor), np.float64)
@@ -91,10 +91,10 @@ def rows(value: summary_pb2.Summary.Value) -> np.ndarray:
 
 
 def text(value: summary_pb2.Summary.Value) -> str:
-    """Returns the text of a summary, its lines joined where there are several; what is no UTF-8 is replaced.
+    """Returns the text of a summary, its lines joined where there are several; invalid UTF-8 is replaced.
 
     Raises:
-        ValueError: there is no text.
+        ValueError: It holds no text.
     """
     strings = value.tensor.string_val
     if not strings:

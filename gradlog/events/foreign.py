@@ -37,7 +37,7 @@ def patterns(tags: Mapping[str, str]) -> list[Pattern]:
     """Returns the patterns of a dictionary from gradlog's names to patterns of tags; those of one tag come first.
 
     Raises:
-        TypeError: it is no dictionary of strings.
+        TypeError: It is not a dictionary of strings.
         ValueError: a pattern lacks its placeholder, or has one that means nothing.
     """
     if not isinstance(tags, Mapping) or not all(isinstance(text, str) for item in tags.items() for text in item):

@@ -36,9 +36,9 @@ def read(log_dir: str | os.PathLike, tags: Mapping[str, str] | None = None) -> H
         listed is a run without content, but with a note.
 
     Raises:
-        FileNotFoundError: there is no such directory, or no event file in or below it.
+        FileNotFoundError: The directory does not exist, or has no event file in or below it.
         OSError: the directory cannot be listed.
-        TypeError: `tags` is no dictionary of strings.
+        TypeError: `tags` is not a dictionary of strings.
         ValueError: a pattern of `tags` has no placeholder, or another than `{variable}`.
 
     Example:

@@ -86,5 +86,5 @@ def _records(file, note):
 
 def _damage(offset):
     if offset == 0:
-        return "is no event file, or is damaged from its first byte on."
+        return "is not an event file, or is damaged from its first byte."
     return f"is damaged at byte {offset}; what follows cannot be found, and is left out."

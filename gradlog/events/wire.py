@@ -68,7 +68,7 @@ def _after(data, kind, at):
         return at + size
     if kind in (_FIXED32, _FIXED64):
         return at + (4 if kind == _FIXED32 else 8)
-    raise ValueError(f"there is no kind {kind} of a field")
+    raise ValueError(f"unknown wire type {kind}")
 
 
 @functools.lru_cache(maxsize=4096)

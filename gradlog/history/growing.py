@@ -26,7 +26,7 @@ class Growing:
         """Adds a value.
 
         Raises:
-            OverflowError: the step is no integer of 64 bits; then nothing has changed.
+            OverflowError: The step does not fit in 64 bits; nothing has changed then.
         """
         self.steps.append(step)
         self.values.append(value)

@@ -124,7 +124,7 @@ class History:
         """Returns one statistic over the steps: [T, V], or [T] of one variable.
 
         Raises:
-            KeyError: there is no such statistic or variable in this run; the message lists what there is.
+            KeyError: This run has no such statistic or variable; the message lists those it has.
         """
         column = self.statistics[:, :, _index(self.columns, name, "statistic")]
         return column if variable is None else column[:, _index(self.variables, variable, "variable")]

@@ -16,7 +16,7 @@ _PLAN = RecordingPlan(slots=16, decides="update", returns=False, is_only_optimiz
 class Watch:
     """Has the steps of a custom loop recorded, and writes them as they come.
 
-    A compiled step tells nobody that it ran, and under XLA cannot; so a thread looks every 10 ms.
+    A compiled step does not report that it ran, and under XLA cannot; so a thread looks every 10 ms.
 
     Args:
         session: The `TrainingSession`, which writes.

@@ -191,7 +191,7 @@ class GradientLogger(keras.callbacks.Callback):
             A context manager.
 
         Raises:
-            TypeError: `model` is no Keras model, or `optimizer` no Keras optimizer.
+            TypeError: `model` is not a Keras model, or `optimizer` not a Keras optimizer.
             ValueError: the logger has `activations`, which nothing can look at between the steps of such a loop.
             OSError: `log_dir` cannot be written.
 

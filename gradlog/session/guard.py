@@ -35,7 +35,7 @@ class Guard:
         self._reported = set() if parent is None else parent._reported
 
     def __call__(self, function: Callable, *args, default=None, **kwargs):
-        """Returns what a function returns, or `default` where it fails, or one has failed before."""
+        """Returns what a function returns, or `default` if it fails or another has failed before."""
         if self.error is not None:
             return default
         try:
@@ -64,7 +64,7 @@ class Guard:
     def recorded_step(self, step: Callable, tap, cond: Callable, is_eager: Callable[[], bool]) -> Callable:
         """Returns a training step that does what `step` does, and is recorded by a tap where it is due.
 
-        Where anything fails while the step is traced, the trace ends in that error, and `armed` has another program
+        If anything fails while the step is traced, the trace ends in that error, and `armed` has another program
         made; a step that runs eagerly just goes through.
 
         Args:

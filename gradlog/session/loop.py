@@ -45,7 +45,7 @@ def train(
         A `keras.callbacks.History`; its `history` holds the loss and metrics, the mean over the run.
 
     Raises:
-        TypeError: `model` is no Keras model, `dataset` no `tf.data.Dataset`, or `steps` no integer.
+        TypeError: `model` is not a Keras model, `dataset` not a `tf.data.Dataset`, or `steps` not an integer.
         ValueError: `model` is not compiled or has no trainable variables; `steps` is below 1; the elements of
             `dataset` have another form.
 
@@ -114,7 +114,7 @@ def _bounds(callbacks):
 def _programs_of(model):
     """Has the model make this loop's training function, as Keras' trainer has it make its own.
 
-    So whoever replaces or remakes `model.train_function` between two calls, as `GradientLogger` does, need not
+    So a callback that replaces or remakes `model.train_function` between two calls, as `GradientLogger` does, need not
     know which loop it is in.
     """
     attributes = {}

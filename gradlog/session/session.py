@@ -94,7 +94,7 @@ class TrainingSession:
         """Opens the event file, in a directory that holds no other run; does nothing where it is open.
 
         Args:
-            can_stop: Boolean, whether whoever trains looks at `model.stop_training`.
+            can_stop: Boolean, whether the training loop checks `model.stop_training`.
         """
         if self._writer is not None:
             return

@@ -4,7 +4,7 @@ Each is a pure function of `Sums`, what one pass over the tensors leaves, and `S
 and infinities never poison a statistic of the gradient: they are left out, and counted by `nonfinite`. Where nothing
 finite is left to average, an average is NaN.
 
-Gradients by layer as a sign of what ails a deep network: Glorot and Bengio, "Understanding the difficulty of training
+Gradients by layer as a symptom of problems: Glorot and Bengio, "Understanding the difficulty of training
 deep feedforward neural networks", 2010, section 4.2. Their joint norm: Pascanu, Mikolov and Bengio, "On the difficulty
 of training recurrent neural networks", 2013, section 3.2.
 """

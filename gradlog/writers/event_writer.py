@@ -63,7 +63,7 @@ class EventWriter:
         self._write(event(step, time.time(), summary))
 
     def _write(self, record):
-        if self._is_local and not os.path.exists(self.path):  # an open file takes what nobody will ever see
+        if self._is_local and not os.path.exists(self.path):  # writing to a deleted file raises nothing
             raise FileNotFoundError(f"the event file is no longer there: {self.path}")
         self._file.write(record)
         self._file.flush()

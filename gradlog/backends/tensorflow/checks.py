@@ -8,7 +8,7 @@ _OLDEST_TENSORFLOW = (2, 18)
 
 
 class ArgumentError(ValueError):
-    """An argument of the user's that does not fit the model, or is not what it has to be."""
+    """A user's argument that does not fit the model, or has the wrong type or value."""
 
     is_users_own = True  # the guard lets it through
 
@@ -58,7 +58,7 @@ def checked_pair(model, optimizer) -> tuple[keras.Model, keras.optimizers.Optimi
     """Returns the model and the optimizer of a custom training loop; the model need not be compiled.
 
     Raises:
-        TypeError: it is no Keras model, or no Keras optimizer.
+        TypeError: It is not a Keras model, or not a Keras optimizer.
     """
     _check_has(model, ("name", "trainable_variables"))
     if not isinstance(optimizer, keras.optimizers.Optimizer):
@@ -73,7 +73,7 @@ def checked_model(model) -> keras.Model:
     """Returns a model that can be trained.
 
     Raises:
-        TypeError: it is no Keras model.
+        TypeError: It is not a Keras model.
         ValueError: it is not compiled, or has no trainable variables.
     """
     _check_has(model, ("name", "trainable_variables", "train_step", "make_train_function"))

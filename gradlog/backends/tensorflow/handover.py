@@ -1,8 +1,8 @@
 """Handover: how the numbers of recorded steps come to the host.
 
 A training function returns what a step of it computed last. So where each call is one step, the numbers are returned
-with it, and nothing has to be stored (`Returned`). Where a call is many steps, or a step's numbers come to be known
-inside of a branch, they wait in variables, a slot for each of the steps that can be due in one call (`Stored`).
+with it, and nothing has to be stored (`Returned`). Where a call is many steps, or a step's numbers are computed
+inside a branch, they wait in variables, a slot for each of the steps that can be due in one call (`Stored`).
 """
 
 from collections.abc import Callable, Sequence
@@ -58,7 +58,7 @@ class Stored:
         every: Integer, the number of steps from one recorded step to the next.
         slots: Integer, how many recorded steps can wait.
         is_replicated: Boolean, whether several replicas run the step; those write the steps that are not due too, to
-            a slot that nobody reads.
+            a slot that is never read.
     """
 
     def __init__(self, every: int, slots: int, *, is_replicated: bool = False):
@@ -82,7 +82,7 @@ class Stored:
             self._assign(name, value, number)
 
     def finish(self, number: Callable[[], tf.Tensor]) -> None:
-        """Marks a slot as written; comes last, since whoever sees the step finds the rest."""
+        """Marks a slot as written; comes last, so a reader that sees the step finds the rest."""
         with self._after(*(name for name in self._buffers if name != _STEP)):
             self._assign(_STEP, tf.identity(number()), number)
 

@@ -29,7 +29,7 @@ class Patches:
     takes them off.
 
     Args:
-        guard: The `Guard` that runs what looks at the calls, and takes patches off where anything fails.
+        guard: The `Guard` that runs the functions that look at the calls, and removes the patches if one fails.
         patches: `Patch`es.
     """
 

@@ -43,7 +43,7 @@ class Watched(NamedTuple):
 class Probe:
     """Looks at a model's hidden activations.
 
-    What fails in that, other than that the batch does not fit, ends the looking alone: gradients are logged on.
+    If anything fails there, except that the batch does not fit, only the pass ends: gradients are still logged.
 
     Args:
         batch: Array, tensor, or a list, tuple or dictionary of them: inputs of the model. `None` for no probe at all.
@@ -75,7 +75,7 @@ class Probe:
             guard(self._compile)
 
     def refuse_loop(self) -> None:
-        """Raises where activations are asked for in a custom loop, which tells nobody when a step begins."""
+        """Raises if activations are asked for in a custom loop, which does not report when a step begins."""
         if self._batch is not None:
             raise ValueError(
                 "In a custom training loop, gradlog cannot tell when a step begins, so it cannot look at activations "
@@ -153,7 +153,7 @@ def watched_layers(model: keras.Model) -> list[Watched]:
 
 
 def kind_of(layer: keras.layers.Layer) -> Kind | None:
-    """Returns the `Kind` of what a layer returns, or `None` where that is no activation.
+    """Returns the `Kind` of what a layer returns, or `None` if it is not an activation.
 
     What LSTM and GRU return is an activation times a gate, or a mean of such, so only its histogram says something.
     """

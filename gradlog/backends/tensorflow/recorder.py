@@ -37,7 +37,7 @@ class RecordingPlan(NamedTuple):
 
     Attributes:
         slots: Integer, how many recorded steps can wait for the host.
-        decides: `"call"` where whoever calls the program knows that its step is due, `"step"` where the program asks
+        decides: `"call"` where the caller of the program knows that its step is due, `"step"` where the program asks
             at every step, `"update"` where the optimizer asks at every update.
         returns: Boolean, whether the step returns what it recorded.
         is_only_optimizer: Boolean, whether the optimizer is taken to update all of the model's variables, and the loss

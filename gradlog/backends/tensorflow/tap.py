@@ -81,7 +81,7 @@ class Tap:
         """Returns whether to record the coming step, or `None` where there is nothing to decide.
 
         An unbuilt model's first graph is a draft that makes the variables, and will not run. Replicas cannot meet
-        inside of a `tf.cond`: there every step is recorded, and those not due go where nobody looks.
+        inside of a `tf.cond`: there every step is recorded, and those not due go to a slot that is never read.
         """
         recorder = self.recorder
         if self._plan.decides != "step" or recorder.is_replicated or not recorder.is_built():
@@ -122,7 +122,7 @@ class Tap:
         self._step.applied = list(trainable_variables)
 
     def _after_clip(self, clipped, grads):
-        if not self._variables:  # of several optimizers, one whose variables nobody asked for
+        if not self._variables:  # one of several optimizers, and none of its variables is logged
             return
         reduced = self._reduced(grads, _SUM)
         after = reduced if clipped is grads else self._reduced(clipped, _SUM)

@@ -114,7 +114,7 @@ class Evidence:
     def first_loss(self) -> np.ndarray:
         """What the loss was at first, float64 [T]: the median of the first five, or the first where it fell from there.
 
-        So one lucky or unlucky batch is no yardstick. NaN where no loss was logged.
+        So one lucky or unlucky batch does not set the scale. NaN where no loss was logged.
         """
         known = np.flatnonzero(np.isfinite(self.loss))
         result = np.full(len(self.loss), np.nan)
