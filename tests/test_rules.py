@@ -198,6 +198,24 @@ CASES = {
         [("GL402", 0, None), STUCK],
     ),
     "a loss that wanders under small steps": ({"loss": np.resize([2.0, 3.0, 2.5, 1.9], 20)}, [STUCK]),
+    "a loss that runs away below zero, as cross-entropy with labels outside 0 to 1": (
+        {"loss": -np.geomspace(1, 2e14, 20)},
+        [("GL402", 40, None), STUCK],
+    ),
+    "a loss below zero that is meant, as of a density": ({"loss": np.linspace(2.3, -20, 20)}, []),
+    "a loss of exactly zero": ({"loss": flat(loss=0.0)}, [STUCK]),
+    "a loss of exactly zero, and weights that stand still": (
+        {"loss": flat(loss=0.0), "update_ratio": 0},
+        [("GL302", 0, None), STUCK],
+    ),
+    "a loss that is flat over epochs, in noisy batches": (
+        {"steps": 60, "loss": 2.3 + np.random.default_rng(1).normal(0, 0.08, 60)},
+        [STUCK],
+    ),
+    "a loss that falls slowly, in noisy batches": (
+        {"steps": 60, "loss": np.linspace(2.3, 1.3, 60) + np.random.default_rng(1).normal(0, 0.08, 60)},
+        [],
+    ),
     "a loss that runs away": ({"loss": np.geomspace(2.3, 230, 20)}, [("GL402", 100, None), STUCK]),
 }
 

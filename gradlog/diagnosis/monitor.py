@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gradlog.diagnosis.diagnose import findings_by_symptom
-from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.finding import SEVERITIES, Finding
 from gradlog.diagnosis.rules.rule import Rule
 from gradlog.history import names
 from gradlog.history.builder import HistoryBuilder
 from gradlog.history.history import History, Snapshot
 
 _SECONDS, _PART_OF_THE_TIME = 0.1, 0.02  # that diagnosing may take: at once, and of the time that passes
-_WORSE = 10.0  # times as far beyond the threshold
 _MAX_BYTES, _MIN_STEPS = 1 << 26, 1000  # of statistics that are kept; at least so many logged steps are
 
 
@@ -26,7 +25,7 @@ class Monitor:
     second logged step is kept, then every fourth, and so on.
 
     Args:
-        tell: Function of a list of those `Finding`s that are new, got worse, or healed, and a list of all that stand,
+        tell: Function of a list of those `Finding`s that are new, became alarms, or healed, and of all that stand,
             worst first; and the step. It is called whenever the first list is not empty, and at the end where the
             second has changed since.
         rules: The rules. Defaults to `None`, for all.
@@ -111,13 +110,7 @@ def _rank(finding):
 
 
 def _is_news(told, finding):
-    """Whether a finding is new, worse than it was told, or healed, or back again."""
-    if told is None:
+    """Whether a finding is new, has a worse severity than it was told with, or healed, or came back."""
+    if told is None or (told.last_step is None) != (finding.last_step is None):
         return True
-    is_worse = told.severity != finding.severity and finding.severity == "alarm"
-    if (told.last_step is None) != (finding.last_step is None) or is_worse:
-        return True
-    before, now = abs(told.measured), abs(finding.measured)
-    return bool(np.isfinite([before, now]).all() and min(before, now) > 0) and (
-        max(before, now) >= _WORSE * min(before, now)
-    )
+    return SEVERITIES.index(finding.severity) < SEVERITIES.index(told.severity)

@@ -62,11 +62,11 @@ class GradientLogger(keras.callbacks.Callback):
         rules: List of the rules by which the run is judged while it trains, such as
             `[gradlog.rules.Vanishing(ratio=1e-4)]`. Defaults to `None`, for all with their defaults; an empty list is
             for none.
-        on_finding: What happens when something is found wrong: `"warn"` warns of each finding once, and again when it
-            has got worse; `"stop"` does, and ends the training through `model.stop_training`, which a custom loop has
-            to check itself; `"ignore"` does neither; a function gets the `Finding`, and again when it
-            got worse or healed. Whatever it is, the findings are written to the Text tab, and are in the attribute
-            `findings`, worst first. Defaults to `"warn"`.
+        on_finding: What happens when something is found wrong: `"warn"` warns of each finding once, and again if a
+            warning becomes an alarm; `"stop"` does, and ends the training through `model.stop_training`, which a
+            custom loop has to check itself; `"ignore"` does neither; a function gets the `Finding`, and again when it
+            becomes an alarm or has healed. Whatever it is, the findings are written to the Text tab, and are in the
+            attribute `findings`, worst first. Defaults to `"warn"`.
         writers: List of further writers, such as `gradlog.writers.MemoryWriter`, that get everything as well.
             Defaults to none.
 

@@ -1,7 +1,8 @@
-"""GL402: the loss oscillates without falling, or diverges.
+"""GL402: the loss oscillates without falling, or diverges: upwards, or below zero without end.
 
 Why: steps that overshoot the minimum raise the loss as often as they lower it. The loss of a single batch is noisy by
-nature, so oscillation is reported only if the steps are large and the loss is not falling.
+nature, so oscillation is reported only if the steps are large and the loss is not falling. A cross-entropy is at least
+zero as long as its labels are probabilities; outside of 0 to 1 it has no lower bound.
 """
 
 from collections.abc import Iterator
@@ -17,12 +18,16 @@ _REMEDIES = (
     "Clip the gradient: global_clipnorm=1.0.",
     "Use larger batches, and shuffle the data.",
 )
+_NO_BOUND = (
+    "Check the targets: cross-entropy needs labels or probabilities from 0 to 1, Poisson loss counts of at least 0.",
+    "For targets that are numbers, use mean squared or mean absolute error.",
+)
 _WINDOW = 10
 
 
 @dataclass(frozen=True)
 class Erratic:
-    """Finds a loss that oscillates while the steps are large, or that diverges.
+    """Finds a loss that oscillates while the steps are large, that diverges, or that runs away below zero.
 
     Attributes:
         spread: Median absolute deviation of ten logged losses over their median, above which the loss oscillates.
@@ -39,9 +44,10 @@ class Erratic:
     name = "loss erratic"
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
-        """Yields two symptoms."""
+        """Yields three symptoms."""
         yield self._oscillating(evidence)
         yield self._diverging(evidence)
+        yield self._running_away(evidence)
 
     def _oscillating(self, evidence):
         rows = trailing(evidence.loss, _WINDOW)
@@ -75,4 +81,15 @@ class Erratic:
             message="The loss diverges: it is {measured} times the first loss.",
             remedies=_REMEDIES,
             is_alarm=True,
+        )
+
+    def _running_away(self, evidence):
+        return Symptom(
+            is_on=evidence.is_runaway,
+            measured=evidence.loss,
+            threshold=0,
+            message="The loss runs away below zero, to {measured}: it has no lower bound for these targets.",
+            remedies=_NO_BOUND,
+            is_alarm=True,
+            is_lower_worse=True,
         )

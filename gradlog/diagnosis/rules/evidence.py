@@ -8,6 +8,8 @@ import numpy as np
 from gradlog.history.history import History
 
 _LOSS = "train/loss"
+_RUNAWAY = 100
+_LONG_WINDOWS = (20, 40)  # logged steps
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
 # What makes several kernels one layer: those of attention, and the two of a recurrent cell.
 _WITHIN_A_LAYER = re.compile(r"(/(query|key|value|attention_output))?/[^/]*$|[._][^/._]*$")
@@ -128,9 +130,11 @@ class Evidence:
         """Whether the run has got what it came for, boolean [T]: then small gradients are no fault.
 
         With an accuracy, where it is 0.9 and the error has halved; else where the loss is a tenth of the first one. In
-        either case where the loss is a hundredth. Each as the median of the last three logged steps.
+        either case where the loss is a hundredth. Each as the median of the last three logged steps. A loss that runs
+        away below zero is not learning.
         """
         fraction = trailing_median(self.loss, 3) / np.where(self.first_loss > 0, self.first_loss, np.nan)
+        fraction = np.where(self.is_runaway, np.nan, fraction)
         if self._accuracy is None:
             return fraction < 0.1
         first = self._accuracy[np.argmax(np.isfinite(self._accuracy))]
@@ -154,15 +158,44 @@ class Evidence:
         return self.scalar(tags[0]) if tags else None
 
     @cached_property
+    def is_runaway(self) -> np.ndarray:
+        """Whether the loss has run away below zero: beyond -100 times its first size, and 1 at least; boolean [T].
+
+        As the binary cross-entropy does with labels outside of 0 to 1. The median of three logged steps counts.
+        """
+        limit = -_RUNAWAY * np.maximum(np.abs(self.first_loss), 1)
+        return np.logical_or.accumulate(trailing_median(self.loss, 3) < limit)
+
+    @cached_property
     def progress(self) -> np.ndarray:
         """How far the loss has fallen at most, as a fraction of the first, float64 [T]; NaN where it is not known.
 
-        The lowest median of three logged steps in a row so far counts, so that one lucky batch does not.
+        The lowest median of three logged steps in a row so far counts, so that one lucky batch does not. A loss that
+        was zero at first cannot fall, and one that runs away below zero makes no progress: both count as 0.
         """
         medians = trailing_median(self.loss, 3)
         medians[:4] = np.inf  # what it was at first is known then
-        lowest = np.fmin.accumulate(medians) if len(medians) else medians
-        fallen = (self.first_loss - lowest) / np.abs(self.first_loss)
+        return self._fallen(np.fmin.accumulate(medians) if len(medians) else medians)
+
+    @cached_property
+    def lasting_progress(self) -> np.ndarray:
+        """The same as `progress`, of the lowest median of 20 logged steps, or of 40 in a long run; [T].
+
+        Of many single batches, some three in a row are lucky. A loss that is flat over epochs is flat here. Before
+        there are twice as many logged steps as the median takes, this is `progress`.
+        """
+        numbers, result = np.arange(1, len(self.loss) + 1), self.progress.copy()
+        for window in _LONG_WINDOWS:
+            medians = np.where(numbers >= window, trailing_median(self.loss, window), np.inf)
+            is_long = numbers >= 2 * window
+            result[is_long] = self._fallen(np.fmin.accumulate(medians))[is_long]
+        return result
+
+    def _fallen(self, lowest):
+        """Returns how far the loss has fallen from the first to `lowest` [T], as a fraction of the first."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fallen = (self.first_loss - lowest) / np.abs(self.first_loss)
+        fallen = np.where((self.first_loss == 0) | self.is_runaway, 0, fallen)
         return np.where(np.isfinite(lowest), fallen, np.where(np.isnan(self.first_loss), np.nan, 0))
 
     def is_stuck(self, progress: float) -> np.ndarray:

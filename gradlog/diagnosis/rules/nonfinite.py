@@ -48,7 +48,7 @@ class Nonfinite:
             is_on=is_on,
             measured=np.maximum(counts.sum(axis=1), is_loss_broken),
             threshold=self.max_elements,
-            message="NaN or infinite values in {where}: {measured} at the worst step.",
+            message="NaN or infinite values in {where}: {measured} of them at the worst step.",
             remedies=_REMEDIES,
             names=(*evidence.variables, _LOSS),
             where=np.broadcast_to(first, is_in.shape),

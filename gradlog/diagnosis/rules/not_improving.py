@@ -40,10 +40,10 @@ class NotImproving:
         steps = evidence.steps
         is_late = (np.arange(1, len(steps) + 1) >= self.min_logged_steps) & evidence.is_after(self.min_steps)
         is_known = np.isfinite(evidence.loss) & np.isfinite(evidence.first_loss)
-        is_flat = evidence.is_stuck(self.progress)
+        is_flat = (evidence.lasting_progress < self.progress) & ~evidence.is_good
         yield Symptom(
             is_on=evidence.is_from_start & is_late & is_known & is_flat & ~_is_warming_up(evidence),
-            measured=np.maximum(evidence.progress, 0),
+            measured=np.maximum(evidence.lasting_progress, 0),
             threshold=self.progress,
             message="The loss is not improving: its largest relative decrease since the start is {measured}.",
             remedies=_REMEDIES,

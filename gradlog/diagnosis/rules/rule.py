@@ -118,4 +118,4 @@ def _spans(is_on, min_length):
 
 
 def _number(number):
-    return f"{number:,.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.2g}"
+    return f"{number:,.0f}" if 10 <= abs(number) < 1e6 else f"{number:.2g}"
