@@ -97,6 +97,7 @@ def findings(history):
     return [
         f"{one.code} {one.name}{', ' * bool(one.where)}{some(one.where)}: {one.measured:.1e}"
         for one in gradlog.diagnose(history)
+        if not one.is_note
     ]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 import gradlog
-from gradlog.history.history import Series
+from gradlog.history.history import Series, Snapshot
 
 COLUMNS = (
     "gradient_mean_abs",
@@ -51,6 +51,25 @@ def run(steps=20, layers=5, loss=None, accuracy=None, biases=True, **changes):
     scalars |= {name: value for name, value in changes.items() if "/" in name}
     series = {tag: Series(at, np.broadcast_to(values, steps).astype(np.float32)) for tag, values in scalars.items()}
     return gradlog.History(tuple(names), COLUMNS, at, table, series)
+
+
+def snapshots(history):
+    """Returns the snapshots that a history was made of."""
+    return [
+        Snapshot(
+            step=int(step),
+            variables=history.variables,
+            columns=history.columns,
+            statistics=history.statistics[index],
+            scalars={tag: float(series.values[index]) for tag, series in history.scalars.items()},
+        )
+        for index, step in enumerate(history.steps)
+    ]
+
+
+def settled():
+    """Returns a run whose steps are large at first: what one should know of it is a note."""
+    return run(update_ratio=during(0.5, 1e-3, 0, 6))
 
 
 def flat(steps=20, loss=2.3):

@@ -217,6 +217,20 @@ def test_diagnose_for_programs(run, logs, found):
     assert content["runs"][0]["findings"][0]["where"] == ["layer1/kernel"]
 
 
+def test_a_note_is_shown_and_needs_no_action(run, logs, found):
+    found[3] = [finding(severity="note")]
+
+    code, out, _ = run("diagnose", logs)
+
+    assert code == 0
+    assert "GL101 note" in out
+    assert out.endswith("No findings in 2 runs. 1 note: no action needed.\n")
+    assert "GL101" not in run("summary", logs)[1]
+    content = json.loads(run("diagnose", logs, "--json")[1])
+    assert (content["num_findings"], content["num_notes"]) == (0, 1)
+    assert [one["severity"] for one in content["runs"][0]["findings"]] == ["note"]
+
+
 def test_variables_choose_findings_but_rules_see_all_layers(run, logs, monkeypatch):
     seen = []
     findings = [finding(where=("layer1/kernel",)), finding(where=("layer2/kernel",)), finding("GL401", ())]

@@ -6,27 +6,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import during, flat, run
+from cases import during, flat, run, settled, snapshots
 
 import gradlog
 from gradlog.diagnosis import monitor as monitor_module
+from gradlog.diagnosis.announcer import Announcer
 from gradlog.diagnosis.monitor import Monitor
-from gradlog.history.history import Series, Snapshot
-from gradlog.rules import Vanishing
-
-
-def snapshots(history):
-    """Returns the snapshots that a history was made of."""
-    return [
-        Snapshot(
-            step=int(step),
-            variables=history.variables,
-            columns=history.columns,
-            statistics=history.statistics[index],
-            scalars={tag: float(series.values[index]) for tag, series in history.scalars.items()},
-        )
-        for index, step in enumerate(history.steps)
-    ]
+from gradlog.history.history import Series
+from gradlog.rules import Exploding, Vanishing
 
 
 def told(history, rules=None):
@@ -75,6 +62,26 @@ def test_a_finding_is_told_again_only_when_it_becomes_an_alarm():
     assert [code for _, code, _ in events] == ["GL101"] * 2
     assert stands[0].severity == "alarm"
     assert stands[0].measured < 1e-6  # two powers of ten beyond what the alarm was told with
+
+
+def test_nobody_is_warned_of_a_note(recwarn):
+    texts, heard, model = [], [], keras.Sequential()
+    model.stop_training = False
+
+    class Writer:
+        def write_text(self, step, tag, markdown):
+            texts.append(markdown)
+
+    for on_finding in ("warn", "stop", heard.append):
+        announcer = Announcer(on_finding, Writer(), "run", model)
+        monitor = Monitor(announcer.tell, [Exploding()])
+        for snapshot in snapshots(settled()):
+            monitor.add(snapshot)
+        monitor.finish()
+        assert [finding.severity for finding in monitor.findings] == ["note"]
+
+    assert "GL102 note · exploding gradient" in texts[-1]
+    assert (heard, list(recwarn), model.stop_training) == ([], [], False)
 
 
 def test_nothing_is_told_of_a_healthy_run():

@@ -227,6 +227,27 @@ def test_findings_are_exactly_these(name):
     assert sorted(found(run(**changes))) == sorted(expected)
 
 
+@pytest.mark.parametrize(
+    ("ratio", "num_large", "expected"),
+    [
+        (0.5, 7, [("GL102", "note")]),
+        (0.2, 10, [("GL301", "note")]),
+        (0.5, 13, [("GL102", "alarm")]),
+        (0.2, 13, [("GL301", "warning")]),
+    ],
+)
+def test_large_first_steps_that_settle_within_ten_logged_ones_are_a_note(ratio, num_large, expected):
+    ratios = during(ratio, 1e-3, 0, num_large)  # the median of five is large for two logged steps more
+    ratios[num_large - 2 :] = 1e-3
+    loss = np.r_[np.full(14, 2.3), np.linspace(2.0, 0.3, 6)]
+
+    findings = gradlog.diagnose(run(update_ratio=ratios, loss=loss), [UpdateRatio(), Exploding()])
+
+    assert [(finding.code, finding.severity) for finding in findings] == expected
+    assert all(finding.last_step is not None for finding in findings)
+    assert [finding.is_note for finding in findings] == [severity == "note" for _, severity in expected]
+
+
 def test_a_finding_says_where_how_bad_and_what_to_try():
     finding = gradlog.diagnose(run(gradient_mean_abs=DECLINE))[0]
 

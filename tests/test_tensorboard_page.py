@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 
+import cases
 import hostile_logs
 import matplotlib.image
 import numpy as np
@@ -14,6 +15,7 @@ import tensorboard_server as server
 from small_logs import MEAN_ABS, write_run, write_scalars
 
 from gradlog.tensorboard import demo
+from gradlog.writers import EventWriter
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the tab is looked at with playwright, which is not here")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -273,6 +275,23 @@ def test_a_finding_shows_its_layers_in_the_pictures(browser, address):
         picked = frame.locator(".layers input:checked").evaluate_all("all => all.map((one) => one.dataset.layer)")
         assert picked[:2] == ["layer1/kernel", "layer2/kernel"]
         assert frame.get_by_role("listitem").filter(has_text="ReLU").first.is_visible()
+
+
+def test_notes_are_folded(browser, tmp_path):
+    writer = EventWriter(tmp_path / "settled")
+    for snapshot in cases.snapshots(cases.settled()):
+        writer.write(snapshot)
+    writer.close()
+    with tab(browser, opened(tmp_path, runs=1)) as (page, frame):
+        frame.get_by_text("No findings in: settled").wait_for()
+        note = frame.get_by_role("button", name="settled: exploding gradient")
+        assert not note.is_visible()
+
+        frame.get_by_text("Notes, which need no action (1)").click()
+
+        note.wait_for()
+        assert frame.locator(".severity.note").inner_text() == "note"
+        page.screenshot(path=tmp_path / "notes.png")
 
 
 def test_layers_and_variables_are_matched_by_the_server(browser, address):

@@ -4,9 +4,10 @@ import textwrap
 
 import gradlog
 from gradlog.commands import console, selection
+from gradlog.diagnosis.finding import NOTE
 from gradlog.history.history import History
 
-_COLORS = {"alarm": "red", "warning": "yellow"}
+_COLORS = {"alarm": "red", "warning": "yellow", NOTE: "dim"}
 
 
 def findings(runs: dict[str, History], chosen: selection.Selection) -> dict[str, list]:
@@ -38,7 +39,7 @@ def _is_about(finding, history, variables):
 
 
 def show(runs: dict[str, History], found: dict[str, list], as_json: bool) -> int:
-    """Prints the findings of each run, a dictionary by its name; returns how many there are.
+    """Prints the findings of each run, a dictionary by its name; returns how many there are that are no mere notes.
 
     Raises:
         CommandError: If none of the runs has statistics to diagnose.
@@ -49,14 +50,20 @@ def show(runs: dict[str, History], found: dict[str, list], as_json: bool) -> int
             f"nothing to diagnose, since no run has gradlog's statistics: {console.listed(without)}"
         )
     print(console.json_text(content(runs, found)) if as_json else text(found, without))
-    return sum(map(len, found.values()))
+    return num_findings(found)
+
+
+def num_findings(found: dict[str, list]) -> int:
+    """Returns how many findings of several runs need action."""
+    return sum(not finding.is_note for each in found.values() for finding in each)
 
 
 def content(runs: dict[str, History], found: dict[str, list]) -> dict:
     """Returns what `--json` prints."""
     return {
         "version": gradlog.__version__,
-        "num_findings": sum(map(len, found.values())),
+        "num_findings": num_findings(found),
+        "num_notes": sum(map(len, found.values())) - num_findings(found),
         "runs": [
             {
                 "run": name,
@@ -82,13 +89,18 @@ def text(found: dict[str, list], without: list[str]) -> str:
     if without:
         runs = console.counted_noun(len(without), "run")
         parts.append(f"{runs} without gradlog's statistics, not diagnosed: {console.listed(without)}")
-    number, num_runs = sum(map(len, marked.values())), len(found) - len(without)
-    runs = console.counted_noun(num_runs, "run")
-    if number:
-        parts.append(f"{console.counted_noun(number, 'finding')} in {len(marked)} of {runs}.")
-    else:
-        parts.append(console.colored(f"No findings in {runs}.", "green"))
+    parts.append(_count(marked, len(found) - len(without)))
     return "\n\n".join(parts)
+
+
+def _count(marked, num_runs):
+    number, runs = num_findings(marked), console.counted_noun(num_runs, "run")
+    num_notes = sum(map(len, marked.values())) - number
+    notes = f" {console.counted_noun(num_notes, 'note')}: no action needed." if num_notes else ""
+    if number:
+        num_marked = sum(not all(finding.is_note for finding in each) for each in marked.values())
+        return f"{console.counted_noun(number, 'finding')} in {num_marked} of {runs}.{notes}"
+    return console.colored(f"No findings in {runs}.{notes}", "green")
 
 
 def _section(name, found):

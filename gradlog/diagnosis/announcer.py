@@ -30,8 +30,9 @@ class Announcer:
         self._can_stop = can_stop
 
     def tell(self, news: list[Finding], findings: list[Finding], step: int) -> None:
-        """Reports the new findings; the Text tab gets all findings that hold at a step."""
+        """Reports the new findings but notes; the Text tab gets all findings that hold at a step."""
         self._writer.write_text(step, names.FINDINGS_TAG, _RULE.join(map(Finding.markdown, findings)))
+        news = [finding for finding in news if not finding.is_note]
         for finding in news:
             if callable(self._on_finding):
                 self._on_finding(finding)

@@ -4,7 +4,8 @@ import dataclasses
 import textwrap
 from dataclasses import dataclass
 
-SEVERITIES = ("alarm", "warning")  # worst first
+NOTE = "note"
+SEVERITIES = ("alarm", "warning", NOTE)  # worst first
 _MAX_NAMES = 4
 
 
@@ -15,7 +16,8 @@ class Finding:
     Attributes:
         code: String, the rule's stable code: `"GL101"`.
         name: String, the rule's name: `"vanishing gradient"`.
-        severity: `"alarm"` if the training cannot succeed like this, otherwise `"warning"`.
+        severity: `"alarm"` if the training cannot succeed like this, `"warning"` if it may not, `"note"` for what is
+            worth knowing and needs no action.
         where: Names of variables or layers, in the model's order; empty if the finding is about the whole run.
         first_step: Integer, the first logged step with the problem.
         last_step: Integer, the last logged step with the problem; `None` if it persists at the end of the log.
@@ -49,6 +51,11 @@ class Finding:
     def rank(self) -> tuple:
         """A sort key: worst first, then ongoing ones, then by code and first step."""
         return SEVERITIES.index(self.severity), self.last_step is not None, self.code, self.first_step
+
+    @property
+    def is_note(self) -> bool:
+        """Whether it needs no action: nobody is warned of it, and it does not fail a check."""
+        return self.severity == NOTE
 
     @property
     def steps(self) -> str:

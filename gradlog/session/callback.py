@@ -65,8 +65,8 @@ class GradientLogger(keras.callbacks.Callback):
         on_finding: What happens when something is found wrong: `"warn"` warns of each finding once, and again if a
             warning becomes an alarm; `"stop"` does, and ends the training through `model.stop_training`, which a
             custom loop has to check itself; `"ignore"` does neither; a function gets the `Finding`, and again when it
-            becomes an alarm or has healed. Whatever it is, the findings are written to the Text tab, and are in the
-            attribute `findings`, worst first. Defaults to `"warn"`.
+            becomes an alarm or has healed. Notes are not reported. Whatever it is, the findings are written to the
+            Text tab, and are in the attribute `findings`, worst first. Defaults to `"warn"`.
         writers: List of further writers, such as `gradlog.writers.MemoryWriter`, that get everything as well.
             Defaults to none.
 

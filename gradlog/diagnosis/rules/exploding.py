@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlog.diagnosis.rules.evidence import Evidence, lasting_median, started_at_zero, trailing_median
-from gradlog.diagnosis.rules.rule import Symptom
+from gradlog.diagnosis.rules.rule import SETTLES_WITHIN, Symptom
 
 _REMEDIES = (
     "Clip the gradient: keras.optimizers.Adam(..., global_clipnorm=1.0).",
@@ -95,6 +95,7 @@ class Exploding:
             where=where,
             is_alarm=True,
             min_logged_steps=5,
+            settles_within=SETTLES_WITHIN,
         )
 
 

@@ -6,9 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
-from gradlog.diagnosis.finding import Finding, some
+from gradlog.diagnosis.finding import NOTE, Finding, some
 from gradlog.diagnosis.rules.evidence import Evidence
 
+SETTLES_WITHIN = 10  # logged steps, in which the first steps of an optimizer may be large and settle
 _HEALED_AFTER = 3  # logged steps without the symptom; a shorter gap is a pause
 
 
@@ -29,6 +30,7 @@ class Symptom:
         is_lower_worse: Whether a lower number is worse.
         min_logged_steps: Integer, how many logged steps in a row make a finding.
         window: Integer, how many logged steps each entry looks back on, including its own.
+        settles_within: Integer, logged steps; a symptom that shows only within the first so many of the run is a note.
     """
 
     is_on: np.ndarray
@@ -42,6 +44,7 @@ class Symptom:
     is_lower_worse: bool = False
     min_logged_steps: int = 3
     window: int = 1
+    settles_within: int = 0
 
 
 class Rule(Protocol):
@@ -73,11 +76,10 @@ def finding_of(rule: Rule, symptom: Symptom, evidence: Evidence) -> Finding | No
     measured = measured[~np.isnan(measured)] if (~np.isnan(measured)).any() else measured
     worst = float(measured.min() if symptom.is_lower_worse else measured.max())
     is_over = len(steps) - spans[-1][1] >= _HEALED_AFTER
-    is_alarm = (is_in & symptom.is_alarm).sum() >= symptom.min_logged_steps
     return Finding(
         code=rule.code,
         name=rule.name,
-        severity="alarm" if is_alarm else "warning",
+        severity=_severity(symptom, is_in),
         where=where,
         first_step=int(steps[max(0, spans[0][0] - symptom.window + 1)]),
         last_step=int(steps[spans[-1][1] - 1]) if is_over else None,
@@ -86,6 +88,13 @@ def finding_of(rule: Rule, symptom: Symptom, evidence: Evidence) -> Finding | No
         message=symptom.message.format(where=some(where), measured=_number(worst)),
         remedies=symptom.remedies,
     )
+
+
+def _severity(symptom, is_in):
+    if not is_in[symptom.settles_within :].any():
+        return NOTE
+    is_alarm = (is_in & symptom.is_alarm).sum() >= symptom.min_logged_steps
+    return "alarm" if is_alarm else "warning"
 
 
 def _held(is_on, is_judged):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlog.diagnosis.rules.evidence import Evidence, started_at_zero, trailing
-from gradlog.diagnosis.rules.rule import Symptom
+from gradlog.diagnosis.rules.rule import SETTLES_WITHIN, Symptom
 
 _TOO_LARGE = (
     "Lower the learning rate, by a factor of ten to start with.",
@@ -63,6 +63,7 @@ class UpdateRatio:
             names=evidence.kernels,
             where=where,
             min_logged_steps=5,
+            settles_within=SETTLES_WITHIN,
         )
 
     def _too_small(self, evidence, ratios):

@@ -1,4 +1,4 @@
-/** Findings: what the rules found in every run, worst first, and what to try. */
+/** Findings: what the rules found in every run, worst first, and what to try; notes are folded below. */
 
 import {runColor} from './colors.js';
 import {element, shown} from './dom.js';
@@ -13,8 +13,15 @@ import {element, shown} from './dom.js';
 export function findingsList(found, chosen, open, show) {
   const all = found.flatMap(({run, findings}) => findings.map((finding) => ({run, finding})));
   all.sort((one, other) => one.finding.rank - other.finding.rank);
-  const clean = found.filter(({findings}) => !findings.length).map(({run}) => run.run);
-  const list = element('div', {class: 'findings'}, ...all.map((each) => card(each, chosen, open, show)));
+  const clean = found.filter(({findings}) => findings.every(isNote)).map(({run}) => run.run);
+  const cards = (each) => each.map((one) => card(one, chosen, open, show));
+  const [notes, others] = [all.filter(({finding}) => isNote(finding)), all.filter(({finding}) => !isNote(finding))];
+  const list = element('div', {class: 'findings'}, ...cards(others));
+  if (notes.length) {
+    const isOpen = open.includes(NOTES) || notes.some((one) => isChosen(one, chosen));
+    const summary = element('summary', {text: `Notes, which need no action (${notes.length})`});
+    list.append(element('details', {class: 'notes', open: isOpen, 'data-key': NOTES}, summary, ...cards(notes)));
+  }
   if (clean.length) list.append(element('p', {class: 'clean', text: `No findings in: ${clean.join(', ')}`}));
   return list;
 }
@@ -24,13 +31,23 @@ export function keyOf(run, finding) {
   return JSON.stringify([run.run, finding.code, finding.first_step, finding.message.slice(0, 20)]);
 }
 
+const NOTES = 'notes';
+
+function isNote(finding) {
+  return finding.severity === 'note';
+}
+
+function isChosen({run, finding}, chosen) {
+  return chosen !== null && keyOf(chosen.run, chosen.finding) === keyOf(run, finding);
+}
+
 function card({run, finding}, chosen, open, show) {
-  const isChosen = chosen !== null && keyOf(chosen.run, chosen.finding) === keyOf(run, finding);
+  const isPressed = isChosen({run, finding}, chosen);
   const title = element(
     'button',
     {
       class: 'finding-title',
-      'aria-pressed': String(isChosen),
+      'aria-pressed': String(isPressed),
       title: 'Show this finding in the charts',
       click: () => show(run, finding),
     },
@@ -48,7 +65,7 @@ function card({run, finding}, chosen, open, show) {
     element('p', {text: `${finding.message} (${numbers})`}),
     element(
       'details',
-      {open: isChosen || open.includes(keyOf(run, finding)), 'data-key': keyOf(run, finding)},
+      {open: isPressed || open.includes(keyOf(run, finding)), 'data-key': keyOf(run, finding)},
       element('summary', {text: 'What to try'}),
       element('ol', {}, ...remedies),
     ),
