@@ -28,10 +28,10 @@ def tab(results):
     low, high = (f"{number:.2f}" for number in later["quartiles"])
     frame = page["move_of_the_slider"]["median"] / 2
     return (
-        f"With {config['runs']} runs of {config['variables']} variables and {config['steps']:,} logged steps, once "
-        f"TensorBoard has read them, the first picture is there after {page['first_picture']:.1f} s, all after "
-        f"{page['all_pictures']:.1f} s, all findings after {page['all_findings']:.1f} s; the pictures follow the "
-        f"slider every {frame * 1e3:.0f} ms, without a GPU; no answer is larger than "
+        f"With {config['runs']} runs of {config['variables']} variables and {config['steps']:,} logged steps, and once "
+        f"TensorBoard has read them, the tab shows its first picture after {page['first_picture']:.1f} s, all pictures "
+        f"after {page['all_pictures']:.1f} s and all findings after {page['all_findings']:.1f} s. While the slider "
+        f"moves, the pictures are redrawn every {frame * 1e3:.0f} ms, without a GPU. The largest response is "
         f"{page['largest_answer_bytes'] / 1e6:.2f} MB. The tab adds {later['median']:.2f} s to TensorBoard's start "
         f"(quartiles {low} to {high})."
     )
@@ -47,8 +47,7 @@ def _loop(results):
         f"| a compiled one-step function, called from Python | {loop['ordinary_ms_per_step']:.2f} | 1 × |",
         f"| `gradlog.train`, logging every 200 steps | {loop['ours_ms_per_step']:.2f} | {fast} |",
         "",
-        f"Compiling the two programs took {loop['first_round_seconds']:.1f} s at the start, which is not in these "
-        "numbers.",
+        f"These numbers leave out compiling the two programs at the start, {loop['first_round_seconds']:.1f} s.",
     ]
 
 
@@ -74,16 +73,16 @@ def _rest(results):
     variants = results["fit"]["mlp_7x128"]["variants"]
     tape, eager = (variants[name]["added_over_gradlog_1"]["median"] for name in ("second_tape", "second_tape_eager"))
     return [
-        f"- At every step, `tf.summary.histogram` adds {summary['median']:.0f} times as much time as gradlog (8×1024), "
-        f"a second tape in a callback {eager:.0f} times as it is usually written, {tape:.0f} times where it is "
-        "compiled (7×128).",
+        f"- At every step, `tf.summary.histogram` adds {summary['median']:.0f} times as much time as gradlog (8×1024). "
+        f"A second tape in a callback adds {eager:.0f} times as much as it is usually written, and {tape:.0f} times as "
+        "much if it is compiled (7×128).",
         f"- One tensor of 10 million float32: gradlog's statistics and histogram take {ours['ms']:.0f} ms and "
         f"{ours['peak_bytes'] / 1e6:.0f} MB, `tf.summary.histogram` {theirs['ms']:.0f} ms and "
-        f"{theirs['peak_bytes'] / 1e6:,.0f} MB; `reduce_mean(abs(x))`, which reads it once, "
+        f"{theirs['peak_bytes'] / 1e6:,.0f} MB. `reduce_mean(abs(x))`, which reads the tensor once, takes "
         f"{tensor['mean_abs']['ms']:.1f} ms.",
-        f"- On disk, a logged step takes {disk['with_histograms']:,.0f} bytes a variable, "
-        f"{disk['scalars_only']:,.0f} without histograms; empty buckets are not written.",
-        f"- Reading back a run of {reading['steps']:,} logged steps of {reading['variables']} variables: "
+        f"- On disk, a logged step takes {disk['with_histograms']:,.0f} bytes per variable, or "
+        f"{disk['scalars_only']:,.0f} without histograms.",
+        f"- Reading a run of {reading['steps']:,} logged steps of {reading['variables']} variables takes "
         f"{reading['readers']['gradlog']['seconds']['median']:.2f} s, "
         f"{reading['times_as_fast']['median']:.1f} times as fast as TensorBoard's `EventAccumulator` without limits.",
     ]

@@ -117,7 +117,7 @@ def _markdown(headers, rows):
 def main():
     """Runs the command; returns the exit code."""
     README.write_text(rendered(README.read_text()))
-    print(f"Written: {README}")
+    print(f"Wrote {README}")
     return 0
 
 
