@@ -20,12 +20,13 @@ _MODULES = {
     "Finding": "gradlog.diagnosis.finding",
     "GradientLogger": "gradlog.session.callback",
     "History": "gradlog.history.history",
+    "check": "gradlog.session.check",
     "diagnose": "gradlog.diagnosis.diagnose",
     "read": "gradlog.events.reader",
     "train": "gradlog.session.loop",
 }
 
-__all__ = ["Finding", "GradientLogger", "History", "__version__", "diagnose", "read", "train"]
+__all__ = ["Finding", "GradientLogger", "History", "__version__", "check", "diagnose", "read", "train"]
 
 
 def __getattr__(name):

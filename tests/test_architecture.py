@@ -31,6 +31,7 @@ WITHOUT_TENSORFLOW = [
     "gradlog",
     "gradlog.rules",
     "gradlog.writers",
+    "gradlog.diagnosis.checks.table",
     *(f"gradlog.history.{name}" for name in ("names", "history", "frames", "growing", "builder")),
     *(f"gradlog.stats.{name}" for name in ("buckets", "statistics", "snapshots")),
     "gradlog.events.reader",
@@ -116,7 +117,16 @@ def test_that_test_can_fail():
 
 
 def test_public_names():
-    assert gradlog.__all__ == ["Finding", "GradientLogger", "History", "__version__", "diagnose", "read", "train"]
+    assert gradlog.__all__ == [
+        "Finding",
+        "GradientLogger",
+        "History",
+        "__version__",
+        "check",
+        "diagnose",
+        "read",
+        "train",
+    ]
     assert all(getattr(gradlog, name) for name in gradlog.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = gradlog.nothing

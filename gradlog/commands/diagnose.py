@@ -4,10 +4,9 @@ import textwrap
 
 import gradlog
 from gradlog.commands import console, selection
-from gradlog.diagnosis.finding import NOTE
 from gradlog.history.history import History
 
-_COLORS = {"alarm": "red", "warning": "yellow", NOTE: "dim"}
+_COLORS = {"alarm": "red", "warning": "yellow", "note": "dim"}
 
 
 def findings(runs: dict[str, History], chosen: selection.Selection) -> dict[str, list]:

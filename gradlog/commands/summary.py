@@ -7,7 +7,6 @@ import numpy as np
 
 import gradlog
 from gradlog.commands import console, selection
-from gradlog.diagnosis.finding import NOTE
 from gradlog.history.history import History
 
 _MAX_FINDINGS = 3  # in a cell
@@ -180,7 +179,7 @@ def _change(first, last, form=".3g"):
 def _codes(row):
     if not row.has_statistics:
         return "no statistics"
-    short = [_short(finding) for finding in row.findings if finding["severity"] != NOTE]
+    short = [_short(finding) for finding in row.findings if finding["severity"] != "note"]
     return console.listed(short, _MAX_FINDINGS) or "none"
 
 

@@ -1,0 +1,17 @@
+"""All checks with their default thresholds, ordered by code."""
+
+from gradlog.diagnosis.checks.data_values import DataValues
+from gradlog.diagnosis.checks.label_values import LabelValues
+from gradlog.diagnosis.checks.logits import Logits
+from gradlog.diagnosis.checks.num_units import NumUnits
+from gradlog.diagnosis.checks.softmax_of_one import SoftmaxOfOne
+from gradlog.diagnosis.checks.target_range import TargetRange
+
+CHECKS = (
+    SoftmaxOfOne(),
+    TargetRange(),
+    NumUnits(),
+    LabelValues(),
+    Logits(),
+    DataValues(),
+)
