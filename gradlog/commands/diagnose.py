@@ -38,7 +38,7 @@ def _is_about(finding, history, variables):
 
 
 def show(runs: dict[str, History], found: dict[str, list], as_json: bool) -> int:
-    """Prints the findings of each run, a dictionary by its name; returns how many there are that are no mere notes.
+    """Prints the findings of each run, a dictionary by its name; returns how many need action.
 
     Raises:
         CommandError: If none of the runs has statistics to diagnose.

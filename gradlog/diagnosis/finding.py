@@ -54,7 +54,7 @@ class Finding:
 
     @property
     def is_note(self) -> bool:
-        """Whether it needs no action: nobody is warned of it, and it does not fail a check."""
+        """Whether it needs no action: it is not warned of, and does not change the exit code."""
         return self.severity == NOTE
 
     @property

@@ -28,7 +28,7 @@ def schedule_of(model, optimizers: Sequence, every: int) -> "OneOptimizer | Seve
 class OneOptimizer:
     """The schedule of a training with one optimizer: its steps are counted here, and the optimizer is seldom asked.
 
-    Whoever trains may ask with `max_steps` how many steps the next call may have, as `gradlog.train` does; then a step
+    A training loop may ask with `max_steps` how many steps the next call may have, as `gradlog.train` does; then a step
     that is due is the first of its call. `fit` does not ask, and its calls always have `steps_per_execution` steps.
     """
 

@@ -1,7 +1,7 @@
 """Armed call: the next call of a model's training function runs a program that records.
 
-Keras looks up `model.train_function` anew for every call, after `on_train_batch_begin`. Where a step is due, a
-function stands there for one call: it puts the plain one back and runs a recording program. All other steps run the
+Keras looks up `model.train_function` anew for every call, after `on_train_batch_begin`. If a step is due, a
+function replaces it for one call: it restores the plain one and runs a recording program. All other steps run the
 very program that they would have run anyway. A model has one armed call, to which each logger adds its recording.
 """
 
@@ -30,7 +30,7 @@ class ArmedCall:
             self.guards.append(recording.guard)
 
     def remove(self, recording) -> None:
-        """Takes out what a logger records; without any, the plain function comes back."""
+        """Removes what a logger records; the last one restores the plain function."""
         if recording in self._recordings:
             self._recordings.remove(recording)
             self.guards.remove(recording.guard)
@@ -47,7 +47,7 @@ class ArmedCall:
         return programs[recorders]
 
     def finish(self, program: Program, result):
-        """Takes what the call returned for gradlog out of what it returned, and returns the rest."""
+        """Takes gradlog's numbers out of what the call returned, and returns the rest."""
         for recording in self._recordings:
             recording.program = program
         for recorder in program.taps:

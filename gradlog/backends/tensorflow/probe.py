@@ -1,10 +1,10 @@
-"""Probe: what a model's hidden activations are on a batch that is always the same, in a pass of its own.
+"""Probe: a model's hidden activations on one fixed batch, in a separate pass.
 
-The pass is one of inference, compiled once as the model is. It runs in a `keras.StatelessScope`: whatever a layer
+The pass runs inference, and is compiled once, as the model is. It runs in a `keras.StatelessScope`: whatever a layer
 assigns to its variables meanwhile (statistics, counters, the state of a random generator) is thrown away.
 
-A layer's output is seen by standing in for the `call` of that one layer while the pass is traced. So it does not
-matter how the model was put together, and nothing stays behind.
+To see a layer's output, the probe patches the `call` of that layer while the pass is traced. So it does not matter
+how the model was built, and nothing stays behind.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ class Probe:
     If anything fails there, except that the batch does not fit, only the pass ends: gradients are still logged.
 
     Args:
-        batch: Array, tensor, or a list, tuple or dictionary of them: inputs of the model. `None` for no probe at all.
+        batch: Array, tensor, or a list, tuple or dictionary of them: inputs of the model. `None` for no probe.
         has_histograms: Boolean, whether histograms are asked for, beside the fractions.
     """
 
@@ -64,7 +64,7 @@ class Probe:
             guard: The `Guard` of what the probe does.
 
         Raises:
-            ValueError: the batch is nothing that the model takes.
+            ValueError: The model does not take the batch.
         """
         self._model, self._guard, self._is_ready = model, guard, False
         if self._batch is None:

@@ -54,7 +54,7 @@ class Recording:
         call.add(self)
 
     def disarm(self) -> None:
-        """Leaves the model's next call plain, where the one that was armed did not come."""
+        """Restores the plain call if the armed one was never made."""
         call = armed_call(self._model)
         if call is not None:
             call.remove(self)
