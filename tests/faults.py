@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 import gradlog
+from gradlog import train as gradlog_train  # here, since to import a name is not to train
 from gradlog.diagnosis.rules.rule import Symptom
 from gradlog.diagnosis.rules.table import RULES
 from gradlog.writers import MemoryWriter
@@ -324,7 +325,7 @@ def fit(model, callbacks):
 
 
 def train(model, callbacks):
-    gradlog.train(model, dataset(), steps=NUM_STEPS, steps_per_execution=4, callbacks=callbacks)
+    gradlog_train(model, dataset(), steps=NUM_STEPS, steps_per_execution=4, callbacks=callbacks)
 
 
 def attach(compiled, model, callbacks):

@@ -92,8 +92,15 @@ def test_a_disk_that_is_full(tmp_path):
     assert steps == list(range(len(steps)))
 
 
-@pytest.mark.parametrize("where", ["_record", "_finish", "_before_apply", "_before_scale_loss", "_record_metrics"])
-@pytest.mark.parametrize("arguments", [{}, {"run_eagerly": True}, {"steps_per_execution": 4}])
+@pytest.mark.parametrize(
+    ("where", "arguments"),
+    [
+        *((where, {}) for where in ("_record", "_finish", "_before_apply", "_before_scale_loss", "_record_metrics")),
+        ("_record", {"run_eagerly": True}),
+        ("_record", {"steps_per_execution": 4}),
+        ("_record_metrics", {"steps_per_execution": 4}),
+    ],
+)
 def test_an_error_while_a_step_is_recorded(tmp_path, monkeypatch, where, arguments):
     def fail(*args, **kwargs):
         raise ZeroDivisionError("of gradlog's own")

@@ -20,6 +20,7 @@ from gradlog.session.checks import (
     checked_on_finding,
     checked_rules,
     checked_selector,
+    refuse_activations,
 )
 from gradlog.session.guard import Guard, attached, guarded
 from gradlog.session.session import Settings, TrainingSession, current_step, open_writer, scalars_of
@@ -108,7 +109,8 @@ class GradientLogger(keras.callbacks.Callback):
             writers=tuple(writers),
         )
         self._guard, self._session = Guard(f"logging to {self.log_dir!r}"), None
-        self._watch, self._is_training, self._is_evaluated_apart = None, False, False
+        self._activations, self._watch = activations, None
+        self._is_training, self._is_evaluated_apart = False, False
 
     @property
     def error(self) -> Exception | None:
@@ -203,7 +205,7 @@ class GradientLogger(keras.callbacks.Callback):
         ```
         """
         model, optimizer = checked_pair(model, optimizer or getattr(model, "optimizer", None))
-        self._settings.probe.refuse_loop()
+        refuse_activations(self._activations)
         check_writable(self.log_dir)
         return attached(self, functools.partial(self._begin_loop, model, optimizer), self._end_loop)
 

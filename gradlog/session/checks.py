@@ -94,3 +94,17 @@ def check_writable(log_dir: str) -> None:
             "The log directory cannot be written. Expected a directory, or a place where one can be made, with "
             f"permission to write; choose another `log_dir`. Received: log_dir={log_dir!r} ({error})"
         ) from error
+
+
+def refuse_activations(activations) -> None:
+    """Raises if activations are asked for in a custom loop, which does not report when a step begins.
+
+    Raises:
+        ValueError: `activations` is not `None`.
+    """
+    if activations is not None:
+        raise ValueError(
+            "In a custom training loop, gradlog cannot tell when a step begins, so it cannot look at activations "
+            "there. Expected a logger without `activations`; train with `fit` or `gradlog.train` to see them. "
+            f"Received: activations of type {type(activations).__name__}"
+        )

@@ -74,15 +74,6 @@ class Probe:
         if model.built:
             guard(self._compile)
 
-    def refuse_loop(self) -> None:
-        """Raises if activations are asked for in a custom loop, which does not report when a step begins."""
-        if self._batch is not None:
-            raise ValueError(
-                "In a custom training loop, gradlog cannot tell when a step begins, so it cannot look at activations "
-                "there. Expected a logger without `activations`; train with `fit` or `gradlog.train` to see them. "
-                f"Received: activations of type {type(self._batch).__name__}"
-            )
-
     def observe(self) -> None:
         """Runs the pass with the weights as they are now, unless there is none, or the model is not built."""
         self._observed = None
