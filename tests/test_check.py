@@ -214,6 +214,17 @@ def test_it_changes_neither_model_nor_random_state():
     np.testing.assert_array_equal(np.random.get_state()[1], state)
 
 
+@pytest.mark.parametrize(("x", "y"), [(5, None), (None, None), (X, 5), ([X, 5], HALVES)])
+def test_data_that_are_none_are_refused(x, y):
+    with pytest.raises(TypeError, match=r"Expected arrays, or a list.*Received: x of type"):
+        gradlog.check(sequential(1, "sigmoid", "mse"), x, y)
+
+
+def test_a_list_of_numbers_and_labels_that_are_words():
+    assert found(sequential(1, "sigmoid", "mse"), X, NUMBERS.tolist()) == alarm("GL502")
+    assert found(sequential(1, "sigmoid", "mse"), X, np.array(["yes", "no"] * 32)) == []
+
+
 def test_wrong_arguments_are_refused():
     with pytest.raises(TypeError, match="Expected a Keras model"):
         gradlog.check("resnet", X, HALVES)

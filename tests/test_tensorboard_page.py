@@ -282,7 +282,7 @@ def test_notes_are_folded(browser, tmp_path):
     for snapshot in cases.snapshots(cases.settled()):
         writer.write(snapshot)
     writer.close()
-    with tab(browser, opened(tmp_path, runs=1)) as (page, frame):
+    with tab(browser, opened(tmp_path, runs=1)) as (_, frame):
         frame.get_by_text("No findings in: settled").wait_for()
         note = frame.get_by_role("button", name="settled: exploding gradient")
         assert not note.is_visible()
@@ -291,7 +291,6 @@ def test_notes_are_folded(browser, tmp_path):
 
         note.wait_for()
         assert frame.locator(".severity.note").inner_text() == "note"
-        page.screenshot(path=tmp_path / "notes.png")
 
 
 def test_layers_and_variables_are_matched_by_the_server(browser, address):

@@ -19,8 +19,9 @@ def check(model: keras.Model, x, y=None) -> list[Finding]:
     """Finds mistakes in the set-up of a training: outputs, loss and targets that do not fit each other, unusable data.
 
     It reads how the model is compiled and looks at the first rows of the data, up to 10,000. It computes nothing with
-    the model, and changes neither the model nor any random state. What it cannot know, as the activation of a
-    subclassed model's output, it does not judge.
+    the model, and changes neither the model nor any random state; but a dataset that is shuffled anew at every
+    iteration goes on to its next order. What it cannot know, as the activation of a subclassed model's output, it
+    does not judge.
 
     Args:
         model: A compiled Keras model.
@@ -32,7 +33,7 @@ def check(model: keras.Model, x, y=None) -> list[Finding]:
         A list of `Finding`, worst first; empty if no mistake was found.
 
     Raises:
-        TypeError: `model` is not a Keras model.
+        TypeError: `model` is not a Keras model, or the data are not arrays, structures of arrays, or batches.
         ValueError: The model is not compiled.
 
     Example:
@@ -49,7 +50,14 @@ def check(model: keras.Model, x, y=None) -> list[Finding]:
             "The model has no loss to check. Expected a compiled model; call `model.compile(optimizer=..., loss=...)` "
             f"first. Received: {model.name!r}"
         )
-    setup = setup_of(model, *_first_rows(x, y))
+    try:
+        rows = _first_rows(x, y)
+    except (TypeError, IndexError, ValueError) as error:
+        raise TypeError(
+            "Expected arrays, or a list, tuple or dictionary of them, or a dataset of batches (inputs, targets). "
+            f"Received: x of type {type(x).__name__}, y of type {type(y).__name__} ({error})"
+        ) from error
+    setup = setup_of(model, *rows)
     found = [finding for one in CHECKS for finding in one.findings(setup)]
     return sorted(found, key=lambda finding: finding.rank)
 
@@ -87,7 +95,9 @@ def _first_rows(x, y):
 
 
 def _rows(values):
-    return keras.tree.map_structure(lambda value: np.asarray(value[:_MAX_ROWS]), values)
+    if isinstance(values, (list, tuple)) and all(np.ndim(value) == 0 for value in values):  # numbers, no structure
+        values = np.asarray(values)
+    return keras.tree.map_structure(lambda value: None if value is None else np.asarray(value[:_MAX_ROWS]), values)
 
 
 def _joined(batches):

@@ -27,8 +27,8 @@ class Logits:
         for output in setup.outputs:
             if output.loss not in CROSS_ENTROPIES:
                 continue
-            is_softmax_of_one = output.units == 1 and output.loss not in BINARY  # GL503 says what is wrong there
-            if output.activation in _UNBOUNDED and not output.from_logits and not is_softmax_of_one:
+            is_one_unit = output.units == 1 and output.loss not in BINARY  # GL503 says what is wrong there
+            if output.activation in _UNBOUNDED and not output.from_logits and not is_one_unit:
                 message = (
                     f"The loss {output.loss} expects probabilities, but the output {output.name} ends in "
                     f"{output.activation}."

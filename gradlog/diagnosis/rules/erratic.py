@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.diagnosis.rules.evidence import Evidence, lasting_median, started_at_zero, trailing, trailing_median
+from gradlog.diagnosis.rules.evidence import (
+    RUNAWAY,
+    Evidence,
+    lasting_median,
+    started_at_zero,
+    trailing,
+    trailing_median,
+)
 from gradlog.diagnosis.rules.rule import Symptom
 
 _REMEDIES = (
@@ -87,7 +94,7 @@ class Erratic:
         return Symptom(
             is_on=evidence.is_runaway,
             measured=evidence.loss,
-            threshold=0,
+            threshold=-RUNAWAY,
             message="The loss runs away below zero, to {measured}: it has no lower bound for these targets.",
             remedies=_NO_BOUND,
             is_alarm=True,

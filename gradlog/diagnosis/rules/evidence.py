@@ -8,7 +8,7 @@ import numpy as np
 from gradlog.history.history import History
 
 _LOSS = "train/loss"
-_RUNAWAY = 100
+RUNAWAY = 100
 _LONG_WINDOWS = (20, 40)  # logged steps
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
 # What makes several kernels one layer: those of attention, and the two of a recurrent cell.
@@ -163,7 +163,7 @@ class Evidence:
 
         As the binary cross-entropy does with labels outside of 0 to 1. The median of three logged steps counts.
         """
-        limit = -_RUNAWAY * np.maximum(np.abs(self.first_loss), 1)
+        limit = -RUNAWAY * np.maximum(np.abs(self.first_loss), 1)
         return np.logical_or.accumulate(trailing_median(self.loss, 3) < limit)
 
     @cached_property
