@@ -1,5 +1,8 @@
 """`attach`: a loop of the user's own, compiled or not, has its steps logged as `fit` has."""
 
+import time
+import warnings
+
 import keras
 import networks
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import gradlog
+from gradlog.backends.tensorflow.recorder import Recorder
 
 NUM_STEPS = 12
 
@@ -154,3 +158,24 @@ def test_a_finding_cannot_stop_a_custom_loop_and_says_so(tmp_path):
 
     assert model.stop_training
     assert int(optimizer.iterations) == 4
+
+
+def test_a_failure_in_the_thread_is_warned_of_where_nothing_swallows_it(tmp_path, monkeypatch):
+    model, optimizer = networks.dense_network(), keras.optimizers.SGD()
+    logger = gradlog.GradientLogger(tmp_path, every=1)
+    monkeypatch.setattr(Recorder, "fetch", lambda self, tap: 1 / 0)
+
+    with (  # noqa: PT031, what is said at the end of the context counts
+        pytest.warns(UserWarning, match="ZeroDivisionError") as said,
+        logger.attach(model, optimizer),
+        warnings.catch_warnings(record=True),
+    ):
+        own_loop(model, optimizer, tf.function)
+        waiting = iter(range(1000))
+        while logger.error is None and next(waiting, None) is not None:
+            time.sleep(0.01)
+
+    assert [str(one.message) for one in said if "gradlog" in str(one.message)] == [
+        f"gradlog stopped logging to '{tmp_path}'; training continues: ZeroDivisionError: division by zero"
+    ]
+    assert [one.filename for one in said if "gradlog" in str(one.message)] == [__file__]

@@ -173,11 +173,11 @@ class GradientLogger(keras.callbacks.Callback):
         if writer.error is not None:
             raise writer.error
 
-    @guarded
     def on_train_end(self, logs=None):
-        """Closes the event file."""
+        """Closes the event file, and reports what failed in a thread."""
         self._is_training = False
-        self._session.close()
+        self._guard(lambda: self._session.close())
+        self._guard.report()
 
     def attach(self, model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None):
         """Logs the steps of a custom training loop, as a context manager.

@@ -8,9 +8,11 @@ Nothing else in gradlog catches errors to be safe.
 
 import contextlib
 import functools
+import threading
 import warnings
 from collections.abc import Callable
 
+THREADS = "gradlog-"  # how the names of gradlog's own threads begin
 _MAX_CHARACTERS = 300  # of what an error says
 OWN_PREFIX = "gradlog/"  # of what a step returns for gradlog among Keras' logs
 
@@ -32,7 +34,7 @@ class Guard:
 
     def __init__(self, what: str, parent: "Guard | None" = None):
         self.what, self.error, self.undo, self.num_aborted_traces = what, None, {}, 0
-        self._reported = set() if parent is None else parent._reported
+        self._reports = {} if parent is None else parent._reports  # texts that were or will be warned of, by error
 
     def __call__(self, function: Callable, *args, default=None, **kwargs):
         """Returns what a function returns, or `default` if it fails or another has failed before."""
@@ -50,16 +52,27 @@ class Guard:
             raise
 
     def fail(self, error: Exception) -> None:
-        """Lets nothing run any more, restores what was changed, and reports the error once."""
+        """Lets nothing run any more, restores what was changed, and reports the error once.
+
+        A thread of gradlog's own leaves the warning to `report`: which warnings are shown is a matter of the whole
+        process, and the training's thread may just be in a `warnings.catch_warnings`, which would swallow it.
+        """
         if self.error is not None:
             return
+        text = f"{type(error).__name__}: {_in_short(error)}"
+        self._reports.setdefault(text, f"gradlog stopped {self.what}; training continues: {text}")
         self.error = error
         self.restore()
-        text = f"{type(error).__name__}: {_in_short(error)}"
-        if text not in self._reported:
-            self._reported.add(text)
-            with contextlib.suppress(Warning):  # where warnings are errors, too, the training continues
-                warnings.warn(f"gradlog stopped {self.what}; training continues: {text}", stacklevel=4)
+        if not threading.current_thread().name.startswith(THREADS):
+            self.report(stacklevel=5)
+
+    def report(self, stacklevel: int = 4) -> None:
+        """Warns of what has failed and was not reported yet."""
+        for text, message in list(self._reports.items()):
+            self._reports[text] = None
+            if message is not None:
+                with contextlib.suppress(Warning):  # where warnings are errors, too, the training continues
+                    warnings.warn(message, stacklevel=stacklevel)
 
     def recorded_step(self, step: Callable, tap, cond: Callable, is_eager: Callable[[], bool]) -> Callable:
         """Returns a training step that does what `step` does, and is recorded by a tap where it is due.
@@ -169,6 +182,7 @@ def attached(logger, begin: Callable, end: Callable):
     finally:
         logger._guard(end)
         logger._guard.restore()
+        logger._guard.report()
 
 
 def without_own(logs):
