@@ -4,6 +4,8 @@ import dataclasses
 import textwrap
 from dataclasses import dataclass
 
+from gradlog.history.markdown import escaped
+
 NOTE = "note"
 SEVERITIES = ("alarm", "warning", NOTE)  # worst first
 _MAX_NAMES = 4
@@ -101,11 +103,6 @@ def some(names: tuple[str, ...]) -> str:
     if len(names) <= _MAX_NAMES:
         return ", ".join(names)
     return f"{names[0]}, {names[1]} … {names[-1]} ({len(names)} in all)"
-
-
-def escaped(text: str) -> str:
-    """Returns a text with Markdown and HTML escaped: the name of a layer can contain anything."""
-    return "".join(f"&#{ord(character)};" if character in "*_`[]<>&|\\" else character for character in text)
 
 
 def _finite(number):

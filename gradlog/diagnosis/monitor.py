@@ -11,6 +11,7 @@ from gradlog.diagnosis.rules.rule import Rule
 from gradlog.history import names
 from gradlog.history.builder import HistoryBuilder
 from gradlog.history.history import History, Snapshot
+from gradlog.history.run import Run
 
 _SECONDS, _PART_OF_THE_TIME = 0.1, 0.02  # that diagnosing may take: at once, and of the time that passes
 _MAX_BYTES, _MIN_STEPS = 1 << 26, 1000  # of statistics that are kept; at least so many logged steps are
@@ -42,6 +43,10 @@ class Monitor:
         self._spent = 0.0
         self._is_behind = False
         self._num_steps, self._stride = 0, 1
+
+    def describe(self, step: int, run: Run) -> None:
+        """Says what the run is made of, before the first step is added."""
+        self._builder.add_text(step, names.RUN_TAG, run.to_json())
 
     def add(self, snapshot: Snapshot) -> None:
         """Adds a logged step, and diagnoses."""

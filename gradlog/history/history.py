@@ -8,6 +8,7 @@ import numpy as np
 
 from gradlog.history import frames, names
 from gradlog.history.names import CLIPPED_NORM, GLOBAL_NORM
+from gradlog.history.run import Run
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Snapshot:
         scalars: Dictionary of tags to numbers: loss, metrics, global norm, fractions of activations.
         layers: L names of layers whose activations were looked at.
         activations: Integer array [L, `buckets.NUM_BUCKETS`] of counts, or `None`.
+        batch_size: Integer, the rows of the batch, over all replicas; `None` if it is not known.
     """
 
     step: int
@@ -35,6 +37,7 @@ class Snapshot:
     scalars: dict[str, float] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
     activations: np.ndarray | None = None
+    batch_size: int | None = None
 
 
 def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
@@ -66,6 +69,7 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
         gradients=joined([snapshot.gradients for snapshot in snapshots]),
         weights=joined([snapshot.weights for snapshot in snapshots]),
         scalars=scalars | _clipped(snapshots),
+        batch_size=first.batch_size,
     )
 
 
@@ -128,6 +132,15 @@ class History:
         """
         column = self.statistics[:, :, _index(self.columns, name, "statistic")]
         return column if variable is None else column[:, _index(self.variables, variable, "variable")]
+
+    @property
+    def run(self) -> Run | None:
+        """What the run was made of: layers, optimizer, loss; `None` if that is not known."""
+        series = self.texts.get(names.RUN_TAG)
+        try:
+            return Run.from_json(series.values[-1]) if series is not None and len(series.values) else None
+        except ValueError:
+            return None
 
     def kernels(self) -> list[str]:
         """Returns the names of the variables that are kernels, in the model's order.

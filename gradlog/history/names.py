@@ -8,6 +8,8 @@ FORMAT_VERSION = 1
 PLUGIN_NAME = "gradlog"
 STATISTICS_TAG = "gradlog/statistics"
 FINDINGS_TAG = "gradlog/findings"
+RUN_TAG = "gradlog/run"  # JSON
+RUN_TABLE_TAG = "gradlog/run_table"  # the same as a Markdown table
 
 # The columns of `gradlog/statistics`.
 MEAN_ABS = "gradient_mean_abs"

@@ -5,14 +5,12 @@ import itertools
 import keras
 import numpy as np
 
-from gradlog.diagnosis.checks.setup import Output, Setup
+from gradlog.diagnosis.checks.setup import Setup
 from gradlog.diagnosis.checks.table import CHECKS
 from gradlog.diagnosis.finding import Finding
+from gradlog.session.describe import by_output, outputs
 
 _MAX_ROWS, _MAX_BATCHES = 10_000, 32  # that are looked at
-# Layers that are an activation and nothing else, and layers that hand on what comes in.
-_ACTIVATIONS = {"Softmax": "softmax", "ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}
-_PASSING = ("Dropout", "Flatten", "Reshape", "Permute", "ActivityRegularization")
 
 
 def check(model: keras.Model, x, y=None) -> list[Finding]:
@@ -64,22 +62,10 @@ def check(model: keras.Model, x, y=None) -> list[Finding]:
 
 def setup_of(model: keras.Model, inputs=None, targets=None) -> Setup:
     """Returns the `Setup` of a compiled model, with its first inputs and targets."""
-    layers = _output_layers(model)
-    losses, arrays = _by_output(model, model.loss, len(layers)), _by_output(model, targets, len(layers))
-    outputs = []
-    for number, (layer, loss, values) in enumerate(zip(layers, losses, arrays, strict=True)):
-        name, from_logits = _loss(loss)
-        outputs.append(
-            Output(
-                name=f"output {number + 1}" if layer is None else layer.name,
-                units=_units(layer),
-                activation=_activation(layer),
-                loss=name,
-                from_logits=from_logits,
-                targets=None if values is None else np.asarray(values),
-            )
-        )
-    return Setup(tuple(outputs), tuple(np.asarray(value) for value in keras.tree.flatten(inputs) if value is not None))
+    found = outputs(model, model.loss)
+    arrays = [None if one is None else np.asarray(one) for one in by_output(model, targets, len(found))]
+    of_inputs = tuple(np.asarray(one) for one in keras.tree.flatten(inputs) if one is not None)
+    return Setup.of(found, arrays, of_inputs)
 
 
 # The data.
@@ -105,61 +91,3 @@ def _joined(batches):
         return np.concatenate([np.asarray(part) for part in parts])[:_MAX_ROWS]
 
     return keras.tree.map_structure(join, *batches)
-
-
-def _by_output(model, values, number):
-    """Returns a value for each output, of one value, a list, or a dictionary by the outputs' names."""
-    if values is None:
-        return [None] * number
-    if isinstance(values, dict):
-        names_of_outputs = list(getattr(model, "output_names", values))
-        return [values.get(name) for name in names_of_outputs][:number]
-    if isinstance(values, (list, tuple)) and number > 1:
-        return [*values, *[None] * number][:number]
-    if isinstance(values, (list, tuple)) and len(values) == 1:
-        return list(values)
-    return [values] * number if not hasattr(values, "shape") else [values, *[None] * (number - 1)]
-
-
-# The model.
-
-
-def _output_layers(model):
-    """Returns the layer that makes each output; `None` where it is not known."""
-    layers = [layer for layer in model.layers if type(layer).__name__ not in _PASSING]
-    if isinstance(model, keras.Sequential):
-        last = layers[-1:] or [None]
-        return _output_layers(last[0]) if isinstance(last[0], keras.Model) else last
-    if not getattr(model, "outputs", None):
-        return [None]
-    made = {id(one): layer for layer in model.layers for one in keras.tree.flatten(layer.output)}
-    found = [made.get(id(one)) for one in model.outputs]
-    return [_output_layers(one)[0] if isinstance(one, keras.Model) else one for one in found]
-
-
-def _units(layer):
-    """Returns the size of a layer's last axis."""
-    shape = getattr(getattr(layer, "output", None), "shape", None) if layer is not None and layer.built else None
-    return getattr(layer, "units", None) if shape is None else shape[-1] if len(shape) > 1 else 1
-
-
-def _activation(layer):
-    """Returns Keras' name of a layer's activation."""
-    if type(layer).__name__ in _ACTIVATIONS:
-        return _ACTIVATIONS[type(layer).__name__]
-    return getattr(getattr(layer, "activation", None), "__name__", None)
-
-
-def _loss(loss):
-    """Returns Keras' name of a loss, and whether it expects logits."""
-    if loss is None:
-        return None, False
-    found = keras.losses.get(loss)
-    if isinstance(found, keras.losses.Loss):
-        settings = found.get_config() if type(found).__module__.startswith("keras") else {}
-        return _snake(type(found).__name__), bool(settings.get("from_logits", False))
-    return getattr(found, "__name__", None), False
-
-
-def _snake(name):
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")

@@ -14,6 +14,7 @@ from gradlog.diagnosis.finding import Finding
 from gradlog.diagnosis.monitor import Monitor
 from gradlog.history import names
 from gradlog.history.history import Snapshot
+from gradlog.session.describe import described
 from gradlog.session.directories import run_directory
 from gradlog.session.guard import Guard, inform
 from gradlog.session.schedule import schedule_of
@@ -68,7 +69,7 @@ class TrainingSession:
         self._name_guards()
         self.schedule = schedule_of(model, self._optimizers, settings.options.every)
         self._writer = self._recording = self._monitor = None
-        self._is_armed, self._is_given_up = False, False
+        self._is_armed, self._is_given_up, self._is_described = False, False, False
 
     @property
     def findings(self) -> list[Finding]:
@@ -136,7 +137,10 @@ class TrainingSession:
         self._writer.write_scalars(current_step(self._optimizers), scalars_of(kind, logs))
 
     def write(self, snapshot: Snapshot) -> None:
-        """Writes a snapshot, and diagnoses it."""
+        """Writes a snapshot, and diagnoses it; with the first, what the run is made of."""
+        if not self._is_described:
+            self._is_described = True
+            self._diagnosis_guard(self._describe, snapshot)
         self._writer.write(snapshot)
         self._diagnosis_guard(self._monitor.add, snapshot)
 
@@ -169,6 +173,14 @@ class TrainingSession:
             self._monitor.go_on(announcer.tell)
         else:
             self._monitor = Monitor(announcer.tell, self._settings.rules)
+
+    def _describe(self, snapshot):
+        metrics = [tag.removeprefix("train/") for tag in snapshot.scalars if tag.startswith("train/")]
+        metrics = [name for name in metrics if name != "loss"]
+        run = described(self._model, self._optimizers[0], metrics, snapshot.batch_size)
+        self._writer.write_text(snapshot.step, names.RUN_TAG, run.to_json())
+        self._writer.write_text(snapshot.step, names.RUN_TABLE_TAG, run.markdown())
+        self._monitor.describe(snapshot.step, run)
 
     def _prepare(self):
         """Makes the recording at the first recorded step, or keeps that of an earlier training."""

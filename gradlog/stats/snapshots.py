@@ -42,8 +42,8 @@ def snapshot(layout: StepLayout, step: int, arrays: dict[str, np.ndarray]) -> Sn
         step: Integer.
         arrays: Dictionary of `totals` [V, 2] of the gradients, `weights` [V, 1], the sums of their squares, and
             `counts` [V or 2 V, B], of the gradients and then of the weights; and, where there are such, `moved` [V],
-            the squared distances by which the update moved the weights, `loss`, `metrics`, and the sums of squares
-            `others`, of the gradients that are not recorded, and `clipped`, of all after clipping.
+            the squared distances by which the update moved the weights, `loss`, `metrics`, `batch_size`, and the sums
+            of squares `others`, of the gradients that are not recorded, and `clipped`, of all after clipping.
     """
     number, counts = len(layout.variables), arrays["counts"]
     gradients = counts[:number]
@@ -59,6 +59,7 @@ def snapshot(layout: StepLayout, step: int, arrays: dict[str, np.ndarray]) -> Sn
         gradients=gradients if has_histograms else None,
         weights=counts[number:] if has_histograms else None,
         scalars=_scalars(layout, arrays),
+        batch_size=int(arrays.get("batch_size", 0)) or None,
     )
 
 

@@ -135,6 +135,8 @@ class Recorder:
         number = len(self.chosen(self.optimizer._trainable_variables))
         metrics, allocate = getattr(self.model, "_compile_metrics", None), self._stored.allocate
         allocate("loss", [], tf.float32)
+        if hasattr(self.model, "compute_metrics") and not self.plan.is_watched:
+            allocate("batch_size", [], tf.int64)
         if self.options.updates:
             allocate("moved", [number], tf.float64)
         if metrics is not None and metrics.variables:

@@ -138,7 +138,10 @@ class Tap:
     def _after_metrics(self, result, *args, **kwargs):
         """Records the metrics of the batch, where the method gets what Keras' own does."""
         metrics, batch = getattr(self._model, "_compile_metrics", None), _batch_of(args, kwargs)
-        if batch is not None and metrics is not None and metrics.built:
+        if batch is None:
+            return
+        self._if_fresh(functools.partial(self._record_batch_size, batch[:2]))
+        if metrics is not None and metrics.built:
             self._if_fresh(functools.partial(self._record_metrics, metrics, *batch))
 
     # What is recorded.
@@ -176,6 +179,12 @@ class Tap:
         if values:
             numbers = tf.stack([tf.cast(value, tf.float32) for value in values.values()])
             self._store("metrics", self._reduced(numbers, _MEAN), batches_ago=1)
+
+    def _record_batch_size(self, targets_or_predictions):
+        first = next(iter(keras.tree.flatten([one for one in targets_or_predictions if one is not None])), None)
+        if first is not None and first.shape.rank != 0:
+            number = tf.shape(first, out_type=tf.int64)[0]
+            self._store("batch_size", self._reduced(number, _SUM), batches_ago=1)
 
     # What the step is made of.
 

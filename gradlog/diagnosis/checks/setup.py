@@ -1,8 +1,12 @@
 """Setup: what is known of a training before its first step."""
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
+
+from gradlog.history.run import Output
 
 REGRESSION = ("mean_squared_error", "mean_absolute_error", "mean_squared_logarithmic_error", "huber", "log_cosh")
 BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
@@ -12,23 +16,13 @@ CROSS_ENTROPIES = (*BINARY, *CATEGORICAL, *SPARSE)
 
 
 @dataclass(frozen=True)
-class Output:
-    """One output of a model, what its loss is, and what it is to learn.
+class TrainedOutput(Output):
+    """One output of a model, and what it is to learn.
 
     Attributes:
-        name: String, the name of the layer, as tags have it.
-        units: Integer, the size of its last axis, or `None` if it is not known.
-        activation: String, Keras' name of its activation, such as `"softmax"`; `None` if it is not known.
-        loss: String, Keras' name of the loss, such as `"mean_squared_error"`; `None` if there is none.
-        from_logits: Boolean, whether the loss expects logits.
-        targets: Array [n, ...] of its first n targets, or `None` if there are none.
+        targets: Array [n, ...] of its first n targets, or `None` if they are not known.
     """
 
-    name: str
-    units: int | None = None
-    activation: str | None = None
-    loss: str | None = None
-    from_logits: bool = False
     targets: np.ndarray | None = None
 
     @property
@@ -45,9 +39,15 @@ class Setup:
     """What is known of a training before its first step.
 
     Attributes:
-        outputs: The `Output`s of the model, in its order.
-        inputs: Arrays [n, ...] of its first n inputs, in the model's order.
+        outputs: The `TrainedOutput`s of the model, in its order.
+        inputs: Arrays [n, ...] of its first n inputs, in the model's order; none if they are not known.
     """
 
-    outputs: tuple[Output, ...]
+    outputs: tuple[TrainedOutput, ...]
     inputs: tuple[np.ndarray, ...] = ()
+
+    @classmethod
+    def of(cls, outputs: Sequence[Output], targets: Sequence = (), inputs: Sequence[np.ndarray] = ()) -> "Setup":
+        """Returns the set-up of outputs, each with its targets, if there are any."""
+        pairs = itertools.zip_longest(outputs, targets)
+        return cls(tuple(TrainedOutput(**asdict(one), targets=values) for one, values in pairs), tuple(inputs))

@@ -28,12 +28,13 @@ class Evidence:
         steps: Integer array [T].
         variables: V names of all variables.
         kernels: K names of the kernels, in the model's order; what `History.kernels` returns.
+        run: `Run`, what it was made of, or `None` if that is not known.
     """
 
     def __init__(self, history: History):
         self.history, self.steps, self.variables = history, np.asarray(history.steps), history.variables
         self._known = {}  # several rules look at the same arrays
-        self.kernels = tuple(history.kernels())
+        self.kernels, self.run = tuple(history.kernels()), history.run
 
     def of_kernels(self, statistic: str) -> np.ndarray:
         """Returns a statistic of the kernels, float64 [T, K]; NaN where the run does not have it."""
