@@ -128,6 +128,9 @@ def test_a_writer_that_fails(tmp_path):
         def write_scalars(self, step, scalars):
             pass
 
+        def write_text(self, step, tag, markdown):
+            pass
+
         def close(self):
             pass
 
@@ -159,6 +162,9 @@ def test_a_writer_that_is_slower_than_the_training_leaves_steps_out_and_it_is_sa
         def write(self, snapshot):
             may_go_on.wait()
             written.append(snapshot.step)
+
+        def write_text(self, step, tag, markdown):
+            pass
 
         def close(self):
             pass

@@ -150,7 +150,7 @@ def test_tags_steps_and_values_as_tensorboard_reads_them(tmp_path):
     steps |= {f"{kind}/{name}": [6, 12] for kind in ["validation"] for name in ("loss", "accuracy")}
     steps |= {f"test/{name}": [12] for name in ("loss", "accuracy")}
     steps["gradlog/statistics"] = [0, 5, 10]
-    steps["custom_scalars__config__"] = [0]
+    steps |= {tag: [0] for tag in ("custom_scalars__config__", "gradlog/run", "gradlog/run_table")}
     actual = {tag: [event.step for event in accumulator.Tensors(tag)] for tag in accumulator.Tags()["tensors"]}
     assert actual == steps
 

@@ -190,7 +190,7 @@ def _optimizer(optimizer):
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     settings = {name: value for name, value in inner.get_config().items() if value not in (None, False, "")}
     schedule = settings.pop("learning_rate", None)
-    found = {"class": type(inner).__name__, "learning_rate": float(inner.learning_rate)}
+    found = {"class": type(inner).__name__, "learning_rate": float(keras.ops.convert_to_numpy(inner.learning_rate))}
     if isinstance(schedule, dict):  # as Keras serializes a schedule
         plain = _plain(schedule.get("config", {}))
         found["schedule"] = arguments({"class": schedule.get("class_name"), **plain})
