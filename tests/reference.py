@@ -24,6 +24,13 @@ def statistics(values):
     }
 
 
+def loss_statistics(gradient, penalty):
+    """Every statistic of a gradient without that of its penalty, by name; NaN where there is no penalty."""
+    rest = finite(np.nan if penalty is None else np.asarray(gradient, np.float64) - penalty)
+    length = float(np.sqrt(np.sum(rest * rest))) if rest.size else float("nan")
+    return {"loss_gradient_mean_abs": _average(np.abs(rest)), "loss_gradient_norm": length}
+
+
 def weight_statistics(before, after):
     """Every statistic of one variable's weights, by name: before and after an update."""
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)

@@ -154,3 +154,23 @@ def test_a_table_shows_any_name():
 
     assert "| a&#124;b&#42;&#60;i&#62; | Dense |" in run.markdown()
     assert arguments({}) == ""
+
+
+def test_classes_of_the_user_need_no_configuration(tmp_path):
+    class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.25
+
+    class Decay(keras.regularizers.Regularizer):
+        def __call__(self, x):
+            return 0.0 * keras.ops.sum(x)
+
+    model, (x, y) = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, kernel_regularizer=Decay())]), data()
+    model.compile(keras.optimizers.SGD(Schedule()), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    logger = gradlog.GradientLogger(tmp_path)
+    model.fit(x, y, verbose=0, callbacks=[logger])
+
+    run = gradlog.read(tmp_path).run
+    assert logger.error is None
+    assert run.optimizer == {"class": "SGD", "learning_rate": 0.25}
+    assert run.layers[0].regularizers == {"kernel": {"class": "Decay"}}

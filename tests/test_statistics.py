@@ -91,8 +91,9 @@ def test_histogram_equals_numpy_exactly(case, dtype, mode):
     assert buckets.rows(counts).tolist() == reference.histogram_rows(exactly(tensor))
 
 
+@pytest.mark.parametrize("is_regularized", [True, False])
 @pytest.mark.parametrize("knows_updates", [True, False])
-def test_a_step_has_every_statistic_of_gradients_weights_and_updates(knows_updates):
+def test_a_step_has_every_statistic_of_gradients_weights_and_updates(knows_updates, is_regularized):
     """Of a frozen variable those of its weights; of weights that are all zero no ratio."""
     gradients = [RNG.normal(size=(3, 4)), None, RNG.normal(size=5)]
     before = [RNG.normal(size=(3, 4)), RNG.normal(size=7), np.zeros(5)]
@@ -108,15 +109,22 @@ def test_a_step_has_every_statistic_of_gradients_weights_and_updates(knows_updat
     if knows_updates:
         arrays["moved"] = square_distances([tf.constant(one, tf.float32) for one in after], weights).numpy()
     layout = StepLayout(("a", "b", "c"), np.array([12, 7, 5]), np.array([True, False, True]))
+    penalties = [None, None, RNG.normal(size=5)] if is_regularized else [None] * 3
+    if is_regularized:
+        layout.regularized = (2,)
+        arrays["loss_totals"] = totals([taken[2] - penalties[2].astype(np.float32)]).numpy()
 
     made = snapshot(layout, 3, arrays)
 
     missing = dict.fromkeys(OF_GRADIENTS, np.nan)
     expected = [
-        (missing if gradient is None else reference.statistics(gradient)) | reference.weight_statistics(*both)
-        for gradient, *both in zip(gradients, before, after, strict=True)
+        (missing if gradient is None else reference.statistics(gradient))
+        | reference.weight_statistics(*both)
+        | reference.loss_statistics(gradient, penalty)
+        for gradient, penalty, *both in zip(gradients, penalties, before, after, strict=True)
     ]
-    names = list(STATISTICS) if knows_updates else [name for name in STATISTICS if name != "update_ratio"]
+    names = [name for name in STATISTICS if knows_updates or name != "update_ratio"]
+    names = [name for name in names if is_regularized or not name.startswith("loss_")]
     assert list(expected[0]) == list(STATISTICS)
     assert made.columns == tuple(names)
     np.testing.assert_allclose(made.statistics, [[row[name] for name in names] for row in expected], rtol=1e-4)

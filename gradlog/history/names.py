@@ -18,6 +18,8 @@ ZERO_FRACTION = "gradient_zero_fraction"
 NONFINITE = "gradient_nonfinite"
 WEIGHT_NORM = "weight_norm"
 UPDATE_RATIO = "update_ratio"
+LOSS_MEAN_ABS = "loss_gradient_mean_abs"  # of the gradient without that of the variable's penalty
+LOSS_NORM = "loss_gradient_norm"
 # Those that are also written as scalars, and their tags' prefixes.
 SCALAR_TAGS = {
     MEAN_ABS: MEAN_ABS,
@@ -25,6 +27,8 @@ SCALAR_TAGS = {
     WEIGHT_NORM: WEIGHT_NORM,
     UPDATE_RATIO: UPDATE_RATIO,
     NONFINITE: "nonfinite",
+    LOSS_MEAN_ABS: LOSS_MEAN_ABS,
+    LOSS_NORM: LOSS_NORM,
 }
 GRADIENT_HISTOGRAM = "gradient"
 WEIGHT_HISTOGRAM = "weight"
@@ -34,6 +38,7 @@ ACTIVATION_SATURATED = "activation_saturated"
 LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of tags of layers
 GLOBAL = "global"
 GLOBAL_NORM = f"{NORM}/{GLOBAL}"
+PENALTY_TAG = "train/penalty"
 CLIPPED_NORM = f"{NORM}/{GLOBAL}_clipped"
 # Variables of other libraries that are not kernels.
 _NO_KERNEL = re.compile(r"(^|[/._])(bias|gamma|beta|moving_\w+|running_\w+|alpha|embeddings?|scale)$")

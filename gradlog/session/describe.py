@@ -124,8 +124,15 @@ def _settings(one):
     """Returns the class and the arguments of an initializer, a regularizer or a schedule."""
     if one is None:
         return {}
-    config = one.get_config() if hasattr(one, "get_config") else {}
-    return {"class": getattr(one, "__name__", type(one).__name__), **_plain(config)}
+    return {"class": getattr(one, "__name__", type(one).__name__), **_plain(_config(one))}
+
+
+def _config(one):
+    """Returns the configuration of an object; a class of the user's own need not have one."""
+    try:
+        return dict(one.get_config())
+    except Exception:
+        return {}
 
 
 def _plain(config):
@@ -173,8 +180,7 @@ def _loss(loss):
         return None, False
     found = keras.losses.get(loss)
     if isinstance(found, keras.losses.Loss):
-        settings = found.get_config() if type(found).__module__.startswith("keras") else {}
-        return _snake(type(found).__name__), bool(settings.get("from_logits", False))
+        return _snake(type(found).__name__), bool(_config(found).get("from_logits", False))
     return getattr(found, "__name__", None), False
 
 
@@ -188,7 +194,7 @@ def _snake(name):
 def _optimizer(optimizer):
     """Returns the class and the arguments of an optimizer, the rate as it is now, without what is switched off."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    settings = {name: value for name, value in inner.get_config().items() if value not in (None, False, "")}
+    settings = {name: value for name, value in _config(inner).items() if value not in (None, False, "")}
     schedule = settings.pop("learning_rate", None)
     found = {"class": type(inner).__name__, "learning_rate": float(keras.ops.convert_to_numpy(inner.learning_rate))}
     if isinstance(schedule, dict):  # as Keras serializes a schedule

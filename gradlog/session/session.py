@@ -176,7 +176,7 @@ class TrainingSession:
 
     def _describe(self, snapshot):
         metrics = [tag.removeprefix("train/") for tag in snapshot.scalars if tag.startswith("train/")]
-        metrics = [name for name in metrics if name != "loss"]
+        metrics = [name for name in metrics if name not in ("loss", "penalty")]
         run = described(self._model, self._optimizers[0], metrics, snapshot.batch_size)
         self._writer.write_text(snapshot.step, names.RUN_TAG, run.to_json())
         self._writer.write_text(snapshot.step, names.RUN_TABLE_TAG, run.markdown())

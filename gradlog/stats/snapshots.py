@@ -11,6 +11,7 @@ from gradlog.history.history import Snapshot
 from gradlog.stats import buckets, statistics
 
 _LOSS = names.tag("train", "loss")
+_TOTALS = ("absolute", "squares")  # the columns of totals
 
 
 @dataclass
@@ -24,6 +25,8 @@ class StepLayout:
         has_rows: Boolean, whether any gradient is an embedding's, of which only the rows come that a batch touches.
         metrics: Names of the metrics.
         has_loss: Boolean, whether the step tells its loss.
+        has_penalty: Boolean, whether it tells what penalties add to it.
+        regularized: R indices of the variables whose gradient is also known without that of their penalty.
     """
 
     variables: tuple[str, ...] = ()
@@ -32,6 +35,8 @@ class StepLayout:
     has_rows: bool = False
     metrics: tuple[str, ...] = ()
     has_loss: bool = False
+    has_penalty: bool = False
+    regularized: tuple[int, ...] = ()
 
 
 def snapshot(layout: StepLayout, step: int, arrays: dict[str, np.ndarray]) -> Snapshot:
@@ -42,8 +47,9 @@ def snapshot(layout: StepLayout, step: int, arrays: dict[str, np.ndarray]) -> Sn
         step: Integer.
         arrays: Dictionary of `totals` [V, 2] of the gradients, `weights` [V, 1], the sums of their squares, and
             `counts` [V or 2 V, B], of the gradients and then of the weights; and, where there are such, `moved` [V],
-            the squared distances by which the update moved the weights, `loss`, `metrics`, `batch_size`, and the sums
-            of squares `others`, of the gradients that are not recorded, and `clipped`, of all after clipping.
+            the squared distances by which the update moved the weights, `loss`, `penalty`, `metrics`, `batch_size`,
+            `loss_totals` [R, 2] of the regularized gradients without their penalties', and the sums of squares
+            `others`, of the gradients that are not recorded, and `clipped`, of all after clipping.
     """
     number, counts = len(layout.variables), arrays["counts"]
     gradients = counts[:number]
@@ -71,6 +77,9 @@ def _sums(layout, arrays, gradients):
         for name, numbers in of_gradients._asdict().items()
         if numbers is not None
     }
+    for column, name in enumerate(_TOTALS if layout.regularized else ()):
+        known[f"loss_{name}"] = np.full(len(layout.variables), math.nan)
+        known[f"loss_{name}"][list(layout.regularized)] = arrays["loss_totals"][:, column]
     return statistics.Sums(**known | {"weights": arrays["weights"][:, 0], "moved": arrays.get("moved")})
 
 
@@ -89,6 +98,8 @@ def histograms(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
 
 def _scalars(layout, arrays):
     scalars = {_LOSS: float(arrays["loss"])} if layout.has_loss else {}
+    if layout.has_penalty:
+        scalars[names.PENALTY_TAG] = float(arrays["penalty"])
     scalars[names.GLOBAL_NORM] = statistics.joint_norm([*arrays["totals"][:, 1], arrays.get("others", 0)])
     if "clipped" in arrays:
         scalars[names.CLIPPED_NORM] = statistics.joint_norm([arrays["clipped"]])

@@ -29,6 +29,9 @@ class Sums(NamedTuple):
         nonfinite: The number of its elements that are NaN or infinite.
         weights: The sum of the squares of the weights before the update, or `None` where it was not taken.
         moved: The sum of the squares of what the update added to them, or `None`.
+        loss_absolute: The sum of the absolute values of the gradient without that of the variable's penalty, NaN where
+            it has none; `None` where no variable has one.
+        loss_squares: The sum of their squares.
     """
 
     absolute: np.ndarray
@@ -38,6 +41,8 @@ class Sums(NamedTuple):
     nonfinite: np.ndarray
     weights: np.ndarray | None = None
     moved: np.ndarray | None = None
+    loss_absolute: np.ndarray | None = None
+    loss_squares: np.ndarray | None = None
 
 
 def mean_abs(x: Sums) -> np.ndarray:
@@ -75,6 +80,19 @@ def update_ratio(x: Sums) -> np.ndarray | None:
     return np.sqrt(x.moved) / np.where(x.weights > 0, np.sqrt(x.weights), np.nan)
 
 
+def loss_mean_abs(x: Sums) -> np.ndarray | None:
+    """Mean of the absolute values of the loss's own gradient, where a regularizer adds to it; at least 0.
+
+    It is the difference of two float32 tensors: what is smaller than 1e-7 of the penalty's gradient is noise.
+    """
+    return None if x.loss_absolute is None else x.loss_absolute / x.finite
+
+
+def loss_norm(x: Sums) -> np.ndarray | None:
+    """L2 norm of the loss's own gradient, where a regularizer adds to it; at least 0."""
+    return None if x.loss_squares is None else np.sqrt(x.loss_squares)
+
+
 STATISTICS = {
     names.MEAN_ABS: mean_abs,
     names.NORM: norm,
@@ -82,6 +100,8 @@ STATISTICS = {
     names.NONFINITE: nonfinite,
     names.WEIGHT_NORM: weight_norm,
     names.UPDATE_RATIO: update_ratio,
+    names.LOSS_MEAN_ABS: loss_mean_abs,
+    names.LOSS_NORM: loss_norm,
 }
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from gradlog.backends.tensorflow import penalties
 from gradlog.backends.tensorflow.checks import ArgumentError
 from gradlog.backends.tensorflow.handover import Returned, Stored, variable
 from gradlog.backends.tensorflow.optimizers import batches_per_step, clips, inner_optimizer, num_batches, strategy_of
@@ -137,6 +138,8 @@ class Recorder:
         allocate("loss", [], tf.float32)
         if hasattr(self.model, "compute_metrics") and not self.plan.is_watched:
             allocate("batch_size", [], tf.int64)
+        if self.plan.is_only_optimizer and penalties.adds_penalties(self.model):
+            self._allocate_penalties()
         if self.options.updates:
             allocate("moved", [number], tf.float64)
         if metrics is not None and metrics.variables:
@@ -148,6 +151,14 @@ class Recorder:
         allocate("totals", [number, 2], tf.float64)
         allocate("weights", [number, 1], tf.float64)
         allocate("counts", [number * (1 + self.options.histograms), buckets.NUM_BUCKETS], tf.int64)
+
+    def _allocate_penalties(self):
+        named = named_variables(self.model)
+        names = self.chosen(self.optimizer._trainable_variables)
+        number = len(penalties.regularized([variable for name, variable in named if name in names]))
+        if number:
+            self._stored.allocate("penalty", [], tf.float32)
+            self._stored.allocate("loss_totals", [number, 2], tf.float64)
 
     def _batches(self):
         return tf.cast(self.optimizer._iterations.value, tf.int64)

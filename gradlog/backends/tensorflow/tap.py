@@ -1,12 +1,13 @@
 """Tap: takes the numbers of a step out of the step itself.
 
-While a recorded step runs, or is traced, five methods of the optimizer and the model are patched. What the step hands
+While a recorded step runs, or is traced, six methods of the optimizer and the model are patched. What the step hands
 them is reduced where it is and handed over to the host:
 
     optimizer.scale_loss                the loss, before it is scaled
     optimizer.apply                     how far the update moves the weights
     optimizer._backend_apply_gradients  which variables the gradients belong to
     optimizer._clip_gradients           the gradients: unscaled, accumulated, not yet clipped
+    model.compute_loss                  what regularizers and `add_loss` add to the loss
     model.compute_metrics               targets and predictions, for the metrics of this batch alone
 
 The layers' `call` is patched as well, to see in which order they are called.
@@ -20,6 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gradlog.backends.tensorflow import penalties
 from gradlog.backends.tensorflow.embeddings import touched_rows
 from gradlog.backends.tensorflow.histograms import histograms
 from gradlog.backends.tensorflow.moments import square_distances, totals
@@ -60,6 +62,7 @@ class Tap:
                 Patch(self._optimizer, "_backend_apply_gradients", before=self._before_backend_apply),
                 Patch(self._optimizer, "_clip_gradients", after=self._after_clip),
                 *([Patch(self._model, "compute_metrics", after=self._after_metrics)] if self._has_metrics() else []),
+                *([Patch(self._model, "compute_loss", after=self._after_loss)] if self._has_penalties() else []),
             ],
         )
 
@@ -98,6 +101,9 @@ class Tap:
     def _has_metrics(self):
         return hasattr(self._model, "compute_metrics") and not self._plan.is_watched
 
+    def _has_penalties(self):
+        return self._plan.is_only_optimizer and penalties.adds_penalties(self._model)
+
     # What is looked at.
 
     def _after_call(self, layer, result, *args, **kwargs):
@@ -110,6 +116,14 @@ class Tap:
         if self._plan.is_only_optimizer:
             self.layout.has_loss = True
             self._store("loss", self._reduced(tf.cast(loss, tf.float32), _SUM))
+
+    def _after_loss(self, result, *args, **kwargs):
+        """Follows Keras' own `compute_loss`, which has added all penalties."""
+        penalty = penalties.penalty(self._model)
+        self._step.is_penalized = True
+        if penalty is not None:
+            self.layout.has_penalty = True
+            self._store("penalty", self._reduced(penalty, _MEAN))
 
     def _before_apply(self, grads, trainable_variables=None):
         self.sees_gradients = True
@@ -156,12 +170,25 @@ class Tap:
         self._store("totals", totals(own))
         self._store("weights", totals(self._step.before, ["squares"]))
         self._store("counts", histograms([*own, *self._step.before] if self._options.histograms else own))
+        if vars(self._step).pop("is_penalized", False):
+            self._record_loss_gradients(own)
         if by_variable:  # of variables that are not recorded
             self._store("others", tf.reduce_sum(totals(list(by_variable.values()), ["squares"])))
         if clipped is not grads:
             self._store("clipped", tf.reduce_sum(totals(list(map(_dense_or_rows, clipped)), ["squares"])))
         if self.recorder.may_skip:
             self.recorder.is_fresh.assign(True)
+
+    def _record_loss_gradients(self, own):
+        """Records the gradients of regularized variables without what the penalties add."""
+        chosen = [one for one in penalties.regularized(self._variables) if self.layout.has_gradient[one]]
+        chosen = [one for one in chosen if not isinstance(own[one], tf.IndexedSlices)]
+        if not chosen:
+            return
+        variables, before = ([every[one] for one in chosen] for every in (self._variables, self._step.before))
+        added = penalties.gradients(variables, before)
+        self.layout.regularized = tuple(chosen)
+        self._store("loss_totals", totals([own[one] - part for one, part in zip(chosen, added, strict=True)]))
 
     def _finish(self):
         """Follows the update: how far did it move the weights?"""

@@ -6,8 +6,11 @@ from functools import cached_property
 import numpy as np
 
 from gradlog.history.history import History
+from gradlog.history.names import LOSS_MEAN_ABS, LOSS_NORM, MEAN_ABS, NORM, PENALTY_TAG
 
 _LOSS = "train/loss"
+# What a regularizer adds to a gradient hides how much of the loss reaches a layer.
+_WITHOUT_PENALTY = {MEAN_ABS: LOSS_MEAN_ABS, NORM: LOSS_NORM}
 RUNAWAY = 100
 _LONG_WINDOWS = (20, 40)  # logged steps
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
@@ -59,7 +62,11 @@ class Evidence:
     def _table(self, statistic):
         if statistic not in self.history.columns:
             return np.full((len(self.steps), len(self.variables)), np.nan)
-        return self.history.statistic(statistic)
+        values, without_penalty = self.history.statistic(statistic), _WITHOUT_PENALTY.get(statistic)
+        if without_penalty in self.history.columns:
+            known = self.history.statistic(without_penalty)
+            values = np.where(np.isnan(known), values, known)
+        return values
 
     def _once(self, key, compute):
         if key not in self._known:
@@ -94,8 +101,8 @@ class Evidence:
 
     @cached_property
     def loss(self) -> np.ndarray:
-        """The loss of the logged batches, float64 [T]; NaN where it was not logged."""
-        return self.scalar(_LOSS)
+        """The loss of the logged batches without penalties, float64 [T]; NaN where it was not logged."""
+        return self.scalar(_LOSS) - np.nan_to_num(self.scalar(PENALTY_TAG))
 
     @cached_property
     def is_broken(self) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from gradlog.diagnosis.rules.evidence import Evidence, trailing
 from gradlog.diagnosis.rules.rule import Symptom
+from gradlog.history.names import LOSS_MEAN_ABS
 
 _WINDOW = 3  # logged steps; their geometric mean is judged
 _BY_DEPTH = (
@@ -91,7 +92,8 @@ class Vanishing:
             is_on=is_on,
             measured=10**measured,
             threshold=self.ratio if (is_on & is_below).any() else self.steady_ratio,
-            message="The gradient vanishes towards the input: in {where} it is {measured} times the largest layer's.",
+            message=f"The gradient{_of_loss(evidence)} vanishes towards the input: "
+            "in {where} it is {measured} times the largest layer's.",
             remedies=_BY_DEPTH,
             names=layers,
             where=where,
@@ -163,3 +165,8 @@ class Vanishing:
             is_lower_worse=True,
             min_logged_steps=1,  # Adam can recover before the next logged step, but ends up worse off
         )
+
+
+def _of_loss(evidence):
+    """Returns what to add where penalties have a gradient of their own, which is left out."""
+    return " of the loss" if LOSS_MEAN_ABS in evidence.history.columns else ""
