@@ -1,6 +1,7 @@
 """The command: its tables and JSON by known numbers, its exit codes, its errors, what it does not import."""
 
 import configparser
+import dataclasses
 import io
 import json
 import os
@@ -182,7 +183,7 @@ def test_diagnose_is_clean_where_nothing_is_found(run, logs):
 
 def test_diagnose_prints_the_worst_first_and_exits_with_1(run, logs, found):
     warning, alarm = finding("GL301", (), "warning"), finding()
-    found[1], found[3] = [warning], [warning, alarm]
+    found[1], found[3] = [warning], [alarm, warning]
 
     code, out, err = run("diagnose", logs)
 
@@ -204,7 +205,7 @@ def test_the_run_with_the_worst_finding_comes_first(run, logs, found):
 
 
 def test_diagnose_for_programs(run, logs, found):
-    found[3] = [finding("GL301", (), "warning"), finding()]
+    found[3] = [finding(), finding("GL301", (), "warning")]
 
     code, out, _ = run("diagnose", logs, "--json")
 
@@ -215,6 +216,35 @@ def test_diagnose_for_programs(run, logs, found):
         "sigmoid": [],
     }
     assert content["runs"][0]["findings"][0]["where"] == ["layer1/kernel"]
+
+
+def test_what_a_finding_explains_is_folded_below_it(run, logs, found):
+    cause = dataclasses.replace(
+        finding("GL301", (), "warning"), explains=("GL101",), change="Adam(learning_rate=0.003)"
+    )
+    found[3] = [cause, dataclasses.replace(finding(), cause="GL301")]
+
+    code, out, _ = run("diagnose", logs)
+
+    assert code == 1
+    lines = out.splitlines()
+    assert lines[: len(lines) - 2] == [
+        "relu",
+        "  GL301 warning · vanishing gradient · since step 0",
+        "    The gradient of layer1 is 10,000 times smaller than that of layer2. (measured 1e-06, threshold",
+        "    0.0001)",
+        "    Change: Adam(learning_rate=0.003)",
+        "    Explains: GL101",
+        "    Try: Use ReLU.",
+        "    Try: Use He initialization.",
+        "    └ GL101 alarm · vanishing gradient · layer1/kernel · since step 0",
+    ]
+    told = json.loads(run("diagnose", logs, "--json")[1])["runs"][0]["findings"]
+    assert [(one["code"], one["cause"], one["explains"]) for one in told] == [
+        ("GL301", "", ["GL101"]),
+        ("GL101", "GL301", []),
+    ]
+    assert told[0]["change"] == "Adam(learning_rate=0.003)"
 
 
 def test_a_note_is_shown_and_needs_no_action(run, logs, found):

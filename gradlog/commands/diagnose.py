@@ -10,7 +10,7 @@ _COLORS = {"alarm": "red", "warning": "yellow", "note": "dim"}
 
 
 def findings(runs: dict[str, History], chosen: selection.Selection) -> dict[str, list]:
-    """Returns the findings of each run, worst first.
+    """Returns the findings of each run, in the order of `gradlog.diagnose`.
 
     Rules compare layers and look back, so each run is diagnosed as a whole and from its beginning. Findings about other
     than the chosen variables, and those that ended before the first chosen step, are then dropped. A run without
@@ -25,7 +25,7 @@ def _of_run(history, chosen):
     found = [each for each in found if each.last_step is None or each.last_step >= first]
     if chosen.variables is not None:
         found = [each for each in found if not each.where or _is_about(each, history, chosen.variables)]
-    return sorted(found, key=lambda finding: finding.rank)
+    return found
 
 
 def _is_about(finding, history, variables):
@@ -79,11 +79,11 @@ def text(found: dict[str, list], without: list[str]) -> str:
     """Returns the report as text: the run with the worst finding first; clean runs are only counted.
 
     Args:
-        found: Dictionary of lists of `Finding`, worst first, by run.
+        found: Dictionary of lists of `Finding` by run, each in reading order.
         without: Names of the runs that have no statistics.
     """
     marked = {name: each for name, each in found.items() if each}
-    worst_first = sorted(marked.items(), key=lambda item: item[1][0].rank)
+    worst_first = sorted(marked.items(), key=lambda item: min(finding.rank for finding in item[1]))
     parts = [_section(name, each) for name, each in worst_first]
     if without:
         runs = console.counted_noun(len(without), "run")
@@ -103,9 +103,16 @@ def _count(marked, num_runs):
 
 
 def _section(name, found):
-    return "\n".join([console.colored(name, "bold"), *(textwrap.indent(_colored(each), "  ") for each in found)])
+    codes = {finding.code for finding in found if not finding.cause}
+    parts = [_folded(each) if each.cause in codes else _colored(each) for each in found]
+    return "\n".join([console.colored(name, "bold"), *(textwrap.indent(part, "  ") for part in parts)])
 
 
 def _colored(finding):
     first, *rest = str(finding).split("\n")
     return "\n".join([console.colored(first, _COLORS.get(finding.severity, "bold")), *rest])
+
+
+def _folded(finding):
+    """Returns the one line of a finding that another one explains."""
+    return f"  └ {console.colored(finding.title, _COLORS.get(finding.severity, 'bold'))}"

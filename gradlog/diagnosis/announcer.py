@@ -30,13 +30,16 @@ class Announcer:
         self._can_stop = can_stop
 
     def tell(self, news: list[Finding], findings: list[Finding], step: int) -> None:
-        """Reports the new findings but notes; the Text tab gets all findings that hold at a step."""
+        """Reports the new findings but notes; the Text tab gets all findings that hold at a step.
+
+        What another finding explains is not warned of: the warning of the cause says what it explains.
+        """
         self._writer.write_text(step, names.FINDINGS_TAG, _RULE.join(map(Finding.markdown, findings)))
         news = [finding for finding in news if not finding.is_note]
         for finding in news:
             if callable(self._on_finding):
                 self._on_finding(finding)
-            elif self._on_finding != "ignore" and finding.last_step is None:
+            elif self._on_finding != "ignore" and finding.last_step is None and not finding.cause:
                 _warn(f"in {self._log_dir!r}\n{finding}")
         standing = [finding for finding in news if finding.last_step is None]
         if standing and self._on_finding == "stop" and not self._model.stop_training:

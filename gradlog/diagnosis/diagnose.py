@@ -1,12 +1,17 @@
 """Diagnose: applies the rules to a run."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from gradlog.diagnosis.causes import SETUP, in_reading_order
+from gradlog.diagnosis.changes import applicable, change_for
+from gradlog.diagnosis.checks.setup import Setup
+from gradlog.diagnosis.checks.table import CHECKS
 from gradlog.diagnosis.finding import Finding
 from gradlog.diagnosis.rules.evidence import Evidence
-from gradlog.diagnosis.rules.rule import Rule, finding_of
+from gradlog.diagnosis.rules.rule import Diagnosed, Rule, finding_of
 from gradlog.diagnosis.rules.table import RULES
 from gradlog.history.history import History
 
@@ -20,7 +25,8 @@ def diagnose(history: History, rules: Sequence[Rule] | None = None) -> list[Find
         rules: The rules to apply. Defaults to `gradlog.rules.RULES`.
 
     Returns:
-        A list of `Finding`, worst first; empty if nothing is wrong or the run has too little to judge.
+        A list of `Finding` in the order to read them: causes, worst first, each followed by the findings that it
+        explains; then notes. Empty if nothing is wrong or the run has too little to judge.
 
     Raises:
         TypeError: If `history` is not a `History`.
@@ -36,19 +42,35 @@ def diagnose(history: History, rules: Sequence[Rule] | None = None) -> list[Find
             "`diagnose` takes one run. Expected a History, as gradlog.read returns it for the directory of a run; "
             f"for several runs, call it on each: diagnose(runs[name]). Received: {type(history).__name__}"
         )
-    return sorted(findings_by_symptom(history, rules).values(), key=lambda finding: finding.rank)
+    return list(findings_by_symptom(history, rules).values())
 
 
 def findings_by_symptom(history: History, rules: Sequence[Rule] | None = None) -> dict[tuple[str, int], Finding]:
-    """Returns the findings of `diagnose` by the rule's code and the number of its symptom.
+    """Returns the findings of `diagnose`, in its order, by the rule's code and the number of its symptom.
 
-    The key identifies the same finding as the run goes on.
+    The key identifies the same finding as the run goes on. With the default rules, mistakes that show in how the model
+    was compiled are among them.
     """
     if not len(history.steps):
         return {}
-    evidence, findings = Evidence(history), {}
+    evidence = Evidence(history)
+    found = _mistakes(evidence) if rules is None else {}
     with np.errstate(all="ignore"):
         for rule in RULES if rules is None else rules:
             for number, symptom in enumerate(rule.symptoms(evidence)):
-                findings[rule.code, number] = finding_of(rule, symptom, evidence)
-    return {key: finding for key, finding in findings.items() if finding is not None}
+                finding = finding_of(rule, symptom, evidence)
+                if finding is not None:
+                    kind, remedies = symptom.kind or rule.code, applicable(finding.remedies, evidence)
+                    finding = replace(finding, remedies=remedies, change=change_for(kind, finding, evidence))
+                    found[rule.code, number] = Diagnosed(finding, kind, symptom.is_initial, symptom.is_hint)
+    return in_reading_order(found, evidence)
+
+
+def _mistakes(evidence):
+    """Returns what is wrong with the set-up, as far as the run says how it was compiled."""
+    outputs = evidence.run.outputs if evidence.run is not None else ()
+    found = {}
+    for check in CHECKS if outputs else ():
+        for number, finding in enumerate(check.findings(Setup.of(outputs))):
+            found[check.code, number] = Diagnosed(finding, SETUP)
+    return found

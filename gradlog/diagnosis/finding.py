@@ -27,6 +27,10 @@ class Finding:
         threshold: The threshold it crossed.
         message: String, one sentence with the numbers.
         remedies: Strings, what to try, most promising first.
+        change: String, what to change in this very run, in a line of code where that can be said; empty if the run does
+            not say enough.
+        explains: Codes of the findings that follow from this one, worst first.
+        cause: String, the code of the finding that explains this one; empty if none does.
 
     Example:
     >>> name, message = "weights collapsing to zero", "The weights of a/kernel collapse to zero: 0.1 % is left."
@@ -48,6 +52,9 @@ class Finding:
     threshold: float
     message: str
     remedies: tuple[str, ...]
+    change: str = ""
+    explains: tuple[str, ...] = ()
+    cause: str = ""
 
     @property
     def rank(self) -> tuple:
@@ -74,7 +81,10 @@ class Finding:
 
     def __str__(self):
         numbers = f"(measured {self.measured:.3g}, threshold {self.threshold:.3g})"
-        lines = [f"{self.message} {numbers}", *(f"Try: {remedy}" for remedy in self.remedies)]
+        change = [f"Change: {self.change}"] if self.change else []
+        explains = [f"Explains: {', '.join(self.explains)}"] if self.explains else []
+        tries = [f"Try: {remedy}" for remedy in self.remedies]
+        lines = [f"{self.message} {numbers}", *change, *explains, *tries]
         wrapped = [textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="  ") for line in lines]
         return "\n".join([self.title, *wrapped])
 
@@ -82,13 +92,18 @@ class Finding:
         """Returns the finding as Markdown, for TensorBoard's Text tab."""
         remedies = "\n".join(f"{number}. {remedy}" for number, remedy in enumerate(self.remedies, 1))
         numbers = f"measured {self.measured:.3g}, threshold {self.threshold:.3g}"
-        return f"**{escaped(self.title)}**\n\n{escaped(self.message)} ({numbers})\n\nWhat to try:\n\n{remedies}"
+        if self.cause:
+            return f"Follows from {self.cause}: {escaped(self.title)}. {escaped(self.message)} ({numbers})"
+        change = f"\n\nChange: `{self.change.replace('`', '')}`" if self.change else ""
+        text = f"**{escaped(self.title)}**\n\n{escaped(self.message)} ({numbers}){change}"
+        return f"{text}\n\nWhat to try:\n\n{remedies}"
 
     def to_dict(self) -> dict:
         """Returns the finding as a dictionary for JSON; a number that is not finite becomes `None`."""
         values = dataclasses.asdict(self)
         finite = {name: _finite(values[name]) for name in ("measured", "threshold")}
-        return {**values, "where": list(self.where), "remedies": list(self.remedies), **finite}
+        lists = {name: list(values[name]) for name in ("where", "remedies", "explains")}
+        return {**values, **lists, **finite}
 
 
 def some(names: tuple[str, ...]) -> str:

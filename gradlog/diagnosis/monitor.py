@@ -32,7 +32,7 @@ class Monitor:
         rules: The rules. Defaults to `None`, for all.
 
     Attributes:
-        findings: List of all that stands, worst first.
+        findings: List of all that stands, in the order of `diagnose`.
     """
 
     def __init__(self, tell: Callable[[list[Finding], list[Finding], int], None], rules: Sequence[Rule] | None = None):
@@ -95,10 +95,10 @@ class Monitor:
         news = {key: finding for key, finding in found.items() if _is_news(self._told.get(key), finding)}
         self._told |= news
         self._spent += time.perf_counter() - start
-        self.findings = sorted(found.values(), key=_rank)
+        self.findings = list(found.values())
         if news:
             self._written = self.findings
-            self._tell(sorted(news.values(), key=_rank), self.findings, int(history.steps[-1]))
+            self._tell(list(news.values()), self.findings, int(history.steps[-1]))
 
 
 def _broken(snapshot):
@@ -108,10 +108,6 @@ def _broken(snapshot):
         counts = snapshot.statistics[:, snapshot.columns.index(names.NONFINITE)]
         found.update(snapshot.variables[index] for index in np.flatnonzero(counts > 0))
     return found
-
-
-def _rank(finding):
-    return finding.rank
 
 
 def _is_news(told, finding):

@@ -143,21 +143,28 @@ def _octaves(rows):
 
 
 def findings(history: History) -> list[dict]:
-    """Returns the findings of a run, worst first, with what the page shows of them.
+    """Returns the findings of a run in the order of `diagnose`, with what the page shows of them.
 
     Returns:
-        A list of dictionaries: `Finding.to_dict`, `steps` and `place` in words, `rank`, 0 for the worst severity, and
-        `statistic`, the key of `metadata.STATISTICS` in which the finding shows, or `None`.
+        A list of dictionaries: `Finding.to_dict`, `steps` and `place` in words, `rank`, 0 for the worst severity among
+        a cause and what it explains, and `statistic`, the key of `metadata.STATISTICS` in which the finding shows, or
+        `None`.
     """
+    groups = []
+    for finding in diagnose(history):
+        if not finding.cause:
+            groups.append([])
+        groups[-1].append(finding)
     return [
         {
             **finding.to_dict(),
             "steps": finding.steps,
             "place": some(finding.where) or "whole run",
-            "rank": SEVERITIES.index(finding.severity),
+            "rank": min(SEVERITIES.index(one.severity) for one in group),
             "statistic": metadata.STATISTIC_OF_FINDING.get(finding.code),
         }
-        for finding in diagnose(history)
+        for group in groups
+        for finding in group
     ]
 
 

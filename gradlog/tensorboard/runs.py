@@ -10,6 +10,7 @@ from tensorboard import errors
 from tensorboard.data import provider as providers
 from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
+from tensorboard.plugins.text import metadata as text_metadata
 
 from gradlog.events.decoding import table_names
 from gradlog.history import names
@@ -139,7 +140,17 @@ class Runs:
                 others.add(datum.step)
         scalars = self._scalars(ctx, experiment, run, everything=True) if others else {}
         tables |= _tables_of_scalars(scalars, others)
-        return History(*join(dict(sorted(tables.items()))), scalars=scalars), bool(others)
+        texts = self._texts(ctx, experiment, run)
+        return History(*join(dict(sorted(tables.items()))), scalars=scalars, texts=texts), bool(others)
+
+    def _texts(self, ctx, experiment, run):
+        """Reads what the run was made of; nothing where it does not say."""
+        data = self._read_tensors(ctx, experiment, run, names.RUN_TAG, text_metadata.PLUGIN_NAME)
+        texts = {datum.step: np.asarray(datum.numpy).ravel()[:1].tolist() for datum in data}
+        texts = {step: text[0].decode(errors="replace") for step, text in texts.items() if _is_text(text)}
+        return (
+            {names.RUN_TAG: Series(np.array(sorted(texts)), [texts[step] for step in sorted(texts)])} if texts else {}
+        )
 
     def _scalars(self, ctx, experiment, run, everything=False):
         """Reads the scalars of a run; those that are also in the table only if `everything` is true."""
@@ -166,6 +177,10 @@ def _names(content):
         if len(variables) <= _MAX_VARIABLES:
             return variables, columns
     raise ValueError(f"it has more than {_MAX_VARIABLES:,} variables, or {_MAX_HEADER >> 20} MB of names")
+
+
+def _is_text(values):
+    return len(values) == 1 and isinstance(values[0], bytes)
 
 
 def _num_bytes(history):

@@ -49,12 +49,12 @@ class Dead:
         names, dead = evidence.layers("activation_dead")
         is_stuck = evidence.is_stuck(self.progress)
         if names:
-            yield self._by_probe(names, dead, is_stuck & evidence.is_after(self.min_steps))
+            yield self._by_probe(evidence, names, dead, is_stuck & evidence.is_after(self.min_steps))
             return
         yield self._layers(evidence)
         yield self._units(evidence, is_stuck)
 
-    def _by_probe(self, names, dead, is_stuck):
+    def _by_probe(self, evidence, names, dead, is_stuck):
         where = (dead > self.alarm_fraction) | ((dead > self.fraction) & is_stuck[:, None])
         return Symptom(
             is_on=where.any(axis=1),
@@ -65,6 +65,7 @@ class Dead:
             names=names,
             where=where,
             is_alarm=(dead > self.alarm_fraction).any(axis=1),
+            is_initial=evidence.is_initial((dead > self.fraction).any(axis=1)),
         )
 
     def _layers(self, evidence):
@@ -82,6 +83,7 @@ class Dead:
             names=evidence.kernels,
             where=where,
             is_alarm=True,
+            is_initial=evidence.is_initial(where.any(axis=1)),
         )
 
     def _units(self, evidence, is_stuck):
@@ -100,4 +102,5 @@ class Dead:
             names=evidence.kernels[:-1],
             where=where,
             min_logged_steps=5,
+            is_initial=evidence.is_initial((zeros > self.bias_fraction).any(axis=1)),
         )

@@ -215,6 +215,10 @@ class Evidence:
         """Whether the run was logged from its start, not from where a training before it ended."""
         return len(self.steps) > 1 and self.steps[0] <= self.steps[1] - self.steps[0]
 
+    def is_initial(self, is_on: np.ndarray) -> bool:
+        """Whether something that shows at some logged steps, boolean [T], shows before the first update."""
+        return bool(len(self.steps) and self.steps[0] == 0 and is_on[0])
+
     def is_after(self, steps: int) -> np.ndarray:
         """Whether the optimizer has made so many steps since the first logged one; boolean [T]."""
         return self.steps - self.steps[:1] >= steps

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlog.diagnosis.rules.evidence import Evidence, lasting_median, started_at_zero, trailing_median
-from gradlog.diagnosis.rules.rule import SETTLES_WITHIN, Symptom
+from gradlog.diagnosis.rules.rule import LARGE_STEPS, SETTLES_WITHIN, Symptom
 
 _REMEDIES = (
     "Clip the gradient: keras.optimizers.Adam(..., global_clipnorm=1.0).",
@@ -64,6 +64,7 @@ class Exploding:
             message="The gradients explode: their global norm is {measured}.",
             remedies=_REMEDIES,
             is_alarm=True,
+            is_initial=evidence.is_initial(is_large),
         )
 
     def _growth(self, evidence, norm):
@@ -96,6 +97,7 @@ class Exploding:
             is_alarm=True,
             min_logged_steps=5,
             settles_within=SETTLES_WITHIN,
+            kind=LARGE_STEPS,
         )
 
 

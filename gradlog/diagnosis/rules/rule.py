@@ -9,6 +9,7 @@ import numpy as np
 from gradlog.diagnosis.finding import NOTE, Finding, some
 from gradlog.diagnosis.rules.evidence import Evidence
 
+LARGE_STEPS, SMALL_STEPS = "large steps", "small steps"  # kinds of symptoms that a code does not tell apart
 SETTLES_WITHIN = 10  # logged steps, in which the first steps of an optimizer may be large and settle
 _HEALED_AFTER = 3  # logged steps without the symptom; a shorter gap is a pause
 
@@ -31,6 +32,9 @@ class Symptom:
         min_logged_steps: Integer, how many logged steps in a row make a finding.
         window: Integer, how many logged steps each entry looks back on, including its own.
         settles_within: Integer, logged steps; a symptom that shows only within the first so many of the run is a note.
+        kind: String, what it is as a cause or a consequence; the rule's code where it is empty.
+        is_initial: Boolean, whether the network showed it before its first update.
+        is_hint: Boolean, whether it is worth telling only where it explains what else is found.
     """
 
     is_on: np.ndarray
@@ -45,6 +49,26 @@ class Symptom:
     min_logged_steps: int = 3
     window: int = 1
     settles_within: int = 0
+    kind: str = ""
+    is_initial: bool = False
+    is_hint: bool = False
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """A finding, and what tells whether it explains others.
+
+    Attributes:
+        finding: The `Finding`.
+        kind: String, what it is as a cause or a consequence: a rule's code, or a kind of symptom.
+        is_initial: Boolean, whether the network showed it before its first update.
+        is_hint: Boolean, whether it is worth telling only where it explains what else is found.
+    """
+
+    finding: Finding
+    kind: str
+    is_initial: bool = False
+    is_hint: bool = False
 
 
 class Rule(Protocol):

@@ -44,11 +44,11 @@ class Saturated:
         names, saturated = evidence.layers("activation_saturated")
         is_stuck = evidence.is_stuck(self.progress)
         if names:
-            yield self._by_probe(names, saturated, is_stuck & evidence.is_after(self.min_steps))
+            yield self._by_probe(evidence, names, saturated, is_stuck & evidence.is_after(self.min_steps))
         elif len(evidence.kernels) > 1:
             yield self._by_gradient(evidence, is_stuck)
 
-    def _by_probe(self, names, saturated, is_stuck):
+    def _by_probe(self, evidence, names, saturated, is_stuck):
         where = (saturated > self.fraction) & is_stuck[:, None]
         return Symptom(
             is_on=where.any(axis=1),
@@ -58,6 +58,7 @@ class Saturated:
             remedies=_REMEDIES,
             names=names,
             where=where,
+            is_initial=evidence.is_initial((saturated > self.fraction).any(axis=1)),
         )
 
     def _by_gradient(self, evidence, is_stuck):
@@ -73,4 +74,5 @@ class Saturated:
             remedies=_REMEDIES,
             names=evidence.kernels,
             where=where,
+            is_initial=evidence.is_initial(where.any(axis=1)),
         )

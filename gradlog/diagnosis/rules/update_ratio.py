@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlog.diagnosis.rules.evidence import Evidence, started_at_zero, trailing
-from gradlog.diagnosis.rules.rule import SETTLES_WITHIN, Symptom
+from gradlog.diagnosis.rules.rule import LARGE_STEPS, SETTLES_WITHIN, SMALL_STEPS, Symptom
 
 _TOO_LARGE = (
     "Lower the learning rate, by a factor of ten to start with.",
@@ -45,11 +45,12 @@ class UpdateRatio:
     name = "update ratio out of range"
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
-        """Yields two symptoms."""
+        """Yields three symptoms."""
         if evidence.kernels:
             ratios = evidence.medians_of_kernels("update_ratio", 5)
             yield self._too_large(evidence, np.where(started_at_zero(evidence), np.nan, ratios))
             yield self._too_small(evidence, ratios)
+            yield self._first_steps(evidence)
 
     def _too_large(self, evidence, ratios):
         is_stuck = evidence.is_stuck(0.5)
@@ -64,6 +65,25 @@ class UpdateRatio:
             where=where,
             min_logged_steps=5,
             settles_within=SETTLES_WITHIN,
+            kind=LARGE_STEPS,
+        )
+
+    def _first_steps(self, evidence):
+        """A single step may do harm that lasts; by itself it is no fault, since many trainings begin so."""
+        ratios = np.where(started_at_zero(evidence), np.nan, evidence.of_kernels("update_ratio"))
+        is_first = np.arange(len(ratios)) < SETTLES_WITHIN
+        where = (ratios > self.exploding) & is_first[:, None] & evidence.is_from_start
+        return Symptom(
+            is_on=where.any(axis=1),
+            measured=np.fmax.reduce(np.where(where, ratios, np.nan), axis=1),
+            threshold=self.exploding,
+            message="The first steps were too large: the update ratio of {where} was {measured}.",
+            remedies=_TOO_LARGE,
+            names=evidence.kernels,
+            where=where,
+            min_logged_steps=1,
+            kind=LARGE_STEPS,
+            is_hint=True,
         )
 
     def _too_small(self, evidence, ratios):
@@ -80,4 +100,5 @@ class UpdateRatio:
             remedies=_TOO_SMALL,
             is_lower_worse=True,
             min_logged_steps=10,
+            kind=SMALL_STEPS,
         )

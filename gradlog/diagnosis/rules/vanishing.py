@@ -88,6 +88,7 @@ class Vanishing:
         is_on = where.any(axis=1) & ~evidence.is_learned
         measured = np.fmin.reduce(np.where(where, means - top, np.nan), axis=1)
         is_below = lowest.any(axis=1) | in_order.any(axis=1)
+        at_once = np.fmin.reduce(logs - np.fmax.reduce(logs, axis=1, keepdims=True), axis=1)
         return Symptom(
             is_on=is_on,
             measured=10**measured,
@@ -98,6 +99,7 @@ class Vanishing:
             names=layers,
             where=where,
             is_alarm=measured <= np.log10(self.alarm_ratio),
+            is_initial=evidence.is_initial(at_once <= np.log10(self.ratio)),
             is_lower_worse=True,
             min_logged_steps=1,
             window=_WINDOW,
@@ -163,6 +165,7 @@ class Vanishing:
             remedies=_EVERYWHERE,
             is_alarm=True,
             is_lower_worse=True,
+            is_initial=evidence.is_initial(largest < self.everywhere),
             min_logged_steps=1,  # Adam can recover before the next logged step, but ends up worse off
         )
 

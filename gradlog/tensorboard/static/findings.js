@@ -14,7 +14,7 @@ export function findingsList(found, chosen, open, show) {
   const all = found.flatMap(({run, findings}) => findings.map((finding) => ({run, finding})));
   all.sort((one, other) => one.finding.rank - other.finding.rank);
   const clean = found.filter(({findings}) => findings.every(isNote)).map(({run}) => run.run);
-  const cards = (each) => each.map((one) => card(one, chosen, open, show));
+  const cards = (each) => grouped(each).map((group) => card(group, chosen, open, show));
   const [notes, others] = [all.filter(({finding}) => isNote(finding)), all.filter(({finding}) => !isNote(finding))];
   const list = element('div', {class: 'findings'}, ...cards(others));
   if (notes.length) {
@@ -41,7 +41,17 @@ function isChosen({run, finding}, chosen) {
   return chosen !== null && keyOf(chosen.run, chosen.finding) === keyOf(run, finding);
 }
 
-function card({run, finding}, chosen, open, show) {
+/** Puts what a finding explains behind it: lists of a cause and what follows from it. */
+function grouped(each) {
+  const groups = [];
+  for (const one of each) {
+    if (one.finding.cause && groups.length) groups.at(-1).push(one);
+    else groups.push([one]);
+  }
+  return groups;
+}
+
+function card([{run, finding}, ...following], chosen, open, show) {
   const isPressed = isChosen({run, finding}, chosen);
   const title = element(
     'button',
@@ -58,16 +68,30 @@ function card({run, finding}, chosen, open, show) {
   );
   const numbers = `measured ${shown(finding.measured)}, threshold ${shown(finding.threshold)}`;
   const remedies = finding.remedies.map((remedy) => element('li', {text: remedy}));
+  const change = finding.change ? [element('p', {class: 'change'}, element('strong', {text: 'Change '}), element('code', {text: finding.change}))] : [];
   return element(
     'article',
     {class: 'finding'},
     title,
     element('p', {text: `${finding.message} (${numbers})`}),
+    ...change,
     element(
       'details',
       {open: isPressed || open.includes(keyOf(run, finding)), 'data-key': keyOf(run, finding)},
       element('summary', {text: 'What to try'}),
       element('ol', {}, ...remedies),
     ),
+    ...explained(run, finding, following, chosen, open, show),
   );
+}
+
+/** What follows from a finding, folded. */
+function explained(run, finding, following, chosen, open, show) {
+  if (!following.length) return [];
+  const key = `explains ${keyOf(run, finding)}`;
+  const isOpen = open.includes(key) || following.some((one) => isChosen(one, chosen));
+  const codes = finding.explains.join(', ');
+  const summary = element('summary', {text: `Explains ${codes}`});
+  const cards = following.map((one) => card([one], chosen, open, show));
+  return [element('details', {class: 'explains', open: isOpen, 'data-key': key}, summary, ...cards)];
 }

@@ -1,0 +1,133 @@
+"""Causes: which finding explains which, so that a person reads first what to change.
+
+A finding is explained by another if its kind follows from the other's in `FOLLOWS`, it does not begin earlier, and,
+where the cause blocks the way back (dead or saturated layers), it lies at or below the cause. Large steps do not
+explain what the network showed before its first update: that comes from its architecture or its initial weights.
+Weights that collapse have shrunk for long, so what they explain may begin before.
+"""
+
+from collections.abc import Hashable
+from dataclasses import replace
+
+from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.rules.evidence import Evidence
+from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS, Diagnosed
+
+SETUP = "set-up"
+VANISHING, EXPLODING, NONFINITE, DEAD, SATURATED = "GL101", "GL102", "GL103", "GL201", "GL202"
+UNCHANGED, COLLAPSING, STUCK, ERRATIC = "GL302", "GL303", "GL401", "GL402"
+# What follows from what. Whatever is found explains why the loss does not improve.
+FOLLOWS = {
+    SETUP: (COLLAPSING, EXPLODING, LARGE_STEPS, NONFINITE, SATURATED, DEAD, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC,
+            STUCK),
+    COLLAPSING: (EXPLODING, LARGE_STEPS, SATURATED, DEAD, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC, STUCK),
+    LARGE_STEPS: (LARGE_STEPS, EXPLODING, NONFINITE, SATURATED, DEAD, VANISHING, UNCHANGED, ERRATIC, STUCK),
+    EXPLODING: (EXPLODING, LARGE_STEPS, NONFINITE, SATURATED, DEAD, VANISHING, UNCHANGED, ERRATIC, STUCK),
+    NONFINITE: (EXPLODING, LARGE_STEPS, SATURATED, DEAD, VANISHING, UNCHANGED, ERRATIC, STUCK),
+    SATURATED: (DEAD, LARGE_STEPS, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC, STUCK),
+    DEAD: (DEAD, LARGE_STEPS, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC, STUCK),
+    VANISHING: (VANISHING, SATURATED, DEAD, LARGE_STEPS, SMALL_STEPS, UNCHANGED, ERRATIC, STUCK),
+    SMALL_STEPS: (UNCHANGED, STUCK),
+    UNCHANGED: (STUCK,),
+    ERRATIC: (ERRATIC, STUCK),
+    STUCK: (),
+}  # fmt: skip
+_ORDER = tuple(FOLLOWS)  # of two findings that could explain each other, the one whose kind comes first does
+_DAMAGE = (NONFINITE, SATURATED, DEAD, VANISHING)  # what large steps leave behind when they have settled
+_BLOCKS = (DEAD, SATURATED)
+_INITIAL = (EXPLODING, SATURATED, DEAD, VANISHING)  # what a network can show before its first update
+_LATE = 5  # logged steps that a cause may seem to begin later, since rules look back over as many
+
+
+def in_reading_order(diagnosed: dict[Hashable, Diagnosed], evidence: Evidence) -> dict[Hashable, Finding]:
+    """Returns findings as a person should read them: causes, worst first, each followed by what it explains.
+
+    Args:
+        diagnosed: What was found, by any key. Notes come last. A note or a hint of large first steps becomes a warning
+            where nothing else explains damage that they left; a hint that explains nothing is dropped.
+        evidence: The run.
+
+    Returns:
+        A dictionary of the same keys to `Finding`s with `explains` and `cause` set.
+    """
+    notes = {key: one for key, one in diagnosed.items() if one.finding.is_note}
+    hints = {key: one for key, one in diagnosed.items() if one.is_hint}
+    found = {key: one for key, one in diagnosed.items() if key not in notes and key not in hints}
+    groups = _groups(found, evidence)
+    if all(one.kind != LARGE_STEPS for one in found.values()):
+        for key, one in (notes | hints).items():
+            tried = _groups(found | {key: _warned(one)}, evidence) if one.kind == LARGE_STEPS else {}
+            if any(_is_damage(found[other]) for other in tried.get(key, ()) if other != key):
+                found, groups = found | {key: _warned(one)}, tried
+                notes.pop(key, None)
+                break
+    told = [_told({key: found[key].finding for key in group}) for group in groups.values()]
+    told.sort(key=lambda group: min(finding.rank for finding in group.values()))
+    told.append(dict(sorted(((key, one.finding) for key, one in notes.items()), key=lambda item: item[1].rank)))
+    return {key: finding for group in told for key, finding in group.items()}
+
+
+def _groups(found, evidence):
+    """Returns what explains itself with what it explains: a dictionary of keys to lists of keys."""
+    groups = {}
+    for key in sorted(found, key=lambda key: _place(found[key])):
+        cause = next((one for one in groups if _explains(found[one], found[key], evidence)), key)
+        groups.setdefault(cause, []).append(key)
+    return groups
+
+
+def _warned(one):
+    """Returns what was a note or a hint as a warning: it has done harm."""
+    return replace(one, finding=replace(one.finding, severity="warning"))
+
+
+def _is_damage(one):
+    return one.kind in _DAMAGE and one.finding.last_step is None
+
+
+def _told(group):
+    """Returns a cause and then what it explains, worst first, each with the codes of the others; a dictionary."""
+    (key, cause), *others = group.items()
+    following = {name: replace(finding, cause=cause.code) for name, finding in others}
+    following = dict(sorted(following.items(), key=lambda item: item[1].rank))
+    codes = tuple(dict.fromkeys(finding.code for finding in following.values()))
+    return {key: replace(cause, explains=codes), **following}
+
+
+def _place(one):
+    """A sort key: what explains others comes before them."""
+    is_early = one.is_initial and one.kind in _INITIAL
+    order = _ORDER.index(SETUP) if one.kind == SETUP else _ORDER.index(one.kind) - len(_ORDER) * is_early
+    return one.kind != SETUP, order, one.finding.rank
+
+
+def _explains(cause, one, evidence):
+    if one.kind not in FOLLOWS[cause.kind]:
+        return False
+    if cause.kind == LARGE_STEPS and one.is_initial and one.kind in _INITIAL:
+        return False
+    if (
+        cause.kind != COLLAPSING
+        and one.kind != STUCK
+        and _index(evidence, cause.finding) > _index(evidence, one.finding) + _LATE
+    ):
+        return False
+    return cause.kind not in _BLOCKS or one.kind != VANISHING or _is_below(one.finding, cause.finding, evidence)
+
+
+def _index(evidence, finding):
+    """Returns the number of the logged step at which a finding begins."""
+    return int((evidence.steps < finding.first_step).sum())
+
+
+def _is_below(finding, cause, evidence):
+    """Whether any layer of a finding lies at a layer of the cause, or nearer to the input."""
+    depths = [[_depth(name, evidence) for name in one.where] for one in (finding, cause)]
+    known = [[depth for depth in each if depth is not None] for each in depths]
+    return not all(known) or min(known[0]) <= max(known[1])
+
+
+def _depth(name, evidence):
+    """Returns the number of the kernel that a name, of a layer or of a variable, belongs to; `None` if it has none."""
+    belong = (number for number, one in enumerate(evidence.kernels) if one == name or one.startswith(f"{name}/"))
+    return next(belong, None)

@@ -1,0 +1,261 @@
+"""Causes first: what stands first explains the rest, and says what to change in this very run."""
+
+import dataclasses
+
+import keras
+import labelled
+import labelled_tables
+import numpy as np
+import pytest
+
+import gradlog
+from gradlog.diagnosis import causes, changes
+from gradlog.diagnosis.finding import SEVERITIES
+from gradlog.diagnosis.rules.evidence import Evidence
+from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS, Diagnosed
+from gradlog.history.run import Layer, Output, Run
+
+KERNELS = tuple(f"layer{number}/kernel" for number in range(1, 6))
+EVIDENCE = Evidence(gradlog.History(KERNELS, (), np.arange(0, 200, 10), np.zeros((20, 5, 0))))
+CODES = {LARGE_STEPS: "GL301", SMALL_STEPS: "GL301", causes.SETUP: "GL501"}
+
+
+def one(kind, first_step=0, where=(), severity="alarm", is_initial=False, last_step=None):
+    code = CODES.get(kind, kind)
+    return Diagnosed(gradlog.Finding(code, "", severity, where, first_step, last_step, 1, 0, "", ()), kind, is_initial)
+
+
+def order(*diagnosed):
+    """What stands for itself, and what follows from it, by the numbers of the arguments."""
+    told = causes.in_reading_order(dict(enumerate(diagnosed)), EVIDENCE)
+    result = []
+    for number, finding in told.items():
+        if finding.cause:
+            result[-1][1].append(number)
+        else:
+            result.append((number, []))
+        assert set(finding.explains) <= {one.finding.code for one in diagnosed}
+    return result
+
+
+def test_large_steps_explain_what_comes_after_them():
+    assert order(one("GL101", 30, KERNELS[:2]), one(LARGE_STEPS, severity="warning"), one("GL401")) == [(1, [0, 2])]
+
+
+def test_large_steps_do_not_explain_what_was_there_before_the_first_update():
+    vanished = one("GL101", 0, KERNELS[:2], is_initial=True)
+
+    assert order(vanished, one(LARGE_STEPS, severity="warning"), one("GL401")) == [(0, [2, 1])]
+
+
+def test_large_steps_that_come_much_later_explain_nothing():
+    assert order(one("GL101", 0, KERNELS[:2]), one(LARGE_STEPS, 100)) == [(0, []), (1, [])]
+
+
+def test_a_gradient_that_explodes_at_the_first_step_explains_large_steps_and_not_the_reverse():
+    assert order(one(LARGE_STEPS), one("GL102", is_initial=True), one("GL103", 20)) == [(1, [2, 0])]
+    assert order(one(LARGE_STEPS), one("GL102"), one("GL103", 20)) == [(0, [1, 2])]
+
+
+def test_what_blocks_the_way_back_explains_what_lies_below_it_only():
+    below, above = one("GL101", 0, KERNELS[:2]), one("GL101", 0, KERNELS[3:4])
+
+    assert order(below, one("GL201", 0, KERNELS[2:3])) == [(1, [0])]
+    assert sorted(order(above, one("GL201", 0, KERNELS[2:3]))) == [(0, []), (1, [])]
+
+
+def test_weights_that_collapse_explain_what_came_before_they_were_gone():
+    assert order(one("GL303", 150), one("GL101", 30, KERNELS[:1]), one("GL401")) == [(0, [1, 2])]
+
+
+def test_a_set_up_explains_everything_and_a_flat_loss_nothing():
+    everything = [one(kind) for kind in causes.FOLLOWS if kind not in (causes.SETUP, "GL303")]
+
+    assert [number for number, _ in order(*everything, one(causes.SETUP))] == [len(everything)]
+    assert causes.FOLLOWS["GL401"] == ()
+    assert all("GL401" in following for kind, following in causes.FOLLOWS.items() if kind != "GL401")
+
+
+def test_every_kind_of_finding_has_a_place():
+    assert set(causes.FOLLOWS) >= {rule.code for rule in gradlog.rules.RULES} - {"GL301"} | {LARGE_STEPS, SMALL_STEPS}
+    assert all(kind in causes.FOLLOWS for following in causes.FOLLOWS.values() for kind in following)
+
+
+def test_notes_explain_nothing_and_come_last():
+    assert order(one(LARGE_STEPS, severity="note"), one("GL401", severity="warning")) == [(1, []), (0, [])]
+
+
+def test_large_first_steps_that_did_harm_are_its_cause():
+    note = one(LARGE_STEPS, severity="note", last_step=40)
+
+    assert order(note, one("GL201", 20, KERNELS[:1])) == [(0, [1])]
+    assert order(note, one("GL201", 20, KERNELS[:1], last_step=60)) == [(1, []), (0, [])]
+    assert order(note, one("GL201", 0, KERNELS[:1], is_initial=True)) == [(1, []), (0, [])]
+    hint = dataclasses.replace(note, is_hint=True, finding=dataclasses.replace(note.finding, severity="warning"))
+    assert order(hint, one("GL201", 20, KERNELS[:1])) == [(0, [1])]
+    assert order(hint, one("GL401")) == [(1, [])]
+
+
+def test_the_worst_group_comes_first():
+    first = one("GL201", 0, KERNELS[:1], "warning"), one("GL302", 0, (), "warning")
+    second = one("GL103", 150)
+
+    assert order(*first, second)[0] == (2, [])
+    assert SEVERITIES.index("alarm") < SEVERITIES.index("warning")
+
+
+# Real trainings.
+
+# What a person would call the cause, by the code that says so. SGD at 5 overflows before a second step is logged.
+CAUSES = {
+    "sigmoid, 8 layers": "GL101",
+    "sigmoid, 15 layers": "GL101",
+    "tanh, small weights": "GL101",
+    "ReLU, tiny weights": "GL101",
+    "sigmoid branch beside a ReLU branch": "GL101",
+    "ReLU, weights of deviation 1": "GL102",
+    "ReLU, weights of deviation 0.3": "GL102",
+    "learning rate 1000": "GL102",
+    "Adam at 1": "GL301",
+    "SGD at 5 kills ReLU": "GL102 GL103",
+    "momentum 0.99 at 1": "GL301",
+    "SGD at 1e-6": "GL301",
+    "Adam at 1e-7": "GL301",
+    "learning rate 0": "GL302",
+    "NaN in the data": "GL103",
+    "logarithm of zero": "GL103",
+    "biases of -10": "GL201",
+    "one dead layer": "GL201",
+    "regularizer too strong": "GL303",
+    "weight decay too strong": "GL303",
+    "a loss without a slope": "GL302",
+    "credit card: vanishing": "GL101",
+    "credit card: exploding": "GL102",
+}
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return labelled_tables.read()[0]
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_the_cause_stands_first_and_explains_the_rest(name, stored):
+    for history in stored[name]:
+        found = [one for one in gradlog.diagnose(labelled.first_steps(history)) if not one.is_note]
+        assert found[0].code in CAUSES[name].split()
+        assert [one.cause for one in found] == ["", *[found[0].code] * (len(found) - 1)]
+
+
+def test_the_cause_is_right_for_nine_in_ten():
+    assert len(CAUSES) >= 0.9 * len(labelled.SICK)
+
+
+def diagnosed(model, x, y, log_dir, epochs=2):
+    model.fit(x, y, epochs=epochs, verbose=0, callbacks=[gradlog.GradientLogger(log_dir, 8, on_finding="ignore")])
+    return gradlog.diagnose(gradlog.read(log_dir))
+
+
+def test_a_learning_rate_too_large_for_a_transformer_is_told_as_that(tmp_path):
+    x, y = labelled.tokens()
+    keras.utils.set_random_seed(1)
+    optimizer = keras.optimizers.AdamW(0.1)
+    model = labelled.functional(labelled.transformer, (64,), optimizer, dtype="int32")()
+
+    first, *others = diagnosed(model, x, y, tmp_path)
+
+    assert first.code in ("GL301", "GL102")
+    assert first.change.startswith("keras.optimizers.AdamW(learning_rate=")
+    assert first.change.endswith("(it is 0.1)")
+    assert all(one.cause == first.code for one in others if not one.is_note)
+
+
+def test_a_deep_sigmoid_network_is_told_by_its_activation_whatever_its_rate(tmp_path):
+    x, y = labelled.digits()
+    keras.utils.set_random_seed(1)
+
+    first = diagnosed(labelled.mlp("sigmoid", 10, 16, labelled.adam(0.05))(), x, y, tmp_path)[0]
+
+    assert first.code == "GL101"
+    assert first.change == ('activation="relu" in the hidden layers (layer1, layer2 … layer10 (10 in all) use sigmoid)')
+
+
+def test_a_mistake_in_the_set_up_stands_before_what_it_does(tmp_path):
+    x, y = labelled.digits()
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1, "softmax")])
+    model.compile("adam", "mse")
+
+    logger = gradlog.GradientLogger(tmp_path, 8, on_finding="ignore")
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[logger])
+
+    found = gradlog.diagnose(gradlog.read(tmp_path))
+    assert found[0].code == "GL501"
+    assert all(one.cause == "GL501" for one in found[1:])
+    assert logger.findings == found
+    assert gradlog.diagnose(gradlog.read(tmp_path), gradlog.rules.RULES)[0].code != "GL501"
+
+
+# Changes.
+
+
+def run_of(activation="relu", initializer=None, **optimizer):
+    layers = tuple(
+        Layer(f"layer{number}", "Dense", 10, activation, (100, 100), initializer or {"class": "GlorotUniform"})
+        for number in range(1, 4)
+    )
+    return Run("net", layers, (Output("layer4"),), {"class": "Adam", "learning_rate": 0.1} | optimizer)
+
+
+def change(kind, run, where=(), measured=0.3, first_step=10):
+    history = gradlog.History(KERNELS, (), np.arange(3), np.zeros((3, 5, 0)))
+    evidence = Evidence(history)
+    evidence.run = run
+    return changes.change_for(
+        kind, gradlog.Finding("", "", "alarm", where, first_step, None, measured, 0, "", ()), evidence
+    )
+
+
+def test_a_change_names_what_is_there():
+    normal = {"class": "RandomNormal", "mean": 0, "stddev": 0.01}
+
+    assert change(LARGE_STEPS, run_of()) == "keras.optimizers.Adam(learning_rate=0.001) (it is 0.1)"
+    assert change(LARGE_STEPS, run_of(), measured=0.1) == "keras.optimizers.Adam(learning_rate=0.003) (it is 0.1)"
+    assert change(SMALL_STEPS, run_of(learning_rate=1e-7), measured=1e-7) == (
+        "keras.optimizers.Adam(learning_rate=0.001) (it is 1e-07)"
+    )
+    assert change("GL101", run_of("sigmoid")) == (
+        'activation="relu" in the hidden layers (layer1, layer2, layer3 use sigmoid)'
+    )
+    assert change("GL101", run_of("tanh", normal), ("layer2/kernel",)) == (
+        'kernel_initializer="glorot_uniform" (layer2 starts with weights of deviation 0.01; Glorot\'s would be 0.1)'
+    )
+    assert change("GL201", run_of(learning_rate=0.001)) == 'activation="leaky_relu" in layer1, layer2, layer3'
+    assert change("GL201", run_of()) == "keras.optimizers.Adam(learning_rate=0.001) (it is 0.1)"
+    assert change("GL303", run_of(weight_decay=3.0)) == "weight_decay=0.3 (it is 3)"
+    assert change("GL103", run_of(learning_rate=0.001)) == (
+        "keras.optimizers.Adam(learning_rate=0.001, global_clipnorm=1.0)"
+    )
+
+
+def test_nothing_is_proposed_that_does_not_apply():
+    gelu = run_of("gelu", learning_rate=0.001)
+
+    assert change("GL101", gelu) == "keras.layers.BatchNormalization() after each hidden layer"
+    assert change("GL201", gelu) == ""
+    assert change(SMALL_STEPS, run_of()) == ""
+    assert change("GL401", gelu) == ""
+    assert change("GL101", None) == ""
+    evidence = Evidence(gradlog.History())
+    evidence.run = gelu
+    remedies = ("Use ReLU instead of sigmoid.", "Use leaky ReLU.", "Clip the gradient.", "Normalize the inputs.")
+    assert changes.applicable(remedies, evidence) == ("Clip the gradient.", "Normalize the inputs.")
+
+
+@pytest.mark.parametrize("name", ["glorot_uniform", "glorot_normal", "he_normal", "he_uniform", "lecun_normal"])
+def test_the_deviation_of_an_initializer_is_that_of_its_weights(name):
+    model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(200, kernel_initializer=name, name="one")])
+    layer = gradlog.session.describe.described(model).layers[0]
+
+    assert changes.deviation(layer) == pytest.approx(np.std(model.get_weights()[0]), rel=0.03)
+    assert changes.fans(layer) == (300, 200)
