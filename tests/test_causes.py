@@ -259,3 +259,51 @@ def test_the_deviation_of_an_initializer_is_that_of_its_weights(name):
 
     assert changes.deviation(layer) == pytest.approx(np.std(model.get_weights()[0]), rel=0.03)
     assert changes.fans(layer) == (300, 200)
+
+
+# A loss that stands still.
+
+
+def slow_starter():
+    """Two inputs, whose product's sign is to be told: the loss stands still for some hundred steps, and then falls."""
+    generator = np.random.default_rng(0)
+    x = generator.uniform(-1, 1, (640, 2)).astype("float32")
+    keras.utils.set_random_seed(2)
+    layers = [keras.layers.Dense(8, "tanh"), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1, "sigmoid")]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", metrics=["accuracy"])
+    return model, x, (x[:, 0] * x[:, 1] > 0).astype("int32")
+
+
+def test_a_slow_starter_is_not_disturbed(tmp_path, recwarn):
+    model, x, y = slow_starter()
+
+    model.fit(x, y, epochs=60, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path, 10)])
+
+    assert model.evaluate(x, y, verbose=0)[1] > 0.9
+    (found,) = gradlog.diagnose(gradlog.read(tmp_path))
+    assert (found.code, found.severity, found.last_step) == ("GL401", "note", 130)
+    assert not [one for one in recwarn if "GL401" in str(one.message)]
+
+
+def flat(logged, every):
+    """A loss that never falls, and nothing else that could be seen."""
+    steps = np.arange(logged) * every
+    losses = gradlog.history.history.Series(steps, np.full(logged, 0.7, np.float32))
+    return gradlog.History((), (), steps, np.zeros((logged, 0, 0), np.float32), {"train/loss": losses})
+
+
+@pytest.mark.parametrize(
+    ("logged", "every", "severity"),
+    [(12, 10, "note"), (39, 10, "note"), (40, 10, "warning"), (41, 7, "note"), (21, 50, "warning"), (19, 100, "note")],
+)
+def test_a_flat_loss_is_worth_a_warning_when_it_has_lasted(logged, every, severity):
+    (found,) = gradlog.diagnose(flat(logged, every))
+
+    assert (found.code, found.severity) == ("GL401", severity)
+
+
+def test_a_flat_loss_with_a_reason_is_worth_a_warning_at_once():
+    assert order(one("GL101", 0, is_initial=True), one("GL401", severity="note")) == [(0, [1])]
+    told = causes.in_reading_order({0: one("GL101"), 1: one("GL401", severity="note")}, EVIDENCE)
+    assert told[1].severity == "warning"

@@ -50,6 +50,10 @@ def in_reading_order(diagnosed: dict[Hashable, Diagnosed], evidence: Evidence) -
     Returns:
         A dictionary of the same keys to `Finding`s with `explains` and `cause` set.
     """
+    reasons = [one for one in diagnosed.values() if not one.finding.is_note and not one.is_hint]
+    if reasons:  # to think that a loss that is flat will stay so
+        flat = {key: _warned(one) for key, one in diagnosed.items() if one.kind == STUCK and one.finding.is_note}
+        diagnosed = diagnosed | flat
     notes = {key: one for key, one in diagnosed.items() if one.finding.is_note}
     hints = {key: one for key, one in diagnosed.items() if one.is_hint}
     found = {key: one for key, one in diagnosed.items() if key not in notes and key not in hints}

@@ -1,7 +1,8 @@
 """GL401: the loss has not fallen since the start.
 
 Why: this is what one notices first, but it does not reveal the cause; the other findings do. The ten logged steps are
-those of SageMaker Debugger's rule LossNotDecreasing.
+those of SageMaker Debugger's rule LossNotDecreasing. Many healthy trainings stand still for their first hundreds of
+steps, so a loss that is flat is a note at first, unless another finding gives a reason.
 """
 
 from collections.abc import Iterator
@@ -27,18 +28,22 @@ class NotImproving:
         progress: Fraction by which the loss must have fallen.
         min_logged_steps: Logged steps to wait before judging.
         min_steps: Optimizer steps to wait before judging, for runs that log every step.
+        long: Pairs (logged steps, optimizer steps); where either pair is reached, a flat loss is a warning.
     """
 
     progress: float = 0.03
     min_logged_steps: int = 10
     min_steps: int = 100
+    long: tuple[tuple[int, int], ...] = ((40, 300), (20, 1000))
     code = "GL401"
     name = "loss not improving"
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields one symptom."""
         steps = evidence.steps
-        is_late = (np.arange(1, len(steps) + 1) >= self.min_logged_steps) & evidence.is_after(self.min_steps)
+        numbers = np.arange(1, len(steps) + 1)
+        is_long = [(numbers >= logged) & evidence.is_after(number) for logged, number in self.long]
+        is_late = (numbers >= self.min_logged_steps) & evidence.is_after(self.min_steps)
         is_known = np.isfinite(evidence.loss) & np.isfinite(evidence.first_loss)
         is_flat = (evidence.lasting_progress < self.progress) & ~evidence.is_good
         yield Symptom(
@@ -50,6 +55,7 @@ class NotImproving:
             is_lower_worse=True,
             min_logged_steps=1,
             window=len(steps),
+            is_note=~np.any(is_long, axis=0),
         )
 
 

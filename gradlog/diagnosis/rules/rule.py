@@ -32,6 +32,7 @@ class Symptom:
         min_logged_steps: Integer, how many logged steps in a row make a finding.
         window: Integer, how many logged steps each entry looks back on, including its own.
         settles_within: Integer, logged steps; a symptom that shows only within the first so many of the run is a note.
+        is_note: Boolean array [T], true where it is not yet worth more than a note.
         kind: String, what it is as a cause or a consequence; the rule's code where it is empty.
         is_initial: Boolean, whether the network showed it before its first update.
         is_hint: Boolean, whether it is worth telling only where it explains what else is found.
@@ -49,6 +50,7 @@ class Symptom:
     min_logged_steps: int = 3
     window: int = 1
     settles_within: int = 0
+    is_note: np.ndarray | bool = False
     kind: str = ""
     is_initial: bool = False
     is_hint: bool = False
@@ -115,7 +117,7 @@ def finding_of(rule: Rule, symptom: Symptom, evidence: Evidence) -> Finding | No
 
 
 def _severity(symptom, is_in):
-    if not is_in[symptom.settles_within :].any():
+    if not is_in[symptom.settles_within :].any() or np.all(symptom.is_note | ~is_in):
         return NOTE
     is_alarm = (is_in & symptom.is_alarm).sum() >= symptom.min_logged_steps
     return "alarm" if is_alarm else "warning"
