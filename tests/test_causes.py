@@ -190,10 +190,28 @@ def test_a_mistake_in_the_set_up_stands_before_what_it_does(tmp_path):
     model.fit(x, y, epochs=3, verbose=0, callbacks=[logger])
 
     found = gradlog.diagnose(gradlog.read(tmp_path))
-    assert found[0].code == "GL501"
-    assert all(one.cause == "GL501" for one in found[1:])
+    mistakes = [one for one in found if not one.cause]
+    assert [one.code for one in mistakes] == ["GL501", "GL502"]
+    assert all(one.cause in ("", "GL501") for one in found)
+    assert found[0] == mistakes[0]
     assert logger.findings == found
-    assert gradlog.diagnose(gradlog.read(tmp_path), gradlog.rules.RULES)[0].code != "GL501"
+    assert "of the targets lie outside: they go from 0 to 9" in mistakes[1].message
+
+
+@pytest.mark.parametrize("compiling", [{}, {"steps_per_execution": 3}, {"jit_compile": True}, {"run_eagerly": True}])
+def test_labels_that_do_not_fit_are_told_at_the_first_logged_step(tmp_path, compiling):
+    x, y = labelled.digits()
+    keras.utils.set_random_seed(1)
+    for is_checked in (True, False):
+        model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(1, "sigmoid", name="output")])
+        model.compile("sgd", "binary_crossentropy", **compiling)
+        logger = gradlog.GradientLogger(tmp_path / str(is_checked), 8, on_finding="ignore", check=is_checked)
+        model.fit(x[:96], y[:96], verbose=0, callbacks=[logger])
+
+        found = gradlog.diagnose(gradlog.read(tmp_path / str(is_checked)))
+        assert logger.error is None
+        assert logger.findings == found
+        assert [one.code for one in found if one.code.startswith("GL5")] == ["GL503", "GL504"] * is_checked
 
 
 # Changes.

@@ -1,5 +1,6 @@
 """Diagnose: applies the rules to a run."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -7,8 +8,6 @@ import numpy as np
 
 from gradlog.diagnosis.causes import SETUP, in_reading_order
 from gradlog.diagnosis.changes import applicable, change_for
-from gradlog.diagnosis.checks.setup import Setup
-from gradlog.diagnosis.checks.table import CHECKS
 from gradlog.diagnosis.finding import Finding
 from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import Diagnosed, Rule, finding_of
@@ -67,10 +66,10 @@ def findings_by_symptom(history: History, rules: Sequence[Rule] | None = None) -
 
 
 def _mistakes(evidence):
-    """Returns what is wrong with the set-up, as far as the run says how it was compiled."""
-    outputs = evidence.run.outputs if evidence.run is not None else ()
+    """Returns what is wrong with the set-up, as far as the run says."""
     found = {}
-    for check in CHECKS if outputs else ():
-        for number, finding in enumerate(check.findings(Setup.of(outputs))):
-            found[check.code, number] = Diagnosed(finding, SETUP)
+    for number, values in enumerate(evidence.run.mistakes if evidence.run is not None else ()):
+        with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError):  # of a damaged or a foreign log
+            finding = Finding.from_dict(values)
+            found[finding.code, number] = Diagnosed(finding, SETUP)
     return found

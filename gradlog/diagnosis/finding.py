@@ -98,6 +98,21 @@ class Finding:
         text = f"**{escaped(self.title)}**\n\n{escaped(self.message)} ({numbers}){change}"
         return f"{text}\n\nWhat to try:\n\n{remedies}"
 
+    @classmethod
+    def from_dict(cls, values: dict) -> "Finding":
+        """Returns the finding of a dictionary that `to_dict` returned.
+
+        Raises:
+            TypeError: The dictionary does not describe a finding.
+        """
+        lists = {name: tuple(map(str, values.get(name, ()))) for name in ("where", "remedies", "explains")}
+        numbers = {name: float("nan" if values[name] is None else values[name]) for name in ("measured", "threshold")}
+        found = cls(**values | lists | numbers)
+        texts = (found.code, found.name, found.message, found.change, found.cause)
+        if found.severity not in SEVERITIES or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"Expected a finding. Received: {values!r}")
+        return found
+
     def to_dict(self) -> dict:
         """Returns the finding as a dictionary for JSON; a number that is not finite becomes `None`."""
         values = dataclasses.asdict(self)

@@ -26,6 +26,7 @@ class Snapshot:
         layers: L names of layers whose activations were looked at.
         activations: Integer array [L, `buckets.NUM_BUCKETS`] of counts, or `None`.
         batch_size: Integer, the rows of the batch, over all replicas; `None` if it is not known.
+        targets: Float32 arrays [n, k] of the batch's first targets, one for each output; empty if they are not known.
     """
 
     step: int
@@ -38,6 +39,7 @@ class Snapshot:
     layers: tuple[str, ...] = ()
     activations: np.ndarray | None = None
     batch_size: int | None = None
+    targets: tuple[np.ndarray, ...] = ()
 
 
 def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
@@ -70,6 +72,7 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
         weights=joined([snapshot.weights for snapshot in snapshots]),
         scalars=scalars | _clipped(snapshots),
         batch_size=first.batch_size,
+        targets=first.targets,
     )
 
 

@@ -72,6 +72,7 @@ class Run:
         steps_per_execution: Integer.
         jit_compile: Boolean, whether XLA compiles the step.
         versions: Dictionary of packages to their versions.
+        mistakes: Dictionaries, the findings of what is wrong with the set-up.
 
     Example:
     >>> run = Run("net", layers=(Layer("layer1", "Dense", 10, "sigmoid"),), optimizer={"class": "SGD"})
@@ -90,6 +91,7 @@ class Run:
     steps_per_execution: int = 1
     jit_compile: bool = False
     versions: dict = dataclasses.field(default_factory=dict)
+    mistakes: tuple[dict, ...] = ()
 
     def layer(self, name: str) -> Layer | None:
         """Returns the layer of a variable or of a layer, by its name; `None` if it is not known."""

@@ -70,6 +70,8 @@ class GradientLogger(keras.callbacks.Callback):
             Text tab, and are in the attribute `findings`, worst first. Defaults to `"warn"`.
         writers: List of further writers, such as `gradlog.writers.MemoryWriter`, that get everything as well.
             Defaults to none.
+        check: Boolean, whether to look for mistakes in the set-up at the first logged step, by how the model is
+            compiled and the first 64 targets of its batch, as `gradlog.check` does. Defaults to `True`.
 
     Raises:
         ValueError: an argument is out of its range; the model has no trainable variables, or none that
@@ -96,6 +98,7 @@ class GradientLogger(keras.callbacks.Callback):
         rules: Sequence | None = None,
         on_finding: str | Callable[[Finding], None] = "warn",
         writers: Sequence = (),
+        check: bool = True,
     ):
         super().__init__()
         refuse_other_backends()
@@ -107,6 +110,7 @@ class GradientLogger(keras.callbacks.Callback):
             rules=checked_rules(rules),
             on_finding=checked_on_finding(on_finding),
             writers=tuple(writers),
+            check=bool(check),
         )
         self._guard, self._session = Guard(f"logging to {self.log_dir!r}"), None
         self._activations, self._watch = activations, None

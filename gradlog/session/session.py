@@ -10,6 +10,8 @@ from gradlog.backends.tensorflow.probe import Probe
 from gradlog.backends.tensorflow.recorder import Options, chosen_variables
 from gradlog.backends.tensorflow.recording import Recording
 from gradlog.diagnosis.announcer import Announcer
+from gradlog.diagnosis.checks.setup import Setup
+from gradlog.diagnosis.checks.table import OF_A_BATCH
 from gradlog.diagnosis.finding import Finding
 from gradlog.diagnosis.monitor import Monitor
 from gradlog.history import names
@@ -34,6 +36,7 @@ class Settings:
         rules: The rules, or `None` for all.
         on_finding: What happens when something is found.
         writers: Further writers.
+        check: Whether mistakes in the set-up are looked for.
     """
 
     log_dir: str
@@ -42,6 +45,7 @@ class Settings:
     rules: Sequence | None
     on_finding: str | Callable[[Finding], None]
     writers: Sequence = ()
+    check: bool = True
 
 
 class TrainingSession:
@@ -178,6 +182,10 @@ class TrainingSession:
         metrics = [tag.removeprefix("train/") for tag in snapshot.scalars if tag.startswith("train/")]
         metrics = [name for name in metrics if name not in ("loss", "penalty")]
         run = described(self._model, self._optimizers[0], metrics, snapshot.batch_size)
+        if self._settings.check:
+            setup = Setup.of(run.outputs, snapshot.targets if len(snapshot.targets) == len(run.outputs) else ())
+            mistakes = [finding.to_dict() for check in OF_A_BATCH for finding in check.findings(setup)]
+            run = dataclasses.replace(run, mistakes=tuple(mistakes))
         self._writer.write_text(snapshot.step, names.RUN_TAG, run.to_json())
         self._writer.write_text(snapshot.step, names.RUN_TABLE_TAG, run.markdown())
         self._monitor.describe(snapshot.step, run)

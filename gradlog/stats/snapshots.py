@@ -26,6 +26,7 @@ class StepLayout:
         metrics: Names of the metrics.
         has_loss: Boolean, whether the step tells its loss.
         has_penalty: Boolean, whether it tells what penalties add to it.
+        num_targets: Integer, of how many outputs the first targets are known.
         regularized: R indices of the variables whose gradient is also known without that of their penalty.
     """
 
@@ -36,6 +37,7 @@ class StepLayout:
     metrics: tuple[str, ...] = ()
     has_loss: bool = False
     has_penalty: bool = False
+    num_targets: int = 0
     regularized: tuple[int, ...] = ()
 
 
@@ -48,8 +50,9 @@ def snapshot(layout: StepLayout, step: int, arrays: dict[str, np.ndarray]) -> Sn
         arrays: Dictionary of `totals` [V, 2] of the gradients, `weights` [V, 1], the sums of their squares, and
             `counts` [V or 2 V, B], of the gradients and then of the weights; and, where there are such, `moved` [V],
             the squared distances by which the update moved the weights, `loss`, `penalty`, `metrics`, `batch_size`,
-            `loss_totals` [R, 2] of the regularized gradients without their penalties', and the sums of squares
-            `others`, of the gradients that are not recorded, and `clipped`, of all after clipping.
+            `targets0`, `targets1` and on, the first targets of each output, padded with NaN, `loss_totals` [R, 2] of
+            the regularized gradients without their penalties', and the sums of squares `others`, of the gradients that
+            are not recorded, and `clipped`, of all after clipping.
     """
     number, counts = len(layout.variables), arrays["counts"]
     gradients = counts[:number]
@@ -66,7 +69,14 @@ def snapshot(layout: StepLayout, step: int, arrays: dict[str, np.ndarray]) -> Sn
         weights=counts[number:] if has_histograms else None,
         scalars=_scalars(layout, arrays),
         batch_size=int(arrays.get("batch_size", 0)) or None,
+        targets=tuple(_rows(arrays[f"targets{index}"]) for index in range(layout.num_targets)),
     )
+
+
+def _rows(targets):
+    """Returns targets [n, k] without the rows and columns that only fill up."""
+    is_empty = np.isnan(targets)
+    return targets[~is_empty.all(axis=1)][:, ~is_empty.all(axis=0)]
 
 
 def _sums(layout, arrays, gradients):

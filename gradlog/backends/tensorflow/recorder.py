@@ -10,7 +10,7 @@ from gradlog.backends.tensorflow import penalties
 from gradlog.backends.tensorflow.checks import ArgumentError
 from gradlog.backends.tensorflow.handover import Returned, Stored, variable
 from gradlog.backends.tensorflow.optimizers import batches_per_step, clips, inner_optimizer, num_batches, strategy_of
-from gradlog.backends.tensorflow.tap import Tap, is_scalar, named_variables
+from gradlog.backends.tensorflow.tap import SHAPE_OF_TARGETS, Tap, is_scalar, named_variables
 from gradlog.history.history import Snapshot
 from gradlog.stats import buckets
 from gradlog.stats.snapshots import snapshot
@@ -138,6 +138,8 @@ class Recorder:
         allocate("loss", [], tf.float32)
         if hasattr(self.model, "compute_metrics") and not self.plan.is_watched:
             allocate("batch_size", [], tf.int64)
+            for index in range(0 if self.is_replicated else len(getattr(self.model, "outputs", None) or [None])):
+                allocate(f"targets{index}", SHAPE_OF_TARGETS, tf.float32)
         if self.plan.is_only_optimizer and penalties.adds_penalties(self.model):
             self._allocate_penalties()
         if self.options.updates:

@@ -15,3 +15,5 @@ CHECKS = (
     Logits(),
     DataValues(),
 )
+# Those that a single batch can be judged by: its targets may all be the same by chance.
+OF_A_BATCH = tuple(check for check in CHECKS if not isinstance(check, DataValues))
