@@ -81,6 +81,11 @@ def test_every_kind_of_finding_has_a_place():
     assert all(kind in causes.FOLLOWS for following in causes.FOLLOWS.values() for kind in following)
 
 
+def test_a_rule_of_the_user_stands_for_itself():
+    assert order(one("XY999", 0), one("GL401", severity="warning")) == [(0, []), (1, [])]
+    assert order(one("XY999", 0, severity="warning"), one(causes.SETUP)) == [(1, []), (0, [])]
+
+
 def test_notes_explain_nothing_and_come_last():
     assert order(one(LARGE_STEPS, severity="note"), one("GL401", severity="warning")) == [(1, []), (0, [])]
 
