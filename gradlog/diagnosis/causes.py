@@ -91,9 +91,9 @@ def _is_damage(one):
 
 
 def _told(group):
-    """Returns a cause and then what it explains, worst first, each with the codes of the others; a dictionary."""
+    """Returns a cause and then what it explains, worst first; a dictionary. Only the cause says what to change."""
     (key, cause), *others = group.items()
-    following = {name: replace(finding, cause=cause.code) for name, finding in others}
+    following = {name: replace(finding, cause=cause.code, change="") for name, finding in others}
     following = dict(sorted(following.items(), key=lambda item: item[1].rank))
     codes = tuple(dict.fromkeys(finding.code for finding in following.values()))
     return {key: replace(cause, explains=codes), **following}

@@ -234,7 +234,7 @@ def _with_weights(layer, run):
 
 def _rate(run, rate):
     name = run.optimizer.get("class", "the optimizer")
-    return f"keras.optimizers.{name}(learning_rate={rate:g}) (it is {run.optimizer['learning_rate']:.3g})"
+    return f"keras.optimizers.{name}(learning_rate={rate:g}) (it is {run.optimizer['learning_rate']:g})"
 
 
 def _rounded(number):
