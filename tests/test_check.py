@@ -230,3 +230,62 @@ def test_wrong_arguments_are_refused():
         gradlog.check("resnet", X, HALVES)
     with pytest.raises(ValueError, match=r"Expected a compiled model; call `model\.compile"):
         gradlog.check(keras.Sequential([keras.Input((2,)), layers.Dense(1)]), X, HALVES)
+
+
+# How large the inputs are.
+
+
+def first_layer(activation, *before, initializer="glorot_uniform", rank=1):
+    kind = layers.Conv2D if rank == 3 else layers.Dense
+    arguments = {"kernel_size": 3} if rank == 3 else {}
+    hidden = kind(8, activation=activation, kernel_initializer=initializer, name="hidden", **arguments)
+    shape = (12, 12, 1) if rank == 3 else (networks.NUM_FEATURES,)
+    model = keras.Sequential([keras.Input(shape), *before, hidden, layers.Flatten(), layers.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (64, 12, 12, 1))
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "severity"),
+    [
+        (lambda: first_layer("tanh"), 1000 * X, "warning"),
+        (lambda: first_layer("relu"), 1000 * X, "note"),
+        (lambda: first_layer(None, initializer="he_normal"), 1000 * X, "note"),
+        (lambda: first_layer("relu", rank=3), PIXELS, "note"),
+        (lambda: first_layer("sigmoid", rank=3), PIXELS, "warning"),
+        (lambda: first_layer("tanh"), X, None),
+        (lambda: first_layer("tanh", layers.BatchNormalization()), 1000 * X, None),
+        (lambda: first_layer("relu", layers.Rescaling(1 / 255), rank=3), PIXELS, None),
+        (lambda: first_layer("relu", rank=3), PIXELS / 255, None),
+        (lambda: first_layer("tanh", initializer=keras.initializers.Orthogonal()), 1000 * X, None),
+    ],
+)
+def test_inputs_that_are_not_scaled(model, x, severity):
+    assert found(model(), x, CLASSES) == ([("GL507", severity, ("hidden",))] if severity else [])
+
+
+def test_the_sums_are_those_that_the_first_layer_gets():
+    x = X * [1000, *[1] * (networks.NUM_FEATURES - 1)]
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input(x.shape[1:]), layers.Dense(4000, "tanh", name="hidden"), layers.Dense(3)])
+    model.compile("adam", SPARSE(from_logits=True))
+
+    (one,) = gradlog.check(model, x, CLASSES)
+
+    sums = x @ model.get_weights()[0]
+    assert one.measured == pytest.approx(np.sqrt(np.square(sums).mean()), rel=0.1)
+    assert one.message.endswith(f"Column 0 is the largest: {np.sqrt(np.square(x[:, 0]).mean()):.3g}.")
+
+
+def test_the_size_of_an_image_network_s_sums():
+    model = first_layer("sigmoid", rank=3)
+
+    (one,) = gradlog.check(model, PIXELS, CLASSES)
+
+    convolved = keras.layers.Conv2D(2000, 3)
+    sums = keras.ops.convert_to_numpy(convolved(PIXELS.astype("float32")))
+    glorot = np.sqrt((9 + 9 * 2000) / (9 + 9 * 8))  # eight filters have larger weights than 2,000
+    assert one.measured == pytest.approx(np.sqrt(np.square(sums).mean()) * glorot, rel=0.1)

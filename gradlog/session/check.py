@@ -8,7 +8,7 @@ import numpy as np
 from gradlog.diagnosis.checks.setup import Setup
 from gradlog.diagnosis.checks.table import CHECKS
 from gradlog.diagnosis.finding import Finding
-from gradlog.session.describe import by_output, outputs
+from gradlog.session.describe import by_output, layers, outputs
 
 _MAX_ROWS, _MAX_BATCHES = 10_000, 32  # that are looked at
 
@@ -65,7 +65,7 @@ def setup_of(model: keras.Model, inputs=None, targets=None) -> Setup:
     found = outputs(model, model.loss)
     arrays = [None if one is None else np.asarray(one) for one in by_output(model, targets, len(found))]
     of_inputs = tuple(np.asarray(one) for one in keras.tree.flatten(inputs) if one is not None)
-    return Setup.of(found, arrays, of_inputs)
+    return Setup.of(found, arrays, of_inputs, layers(model))
 
 
 # The data.

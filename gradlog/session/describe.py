@@ -28,7 +28,7 @@ def described(model: keras.Model, optimizer=None, metrics: Sequence[str] = (), b
     optimizer = optimizer or getattr(model, "optimizer", None)
     return Run(
         model=model.name,
-        layers=_layers(model),
+        layers=layers(model),
         outputs=outputs(model, getattr(model, "loss", None)),
         optimizer=_optimizer(optimizer) if optimizer is not None else {},
         metrics=tuple(metrics),
@@ -43,9 +43,9 @@ def described(model: keras.Model, optimizer=None, metrics: Sequence[str] = (), b
 
 def outputs(model: keras.Model, loss) -> tuple[Output, ...]:
     """Returns the outputs of a model, each with its loss."""
-    layers = _output_layers(model)
-    losses = by_output(model, loss, len(layers))
-    return tuple(_output(number, *pair) for number, pair in enumerate(zip(layers, losses, strict=True), 1))
+    makers = _output_layers(model)
+    losses = by_output(model, loss, len(makers))
+    return tuple(_output(number, *pair) for number, pair in enumerate(zip(makers, losses, strict=True), 1))
 
 
 def by_output(model: keras.Model, values, number: int) -> list:
@@ -65,7 +65,8 @@ def by_output(model: keras.Model, values, number: int) -> list:
 # Layers.
 
 
-def _layers(model):
+def layers(model: keras.Model) -> tuple[Layer, ...]:
+    """Returns the layers of a model, but those that only name its inputs."""
     found = [one for one in model._flatten_layers(include_self=False) if not isinstance(one, keras.Model)]
     found = [one for one in found if not isinstance(one, keras.layers.InputLayer)]
     tags = names.layer_names([one.path or one.name for one in found], model.name)
@@ -157,9 +158,8 @@ def _output(number, layer, loss):
 
 def _output_layers(model):
     """Returns the layer that makes each output; `None` where it is not known."""
-    layers = [layer for layer in model.layers if type(layer).__name__ not in _PASSING]
     if isinstance(model, keras.Sequential):
-        last = layers[-1:] or [None]
+        last = [layer for layer in model.layers if type(layer).__name__ not in _PASSING][-1:] or [None]
         return _output_layers(last[0]) if isinstance(last[0], keras.Model) else last
     if not getattr(model, "outputs", None):
         return [None]
