@@ -126,6 +126,9 @@ def test_a_finding_says_what_was_expected_and_what_to_change():
     )
     assert (finding.measured, finding.threshold, finding.first_step, finding.last_step) == (0.5, 0, 0, None)
     assert finding.remedies[0].startswith("To predict numbers: use an output layer without an activation")
+    title, *lines = str(finding).splitlines()
+    assert title == "GL502 alarm · targets out of the output's range · output · from the start"
+    assert "measured" not in "".join(lines) + finding.markdown()
 
 
 @pytest.mark.parametrize(

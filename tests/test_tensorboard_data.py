@@ -182,6 +182,7 @@ def test_a_finding_says_what_the_page_shows_of_it(ask):
         "code": "GL101",
         "steps": "steps 0 to 40",
         "place": "layer1, layer2",
+        "has_numbers": True,
         "rank": 0,
         "statistic": "gradient_mean_abs",
     }

@@ -67,8 +67,15 @@ class Finding:
         return self.severity == NOTE
 
     @property
+    def is_of_setup(self) -> bool:
+        """Whether it is a mistake in how the training is set up, which no step shows."""
+        return self.code.startswith("GL5")
+
+    @property
     def steps(self) -> str:
-        """The steps in words: `"since step 200"`, or `"steps 0 to 1,400"`."""
+        """The steps in words: `"since step 200"`, `"steps 0 to 1,400"`, or `"from the start"`."""
+        if self.is_of_setup:
+            return "from the start"
         if self.last_step is None:
             return f"since step {self.first_step:,}"
         return f"steps {self.first_step:,} to {self.last_step:,}"
@@ -80,23 +87,25 @@ class Finding:
         return " · ".join(parts)
 
     def __str__(self):
-        numbers = f"(measured {self.measured:.3g}, threshold {self.threshold:.3g})"
         change = [f"Change: {self.change}"] if self.change else []
         explains = [f"Explains: {', '.join(self.explains)}"] if self.explains else []
         tries = [f"Try: {remedy}" for remedy in self.remedies]
-        lines = [f"{self.message} {numbers}", *change, *explains, *tries]
+        lines = [f"{self.message}{self._numbers()}", *change, *explains, *tries]
         wrapped = [textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="  ") for line in lines]
         return "\n".join([self.title, *wrapped])
 
     def markdown(self) -> str:
         """Returns the finding as Markdown, for TensorBoard's Text tab."""
         remedies = "\n".join(f"{number}. {remedy}" for number, remedy in enumerate(self.remedies, 1))
-        numbers = f"measured {self.measured:.3g}, threshold {self.threshold:.3g}"
+        message = f"{escaped(self.message)}{self._numbers()}"
         if self.cause:
-            return f"Follows from {self.cause}: {escaped(self.title)}. {escaped(self.message)} ({numbers})"
+            return f"Follows from {self.cause}: {escaped(self.title)}. {message}"
         change = f"\n\nChange: `{self.change.replace('`', '')}`" if self.change else ""
-        text = f"**{escaped(self.title)}**\n\n{escaped(self.message)} ({numbers}){change}"
-        return f"{text}\n\nWhat to try:\n\n{remedies}"
+        return f"**{escaped(self.title)}**\n\n{message}{change}\n\nWhat to try:\n\n{remedies}"
+
+    def _numbers(self):
+        """Returns what was measured, for the end of the message; that of a set-up has its numbers in the sentence."""
+        return "" if self.is_of_setup else f" (measured {self.measured:.3g}, threshold {self.threshold:.3g})"
 
     @classmethod
     def from_dict(cls, values: dict) -> "Finding":

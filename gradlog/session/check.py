@@ -39,7 +39,7 @@ def check(model: keras.Model, x, y=None) -> list[Finding]:
     >>> model.compile("adam", "binary_crossentropy")
     >>> for finding in check(model, np.zeros((8, 4)), np.array([0, 1] * 4)):
     ...     print(finding.title)
-    GL501 alarm · softmax over one unit · output · since step 0
+    GL501 alarm · softmax over one unit · output · from the start
     """
     if not hasattr(model, "layers") or not hasattr(model, "compile"):
         raise TypeError(f"Expected a Keras model. Received: {model!r}")

@@ -146,7 +146,8 @@ def findings(history: History) -> list[dict]:
     """Returns the findings of a run in the order of `diagnose`, with what the page shows of them.
 
     Returns:
-        A list of dictionaries: `Finding.to_dict`, `steps` and `place` in words, `rank`, 0 for the worst severity among
+        A list of dictionaries: `Finding.to_dict`, `steps` and `place` in words, `has_numbers`, whether to show what was
+        measured, `rank`, 0 for the worst severity among
         a cause and what it explains, and `statistic`, the key of `metadata.STATISTICS` in which the finding shows, or
         `None`.
     """
@@ -160,6 +161,7 @@ def findings(history: History) -> list[dict]:
             **finding.to_dict(),
             "steps": finding.steps,
             "place": some(finding.where) or "whole run",
+            "has_numbers": not finding.is_of_setup,
             "rank": min(SEVERITIES.index(one.severity) for one in group),
             "statistic": metadata.STATISTIC_OF_FINDING.get(finding.code),
         }

@@ -66,14 +66,14 @@ function card([{run, finding}, ...following], chosen, open, show) {
     element('strong', {text: `${run.run}: ${finding.name}`}),
     element('span', {class: 'code', text: `${finding.code} · ${finding.place} · ${finding.steps}`}),
   );
-  const numbers = `measured ${shown(finding.measured)}, threshold ${shown(finding.threshold)}`;
+  const measured = ` (measured ${shown(finding.measured)}, threshold ${shown(finding.threshold)})`;
   const remedies = finding.remedies.map((remedy) => element('li', {text: remedy}));
   const change = finding.change ? [element('p', {class: 'change'}, element('strong', {text: 'Change '}), element('code', {text: finding.change}))] : [];
   return element(
     'article',
     {class: 'finding'},
     title,
-    element('p', {text: `${finding.message} (${numbers})`}),
+    element('p', {text: finding.message + (finding.has_numbers ? measured : '')}),
     ...change,
     element(
       'details',
