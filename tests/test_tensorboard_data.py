@@ -170,14 +170,14 @@ def test_findings_are_those_of_the_reader(ask, log_dir, run):
 
     answer = ask("findings", run=run)[1]["findings"]
 
-    added = {"steps", "place", "rank", "statistic"}
+    added = {"steps", "place", "has_numbers", "rank", "statistic"}
     assert [{key: value for key, value in each.items() if key not in added} for each in answer] == expected
 
 
 def test_a_finding_says_what_the_page_shows_of_it(ask):
     finding = ask("findings", run="sick")[1]["findings"][0]
 
-    added = {key: finding[key] for key in ("code", "steps", "place", "rank", "statistic")}
+    added = {key: finding[key] for key in ("code", "steps", "place", "has_numbers", "rank", "statistic")}
     assert added == {
         "code": "GL101",
         "steps": "steps 0 to 40",
