@@ -25,7 +25,7 @@ def statistics(values):
 
 
 def loss_statistics(gradient, penalty):
-    """Every statistic of a gradient without that of its penalty, by name; NaN where there is no penalty."""
+    """Statistics of the gradient minus the penalty's gradient, by name; NaN if there is no penalty."""
     rest = finite(np.nan if penalty is None else np.asarray(gradient, np.float64) - penalty)
     length = float(np.sqrt(np.sum(rest * rest))) if rest.size else float("nan")
     return {"loss_gradient_mean_abs": _average(np.abs(rest)), "loss_gradient_norm": length}

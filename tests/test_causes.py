@@ -330,3 +330,36 @@ def test_a_flat_loss_with_a_reason_is_worth_a_warning_at_once():
     assert order(one("GL101", 0, is_initial=True), one("GL401", severity="note")) == [(0, [1])]
     told = causes.in_reading_order({0: one("GL101"), 1: one("GL401", severity="note")}, EVIDENCE)
     assert told[1].severity == "warning"
+
+
+# A log that somebody else wrote.
+
+
+def hostile(**changed):
+    """A run whose JSON has something else in the place of numbers, and layers that follow each other in a circle."""
+    normal = {"class": "RandomNormal", "stddev": "wide"}
+    layers = tuple(
+        Layer(name, "Dense", 3, "sigmoid", (), normal, {"kernel": {"class": "L2", "l2": "strong"}}, (other,))
+        for name, other in (("layer1", "layer2"), ("layer2", "layer1"))
+    )
+    optimizer = {"class": "SGD", "learning_rate": "fast", "weight_decay": []}
+    return Run("net", layers, (), optimizer, **changed)
+
+
+@pytest.mark.parametrize("kind", sorted(changes._CHANGES))
+def test_a_hostile_run_proposes_nothing_that_it_cannot_know(kind):
+    proposed = change(kind, Run.from_json(hostile().to_json()), ("layer1/kernel",))
+
+    assert "learning_rate" not in proposed
+    assert "kernel_initializer" not in proposed
+    assert "regularizer" not in proposed
+
+
+@pytest.mark.parametrize("broken", [{}, {"first_step": "soon"}, {"severity": "worst"}, {"message": 5}, {"new": 1}])
+def test_mistakes_that_are_no_findings_are_left_out(broken):
+    mistake = one(causes.SETUP).finding.to_dict() | broken
+    text = hostile(mistakes=(mistake, {})).to_json()
+    series = gradlog.history.history.Series(np.array([0]), [text])
+    history = gradlog.History((), (), np.array([0]), np.zeros((1, 0, 0)), texts={"gradlog/run": series})
+
+    assert [finding.code for finding in gradlog.diagnose(history)] == ([] if broken else ["GL501"])

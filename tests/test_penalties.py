@@ -19,7 +19,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 class OfTheUser(keras.regularizers.Regularizer):
-    """One that draws random numbers: to ask it once more would change the training."""
+    """A custom regularizer that counts its calls."""
 
     num_calls = 0
 

@@ -16,8 +16,8 @@ from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS, Diagnosed
 SETUP = "set-up"
 VANISHING, EXPLODING, NONFINITE, DEAD, SATURATED = "GL101", "GL102", "GL103", "GL201", "GL202"
 UNCHANGED, COLLAPSING, STUCK, ERRATIC = "GL302", "GL303", "GL401", "GL402"
-# What follows from what. Whatever is found explains why the loss does not improve. A rule of the user's own, whose code
-# is not here, stands for itself.
+# Which kinds of findings each kind can cause. Every kind explains a loss that does not improve. Custom rules are not
+# listed, so they are neither causes nor consequences.
 FOLLOWS = {
     SETUP: (COLLAPSING, EXPLODING, LARGE_STEPS, NONFINITE, SATURATED, DEAD, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC,
             STUCK),
@@ -102,7 +102,7 @@ def _told(group):
 def _place(one):
     """A sort key: what explains others comes before them."""
     is_early = one.is_initial and one.kind in _INITIAL
-    order = _ORDER.index(one.kind) if one.kind in _ORDER else len(_ORDER)  # a rule of the user's own
+    order = _ORDER.index(one.kind) if one.kind in _ORDER else len(_ORDER)  # a custom rule
     return one.kind != SETUP, order - len(_ORDER) * is_early, one.finding.rank
 
 

@@ -43,31 +43,31 @@ def applicable(remedies: tuple[str, ...], evidence: Evidence) -> tuple[str, ...]
 
 def lower_rate(finding: Finding, run: Run) -> str:
     """Proposes a learning rate at which a step is about 0.003 of the weights."""
-    rate = run.optimizer.get("learning_rate")
-    if not _is_positive(rate) or not finding.measured > 0:
+    rate = _number(run.optimizer, "learning_rate")
+    if not rate or not finding.measured > 0:
         return ""
     return _rate(run, _rounded(rate * min(_TARGET_RATIO / finding.measured, 1 / 3)))
 
 
 def tenth_of_rate(finding: Finding, run: Run) -> str:
     """Proposes a tenth of the learning rate, where something went wrong after the first step."""
-    rate = run.optimizer.get("learning_rate")
-    return _rate(run, _rounded(rate / 10)) if _is_positive(rate) and finding.first_step > 0 else ""
+    rate = _number(run.optimizer, "learning_rate")
+    return _rate(run, _rounded(rate / 10)) if rate and finding.first_step > 0 else ""
 
 
 def usual_rate(finding: Finding, run: Run) -> str:
     """Proposes Keras' default where the learning rate is ten times as large or more, of SGD a hundred times."""
-    rate, kind = run.optimizer.get("learning_rate"), run.optimizer.get("class")
+    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class")
     default = _DEFAULT_RATES.get(kind, 0.001)
-    is_unusual = _is_positive(rate) and rate >= 10 * _MAX_RATES.get(kind, default)
+    is_unusual = rate and rate >= 10 * _MAX_RATES.get(kind, default)
     return _rate(run, default) if is_unusual and finding.first_step > 0 else ""
 
 
 def raise_rate(finding: Finding, run: Run) -> str:
     """Proposes a larger learning rate, at most ten times Keras' default."""
-    rate, kind = run.optimizer.get("learning_rate"), run.optimizer.get("class")
+    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class")
     default = _DEFAULT_RATES.get(kind, 0.001)
-    if not isinstance(rate, (int, float)) or rate >= default:
+    if rate is None or rate >= default:
         return ""
     limit = _MAX_RATES.get(kind, default)
     wanted = rate * 1e-3 / finding.measured if finding.measured > 0 and rate > 0 else limit
@@ -120,25 +120,22 @@ def normalization_between(finding: Finding, run: Run) -> str:
 
 def clipping(finding: Finding, run: Run) -> str:
     """Proposes to clip the gradient where the optimizer does not."""
-    if (
-        finding.first_step == 0
-        or not run.optimizer
-        or any(name in run.optimizer for name in ("clipnorm", "global_clipnorm", "clipvalue"))
-    ):
+    if finding.first_step == 0 or not run.optimizer or _clips(run):
         return ""
-    rate = run.optimizer.get("learning_rate", 0.001)
-    return f"keras.optimizers.{run.optimizer['class']}(learning_rate={rate:.3g}, global_clipnorm=1.0)"
+    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class")
+    return f"keras.optimizers.{kind}(learning_rate={rate:.3g}, global_clipnorm=1.0)" if kind and rate else ""
 
 
 def weaker_decay(finding: Finding, run: Run) -> str:
     """Proposes a tenth of the regularization, or of the weight decay."""
     for layer in _layers(finding, run):
         for variable, one in layer.regularizers.items():
-            strength = next((name for name in ("l2", "l1", "factor") if one.get(name)), None)
+            strength = next((name for name in ("l2", "l1", "factor") if _number(one, name)), None)
             if strength:
-                return f"{variable}_regularizer=keras.regularizers.{one['class']}({strength}={one[strength] / 10:.3g})"
-    decay = run.optimizer.get("weight_decay")
-    return f"weight_decay={decay / 10:.3g} (it is {decay:.3g})" if _is_positive(decay) else ""
+                weaker = _number(one, strength) / 10
+                return f"{variable}_regularizer=keras.regularizers.{one.get('class')}({strength}={weaker:.3g})"
+    decay = _number(run.optimizer, "weight_decay")
+    return f"weight_decay={decay / 10:.3g} (it is {decay:.3g})" if decay else ""
 
 
 _CHANGES: dict[str, tuple[Callable[[Finding, Run], str], ...]] = {
@@ -170,11 +167,12 @@ _NEEDED: dict[str, Callable[[Run], bool]] = {
 def deviation(layer: Layer) -> float | None:
     """Returns the standard deviation of a layer's initial weights, or `None` if its initializer does not tell."""
     settings, (fan_in, fan_out) = layer.initializer, fans(layer)
-    kind, scale = settings.get("class", ""), settings.get("stddev")
-    if kind in ("RandomNormal", "TruncatedNormal") and isinstance(scale, (int, float)):
-        return float(scale)
+    kind, scale = str(settings.get("class", "")), _number(settings, "stddev")
+    if kind in ("RandomNormal", "TruncatedNormal"):
+        return scale
     if kind == "RandomUniform":
-        return (settings.get("maxval", 0.05) - settings.get("minval", -0.05)) / math.sqrt(12)
+        low, high = _number(settings, "minval"), _number(settings, "maxval")
+        return None if low is None or high is None else (high - low) / math.sqrt(12)
     if kind in ("Zeros", "Constant", "Ones"):
         return 0.0
     variances = {"Glorot": 2 / (fan_in + fan_out), "He": 2 / fan_in, "Lecun": 1 / fan_in}
@@ -215,7 +213,7 @@ def _clips(run):
 
 
 def _hidden(run):
-    """Returns the layers with an activation that are no outputs."""
+    """Returns the hidden layers that have an activation."""
     outputs = {one.name for one in run.outputs}
     return [one for one in run.layers if one.activation not in (None, "linear") and one.name not in outputs]
 
@@ -227,9 +225,11 @@ def _listed(layers, run):
 def _with_weights(layer, run):
     """Returns the layer whose output an activation gets, as a person thinks of it: `Dense` before `Activation`."""
     below = layer
-    while below is not None and not below.kernel:
+    for _ in run.layers:  # a log may name layers in a circle
+        if below is None or below.kernel:
+            break
         below = run.layer(below.inputs[0]) if len(below.inputs) == 1 else None
-    return below or layer
+    return below if below is not None and below.kernel else layer
 
 
 def _rate(run, rate):
@@ -245,5 +245,7 @@ def _rounded(number):
     return float(f"{3 if number / 10**exponent > 2 else 1}e{exponent}")
 
 
-def _is_positive(number):
-    return isinstance(number, (int, float)) and np.isfinite(number) and number > 0
+def _number(settings, name):
+    """Returns a number among settings; `None` if there is none, or a log has something else in its place."""
+    value = settings.get(name)
+    return float(value) if isinstance(value, (int, float)) and np.isfinite(value) else None

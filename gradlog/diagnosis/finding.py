@@ -118,7 +118,9 @@ class Finding:
         numbers = {name: float("nan" if values[name] is None else values[name]) for name in ("measured", "threshold")}
         found = cls(**values | lists | numbers)
         texts = (found.code, found.name, found.message, found.change, found.cause)
-        if found.severity not in SEVERITIES or not all(isinstance(text, str) for text in texts):
+        steps = (found.first_step, 0 if found.last_step is None else found.last_step)
+        are_right = all(isinstance(text, str) for text in texts) and all(isinstance(step, int) for step in steps)
+        if found.severity not in SEVERITIES or not are_right:
             raise TypeError(f"Expected a finding. Received: {values!r}")
         return found
 

@@ -191,9 +191,15 @@ def _made(kind, values):
     known = {name: _tuple(value) for name, value in values.items() if name in fields}
     for name, value in known.items():
         expected = tuple if typing.get_origin(fields[name]) is tuple else fields[name]
-        if not isinstance(value, expected):
+        elements = value if expected is tuple else ()
+        if not isinstance(value, expected) or not all(isinstance(one, _element(fields[name])) for one in elements):
             raise TypeError(f"{name} is {value!r}")
     return kind(**known)
+
+
+def _element(kind):
+    """Returns the type of the elements of `tuple[type, ...]`."""
+    return typing.get_args(kind)[0]
 
 
 def _tuple(value):

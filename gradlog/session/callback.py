@@ -63,11 +63,12 @@ class GradientLogger(keras.callbacks.Callback):
         rules: List of the rules by which the run is judged while it trains, such as
             `[gradlog.rules.Vanishing(ratio=1e-4)]`. Defaults to `None`, for all with their defaults; an empty list is
             for none.
-        on_finding: What happens when something is found wrong: `"warn"` warns of each finding once, and again if a
-            warning becomes an alarm; `"stop"` does, and ends the training through `model.stop_training`, which a
-            custom loop has to check itself; `"ignore"` does neither; a function gets the `Finding`, and again when it
-            becomes an alarm or has healed. Notes are not reported. Whatever it is, the findings are written to the
-            Text tab, and are in the attribute `findings`, worst first. Defaults to `"warn"`.
+        on_finding: What happens when something is found wrong: `"warn"` warns of each finding that no other explains
+            once, and again if a warning becomes an alarm; `"stop"` does, and ends the training through
+            `model.stop_training`, which a custom loop has to check itself; `"ignore"` does neither; a function gets the
+            `Finding`, and again when it becomes an alarm or has healed. Notes are not reported. Whatever it is, the
+            findings are written to the Text tab, and are in the attribute `findings`, causes first. Defaults to
+            `"warn"`.
         writers: List of further writers, such as `gradlog.writers.MemoryWriter`, that get everything as well.
             Defaults to none.
         check: Boolean, whether to look for mistakes in the set-up at the first logged step, by how the model is
@@ -123,7 +124,7 @@ class GradientLogger(keras.callbacks.Callback):
 
     @property
     def findings(self) -> list[Finding]:
-        """What was found in the last training, worst first."""
+        """What was found in the last training, causes first."""
         return self._session.findings if self._session else []
 
     def set_params(self, params):

@@ -12,7 +12,7 @@ from gradlog.history.run import Layer, Output, Run, arguments
 # Layers that are an activation and nothing else, and layers that hand on what comes in.
 _ACTIVATIONS = {"Softmax": "softmax", "ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu"}
 _PASSING = ("Dropout", "Flatten", "Reshape", "Permute", "ActivityRegularization")
-_KERNELS = ("kernel", "depthwise_kernel", "embeddings", "_kernel")
+_KERNELS = ("kernel", "depthwise_kernel")
 _LEFT_OUT = ("name", "seed", "is_legacy_optimizer", "loss_scale_factor")
 
 
@@ -129,7 +129,7 @@ def _settings(one):
 
 
 def _config(one):
-    """Returns the configuration of an object; a class of the user's own need not have one."""
+    """Returns the configuration of an object, or an empty dictionary: a custom class may not implement `get_config`."""
     try:
         return dict(one.get_config())
     except Exception:

@@ -77,7 +77,7 @@ class TrainingSession:
 
     @property
     def findings(self) -> list[Finding]:
-        """What has been found so far, worst first."""
+        """What has been found so far, causes first."""
         return self._monitor.findings if self._monitor else []
 
     @property

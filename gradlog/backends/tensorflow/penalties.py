@@ -44,7 +44,7 @@ def adds_penalties(model) -> bool:
 def penalty(model) -> tf.Tensor | None:
     """Returns the sum of what regularizers and `add_loss` add to the loss, a float32 scalar.
 
-    `None` where nothing does, or where a regularizer of the user's own would have to be called once more.
+    `None` if nothing is added, or if a trainable variable has a custom regularizer, which is never called twice.
     """
     regularizers = [
         one.regularizer for one in model.trainable_variables if getattr(one, "regularizer", None) is not None

@@ -69,7 +69,7 @@ class UpdateRatio:
         )
 
     def _first_steps(self, evidence):
-        """A single step may do harm that lasts; by itself it is no fault, since many trainings begin so."""
+        """Large first steps are common and usually harmless: a hint, reported only if it explains damage."""
         ratios = np.where(started_at_zero(evidence), np.nan, evidence.of_kernels("update_ratio"))
         is_first = np.arange(len(ratios)) < SETTLES_WITHIN
         where = (ratios > self.exploding) & is_first[:, None] & evidence.is_from_start
