@@ -12,6 +12,7 @@ _LOSS = "train/loss"
 # What a regularizer adds to a gradient hides how much of the loss reaches a layer.
 _WITHOUT_PENALTY = {MEAN_ABS: LOSS_MEAN_ABS, NORM: LOSS_NORM}
 RUNAWAY = 100
+_SETTLES_WITHIN = 10  # logged steps
 _LONG_WINDOWS = (20, 40)  # logged steps
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
 # What makes several kernels one layer: those of attention, and the two of a recurrent cell.
@@ -209,6 +210,11 @@ class Evidence:
     def is_stuck(self, progress: float) -> np.ndarray:
         """Whether the loss has fallen by less than a part of the first, and the run is not good yet; boolean [T]."""
         return (self.progress < progress) & ~self.is_good
+
+    @property
+    def is_early(self) -> np.ndarray:
+        """The first logged steps, within which the steps of an optimizer may be large and settle; boolean [T]."""
+        return np.arange(len(self.steps)) < _SETTLES_WITHIN
 
     @property
     def is_from_start(self) -> bool:

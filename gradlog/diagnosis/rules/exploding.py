@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlog.diagnosis.rules.evidence import Evidence, lasting_median, started_at_zero, trailing_median
-from gradlog.diagnosis.rules.rule import LARGE_STEPS, SETTLES_WITHIN, Symptom
+from gradlog.diagnosis.rules.rule import LARGE_STEPS, Symptom
 
 _REMEDIES = (
     "Clip the gradient: keras.optimizers.Adam(..., global_clipnorm=1.0).",
@@ -96,7 +96,7 @@ class Exploding:
             where=where,
             is_alarm=True,
             min_logged_steps=5,
-            settles_within=SETTLES_WITHIN,
+            is_note=evidence.is_early,
             kind=LARGE_STEPS,
         )
 

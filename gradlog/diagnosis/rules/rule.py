@@ -10,7 +10,6 @@ from gradlog.diagnosis.finding import NOTE, Finding, some
 from gradlog.diagnosis.rules.evidence import Evidence
 
 LARGE_STEPS, SMALL_STEPS = "large steps", "small steps"  # kinds of symptoms that a code does not tell apart
-SETTLES_WITHIN = 10  # logged steps, in which the first steps of an optimizer may be large and settle
 _HEALED_AFTER = 3  # logged steps without the symptom; a shorter gap is a pause
 
 
@@ -31,8 +30,7 @@ class Symptom:
         is_lower_worse: Whether a lower number is worse.
         min_logged_steps: Integer, how many logged steps in a row make a finding.
         window: Integer, how many logged steps each entry looks back on, including its own.
-        settles_within: Integer, logged steps; a symptom that shows only within the first so many of the run is a note.
-        is_note: Boolean array [T], true where it is not yet worth more than a note.
+        is_note: Boolean array [T], true where it is worth a note alone; a finding is a note if all its steps are.
         kind: String, what it is as a cause or a consequence; the rule's code where it is empty.
         is_initial: Boolean, whether the network showed it before its first update.
         is_hint: Boolean, whether it is worth telling only where it explains what else is found.
@@ -49,7 +47,6 @@ class Symptom:
     is_lower_worse: bool = False
     min_logged_steps: int = 3
     window: int = 1
-    settles_within: int = 0
     is_note: np.ndarray | bool = False
     kind: str = ""
     is_initial: bool = False
@@ -117,7 +114,7 @@ def finding_of(rule: Rule, symptom: Symptom, evidence: Evidence) -> Finding | No
 
 
 def _severity(symptom, is_in):
-    if not is_in[symptom.settles_within :].any() or np.all(symptom.is_note | ~is_in):
+    if np.all(symptom.is_note | ~is_in):
         return NOTE
     is_alarm = (is_in & symptom.is_alarm).sum() >= symptom.min_logged_steps
     return "alarm" if is_alarm else "warning"

@@ -5,12 +5,12 @@ Why: steps of about a thousandth of the weights work well (Karpathy, cs231n note
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradlog.diagnosis.rules.evidence import Evidence, started_at_zero, trailing
-from gradlog.diagnosis.rules.rule import LARGE_STEPS, SETTLES_WITHIN, SMALL_STEPS, Symptom
+from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS, Symptom
 
 _TOO_LARGE = (
     "Lower the learning rate, by a factor of ten to start with.",
@@ -53,38 +53,17 @@ class UpdateRatio:
             yield self._first_steps(evidence)
 
     def _too_large(self, evidence, ratios):
-        is_stuck = evidence.is_stuck(0.5)
-        where = (ratios > self.max_ratio) & (ratios <= self.exploding) & is_stuck[:, None]
-        return Symptom(
-            is_on=where.any(axis=1),
-            measured=np.fmax.reduce(np.where(where, ratios, np.nan), axis=1),
-            threshold=self.max_ratio,
-            message="The steps are too large: the update ratio of {where} is {measured}.",
-            remedies=_TOO_LARGE,
-            names=evidence.kernels,
-            where=where,
-            min_logged_steps=5,
-            settles_within=SETTLES_WITHIN,
-            kind=LARGE_STEPS,
-        )
+        where = (ratios > self.max_ratio) & (ratios <= self.exploding) & evidence.is_stuck(0.5)[:, None]
+        message = "The steps are too large: the update ratio of {where} is {measured}."
+        symptom = _large(evidence, ratios, where, self.max_ratio, message)
+        return replace(symptom, min_logged_steps=5, is_note=evidence.is_early)
 
     def _first_steps(self, evidence):
         """Large first steps are common and usually harmless: a hint, reported only if it explains damage."""
         ratios = np.where(started_at_zero(evidence), np.nan, evidence.of_kernels("update_ratio"))
-        is_first = np.arange(len(ratios)) < SETTLES_WITHIN
-        where = (ratios > self.exploding) & is_first[:, None] & evidence.is_from_start
-        return Symptom(
-            is_on=where.any(axis=1),
-            measured=np.fmax.reduce(np.where(where, ratios, np.nan), axis=1),
-            threshold=self.exploding,
-            message="The first steps were too large: the update ratio of {where} was {measured}.",
-            remedies=_TOO_LARGE,
-            names=evidence.kernels,
-            where=where,
-            min_logged_steps=1,
-            kind=LARGE_STEPS,
-            is_hint=True,
-        )
+        where = (ratios > self.exploding) & evidence.is_early[:, None] & evidence.is_from_start
+        message = "The first steps were too large: the update ratio of {where} was {measured}."
+        return replace(_large(evidence, ratios, where, self.exploding, message), min_logged_steps=1, is_hint=True)
 
     def _too_small(self, evidence, ratios):
         largest = np.fmax.reduce(ratios, axis=1)
@@ -102,3 +81,17 @@ class UpdateRatio:
             min_logged_steps=10,
             kind=SMALL_STEPS,
         )
+
+
+def _large(evidence, ratios, where, threshold, message):
+    """Returns the symptom of kernels [T, K] whose steps are too large."""
+    return Symptom(
+        is_on=where.any(axis=1),
+        measured=np.fmax.reduce(np.where(where, ratios, np.nan), axis=1),
+        threshold=threshold,
+        message=message,
+        remedies=_TOO_LARGE,
+        names=evidence.kernels,
+        where=where,
+        kind=LARGE_STEPS,
+    )
