@@ -200,6 +200,7 @@ def test_a_mistake_in_the_set_up_stands_before_what_it_does(tmp_path):
     assert all(one.cause in ("", "GL501") for one in found)
     assert found[0] == mistakes[0]
     assert logger.findings == found
+    assert [one.code for one in gradlog.diagnose(gradlog.read(tmp_path), rules=[])] == ["GL501", "GL502"]
     assert "of the targets lie outside: they go from 0 to 9" in mistakes[1].message
 
 

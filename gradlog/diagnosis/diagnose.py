@@ -47,13 +47,13 @@ def diagnose(history: History, rules: Sequence[Rule] | None = None) -> list[Find
 def findings_by_symptom(history: History, rules: Sequence[Rule] | None = None) -> dict[tuple[str, int], Finding]:
     """Returns the findings of `diagnose`, in its order, by the rule's code and the number of its symptom.
 
-    The key identifies the same finding as the run goes on. With the default rules, mistakes that show in how the model
-    was compiled are among them.
+    The key identifies the same finding as the run goes on. Whatever the rules are, mistakes in the set-up that the
+    run itself tells are among them.
     """
     if not len(history.steps):
         return {}
     evidence = Evidence(history)
-    found = _mistakes(evidence) if rules is None else {}
+    found = _mistakes(evidence)
     with np.errstate(all="ignore"):
         for rule in RULES if rules is None else rules:
             for number, symptom in enumerate(rule.symptoms(evidence)):

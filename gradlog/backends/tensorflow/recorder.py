@@ -133,7 +133,8 @@ class Recorder:
         """Makes the buffers whose form is known ahead of the trace, which would be traced twice if it made them."""
         if not self.is_built() or (self.plan.returns and not self.may_skip):
             return
-        number = len(self.chosen(self.optimizer._trainable_variables))
+        names = self.chosen(self.optimizer._trainable_variables)
+        number = len(names)
         metrics, allocate = getattr(self.model, "_compile_metrics", None), self._stored.allocate
         allocate("loss", [], tf.float32)
         if hasattr(self.model, "compute_metrics") and not self.plan.is_watched:
@@ -141,7 +142,10 @@ class Recorder:
             for index in range(0 if self.is_replicated else len(getattr(self.model, "outputs", None) or [None])):
                 allocate(f"targets{index}", SHAPE_OF_TARGETS, tf.float32)
         if self.plan.is_only_optimizer and penalties.adds_penalties(self.model):
-            self._allocate_penalties()
+            regularized = penalties.regularized([one for name, one in named_variables(self.model) if name in names])
+            allocate("penalty", [], tf.float32)
+            if regularized:
+                allocate("loss_totals", [len(regularized), 2], tf.float64)
         if self.options.updates:
             allocate("moved", [number], tf.float64)
         if metrics is not None and metrics.variables:
@@ -153,14 +157,6 @@ class Recorder:
         allocate("totals", [number, 2], tf.float64)
         allocate("weights", [number, 1], tf.float64)
         allocate("counts", [number * (1 + self.options.histograms), buckets.NUM_BUCKETS], tf.int64)
-
-    def _allocate_penalties(self):
-        named = named_variables(self.model)
-        names = self.chosen(self.optimizer._trainable_variables)
-        number = len(penalties.regularized([variable for name, variable in named if name in names]))
-        if number:
-            self._stored.allocate("penalty", [], tf.float32)
-            self._stored.allocate("loss_totals", [number, 2], tf.float64)
 
     def _batches(self):
         return tf.cast(self.optimizer._iterations.value, tf.int64)
