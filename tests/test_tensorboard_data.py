@@ -15,6 +15,7 @@ from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
 
 import gradlog
 from gradlog.history.history import History, Series, Snapshot
+from gradlog.history.run import Layer, Run
 from gradlog.tensorboard import data, demo, metadata
 from gradlog.tensorboard.plugin import GradientsLoader
 from gradlog.writers import EventWriter
@@ -42,6 +43,8 @@ def log_dir(tmp_path_factory):
     )
     write_run(path / "long", np.full((LONG, 4), 1e-3), range(LONG))
     write_run(path / HOSTILE, SICK, range(0, 120, 10), variables=DEEP)
+    write_run(path / "described", SICK, range(0, 120, 10), variables=DEEP)
+    write_description(path / "described")
     write_scalars(path / "foreign", {"train/loss": 1.0})
     write_run(
         path / "many layers",
@@ -61,6 +64,15 @@ def write_unfrozen(path):
     writer.write(Snapshot(0, ("b/kernel",), COLUMNS, np.array([[0.5, 0, 0.1]], np.float32)))
     table = np.array([[0.25, 0, 0.2], [0.75, 0, 0.3]], np.float32)
     writer.write(Snapshot(10, ("a/kernel", "b/kernel"), COLUMNS, table))
+    writer.close()
+
+
+def write_description(path):
+    """What a run was made of: a softmax over one unit, which stands first, and sigmoids."""
+    mistake = gradlog.Finding("GL501", "softmax over one unit", "alarm", ("head",), 0, None, 1, 2, "It is 1.", ())
+    sigmoids = tuple(Layer(name.partition("/")[0], "Dense", 10, "sigmoid", (10, 10)) for name in DEEP)
+    writer = EventWriter(path)
+    writer.write_text(0, "gradlog/run", Run("net", sigmoids, mistakes=(mistake.to_dict(),)).to_json())
     writer.close()
 
 
@@ -86,7 +98,7 @@ def ask(request, log_dir):
         status, content = server.get(f"{address}data/{route}?{urllib.parse.urlencode(parameters)}")
         return status, json.loads(content)
 
-    server.wait_for(lambda: len(answer("runs")[1]["runs"]) == 8)
+    server.wait_for(lambda: len(answer("runs")[1]["runs"]) == 9)
     answer.address = address
     return answer
 
@@ -164,7 +176,7 @@ def test_histogram_that_was_not_logged_is_empty(ask):
     assert ask("histograms", run="sick", kind="weight", variable="layer1/kernel")[1]["steps"] == []
 
 
-@pytest.mark.parametrize("run", ["sick", "deep/healthy", "small", HOSTILE])
+@pytest.mark.parametrize("run", ["sick", "deep/healthy", "small", "described", HOSTILE])
 def test_findings_are_those_of_the_reader(ask, log_dir, run):
     expected = [json.loads(json.dumps(each.to_dict())) for each in gradlog.diagnose(gradlog.read(log_dir / run))]
 
@@ -186,6 +198,13 @@ def test_a_finding_says_what_the_page_shows_of_it(ask):
         "rank": 0,
         "statistic": "gradient_mean_abs",
     }
+
+
+def test_what_a_run_was_made_of_is_read(ask):
+    first, second, *_ = ask("findings", run="described")[1]["findings"]
+
+    assert (first["code"], first["explains"], first["has_numbers"]) == ("GL501", ["GL101"], False)
+    assert (second["code"], second["cause"], second["rank"]) == ("GL101", "GL501", 0)
 
 
 def test_every_rule_about_layers_has_a_statistic_that_the_page_offers():
