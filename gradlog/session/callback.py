@@ -106,12 +106,11 @@ class GradientLogger(keras.callbacks.Callback):
         self.log_dir, self.every = checked_log_dir(log_dir), checked_integer("every", every, least=1)
         self._settings = Settings(
             log_dir=self.log_dir,
-            options=Options(self.every, histograms, updates, checked_selector(variables)),
+            options=Options(self.every, histograms, updates, checked_selector(variables), bool(check)),
             probe=Probe(activations, histograms),
             rules=checked_rules(rules),
             on_finding=checked_on_finding(on_finding),
             writers=tuple(writers),
-            check=bool(check),
         )
         self._guard, self._session = Guard(f"logging to {self.log_dir!r}"), None
         self._activations, self._watch = activations, None

@@ -36,7 +36,6 @@ class Settings:
         rules: The rules, or `None` for all.
         on_finding: What happens when something is found.
         writers: Further writers.
-        check: Whether mistakes in the set-up are looked for.
     """
 
     log_dir: str
@@ -45,7 +44,6 @@ class Settings:
     rules: Sequence | None
     on_finding: str | Callable[[Finding], None]
     writers: Sequence = ()
-    check: bool = True
 
 
 class TrainingSession:
@@ -182,7 +180,7 @@ class TrainingSession:
         metrics = [tag.removeprefix("train/") for tag in snapshot.scalars if tag.startswith("train/")]
         metrics = [name for name in metrics if name not in ("loss", "penalty")]
         run = described(self._model, self._optimizers[0], metrics, snapshot.batch_size)
-        if self._settings.check:
+        if self._settings.options.targets:
             setup = Setup.of(run.outputs, snapshot.targets if len(snapshot.targets) == len(run.outputs) else ())
             mistakes = [finding.to_dict() for check in OF_A_BATCH for finding in check.findings(setup)]
             run = dataclasses.replace(run, mistakes=tuple(mistakes))

@@ -25,12 +25,14 @@ class Options(NamedTuple):
         updates: Boolean, whether to compare the weights before and after the update. This keeps one more copy of
             them while a recorded step runs.
         select: Function of a variable and its name that says whether it is recorded.
+        targets: Boolean, whether to keep the first targets of a batch.
     """
 
     every: int
     histograms: bool
     updates: bool
     select: Callable[[keras.Variable, str], bool]
+    targets: bool = True
 
 
 class RecordingPlan(NamedTuple):
@@ -78,6 +80,11 @@ class Recorder:
         self._stride = batches_per_step(optimizer)
         self._stored = Stored(options.every, plan.slots, is_replicated=self.is_replicated)
         self.handover = Returned(self._stored) if plan.returns else self._stored
+
+    @property
+    def takes_targets(self) -> bool:
+        """Whether the first targets of a batch are recorded; replicas have a part of them each."""
+        return self.options.targets and not self.is_replicated
 
     @property
     def key(self) -> str:
@@ -139,7 +146,7 @@ class Recorder:
         allocate("loss", [], tf.float32)
         if hasattr(self.model, "compute_metrics") and not self.plan.is_watched:
             allocate("batch_size", [], tf.int64)
-            for index in range(0 if self.is_replicated else len(getattr(self.model, "outputs", None) or [None])):
+            for index in range(len(getattr(self.model, "outputs", None) or [None]) if self.takes_targets else 0):
                 allocate(f"targets{index}", SHAPE_OF_TARGETS, tf.float32)
         if self.plan.is_only_optimizer and penalties.adds_penalties(self.model):
             regularized = penalties.regularized([one for name, one in named_variables(self.model) if name in names])

@@ -215,7 +215,7 @@ class Tap:
         if first is not None and first.shape.rank:
             number = tf.shape(first, out_type=tf.int64)[0]
             self._store("batch_size", self._reduced(number, _SUM), batches_ago=1)
-        samples = [] if self.recorder.is_replicated else list(map(first_targets, outputs))
+        samples = list(map(first_targets, outputs)) if self.recorder.takes_targets else []
         self.layout.num_targets = len(samples) if all(one is not None for one in samples) else 0
         for index in range(self.layout.num_targets):
             self._store(f"targets{index}", samples[index], batches_ago=1)
