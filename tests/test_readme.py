@@ -9,6 +9,7 @@ import labelled
 
 import gradlog
 from experiments import overhead_report
+from gradlog.diagnosis.checks.table import CHECKS
 from gradlog.events import custom_scalars
 from gradlog.history import names
 
@@ -74,10 +75,10 @@ def test_what_is_found_in_the_mnist_runs_is_that_of_the_committed_results():
     assert "in layer1 it is 0.00084 times the largest layer's" in README
 
 
-def test_every_rule_is_in_the_table():
+def test_every_rule_and_every_check_is_in_a_table():
     rows = re.findall(r"^\| (GL\d+) \| (.*?) \|", README, re.M)
 
-    assert rows == [(rule.code, rule.name) for rule in gradlog.rules.RULES]
+    assert rows == [(one.code, one.name) for one in (*gradlog.rules.RULES, *CHECKS)]
 
 
 def test_the_labelled_networks_are_as_many_as_it_says():

@@ -16,25 +16,42 @@ from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS, Diagnosed
 SETUP = "set-up"
 VANISHING, EXPLODING, NONFINITE, DEAD, SATURATED = "GL101", "GL102", "GL103", "GL201", "GL202"
 UNCHANGED, COLLAPSING, STUCK, ERRATIC = "GL302", "GL303", "GL401", "GL402"
+INPUT_SCALE, FIRST_LOSS, FIRST_ACTIVATIONS, MESSAGES = "GL507", "GL512", "GL513", "GL516"
+# What checks find that may follow from something else, or be harmless; all else is a mistake in the set-up.
+KINDS_OF_CHECKS = {
+    **{kind: kind for kind in (INPUT_SCALE, FIRST_LOSS, FIRST_ACTIVATIONS, MESSAGES)},
+    "GL514": LARGE_STEPS,
+    "GL515": SMALL_STEPS,
+}
 # Which kinds of findings each kind can cause. Every kind explains a loss that does not improve. Custom rules are not
 # listed, so they are neither causes nor consequences.
 FOLLOWS = {
     SETUP: (COLLAPSING, EXPLODING, LARGE_STEPS, NONFINITE, SATURATED, DEAD, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC,
-            STUCK),
+            INPUT_SCALE, FIRST_ACTIVATIONS, FIRST_LOSS, MESSAGES, STUCK),
+    INPUT_SCALE: (EXPLODING, LARGE_STEPS, NONFINITE, SATURATED, DEAD, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC,
+                  FIRST_ACTIVATIONS, FIRST_LOSS, STUCK),
     COLLAPSING: (EXPLODING, LARGE_STEPS, SATURATED, DEAD, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC, STUCK),
     LARGE_STEPS: (LARGE_STEPS, EXPLODING, NONFINITE, SATURATED, DEAD, VANISHING, UNCHANGED, ERRATIC, STUCK),
-    EXPLODING: (EXPLODING, LARGE_STEPS, NONFINITE, SATURATED, DEAD, VANISHING, UNCHANGED, ERRATIC, STUCK),
+    EXPLODING: (EXPLODING, LARGE_STEPS, NONFINITE, SATURATED, DEAD, VANISHING, UNCHANGED, ERRATIC, FIRST_ACTIVATIONS,
+                FIRST_LOSS, STUCK),
     NONFINITE: (EXPLODING, LARGE_STEPS, SATURATED, DEAD, VANISHING, UNCHANGED, ERRATIC, STUCK),
-    SATURATED: (DEAD, LARGE_STEPS, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC, STUCK),
-    DEAD: (DEAD, LARGE_STEPS, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC, STUCK),
-    VANISHING: (VANISHING, SATURATED, DEAD, LARGE_STEPS, SMALL_STEPS, UNCHANGED, ERRATIC, STUCK),
+    SATURATED: (DEAD, LARGE_STEPS, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC, FIRST_ACTIVATIONS, STUCK),
+    DEAD: (DEAD, LARGE_STEPS, VANISHING, SMALL_STEPS, UNCHANGED, ERRATIC, FIRST_ACTIVATIONS, STUCK),
+    VANISHING: (VANISHING, SATURATED, DEAD, LARGE_STEPS, SMALL_STEPS, UNCHANGED, ERRATIC, FIRST_ACTIVATIONS, STUCK),
+    FIRST_ACTIVATIONS: (FIRST_LOSS, STUCK),
+    FIRST_LOSS: (STUCK,),
+    MESSAGES: (STUCK,),
     SMALL_STEPS: (UNCHANGED, STUCK),
     UNCHANGED: (STUCK,),
     ERRATIC: (ERRATIC, STUCK),
     STUCK: (),
 }  # fmt: skip
 _ORDER = tuple(FOLLOWS)  # of two findings that could explain each other, the one whose kind comes first does
-_DAMAGE = (NONFINITE, SATURATED, DEAD, VANISHING)  # what large steps leave behind when they have settled
+# What is harmless by itself, and the damage that shows that it was not.
+_DAMAGE = {
+    LARGE_STEPS: (NONFINITE, SATURATED, DEAD, VANISHING),  # which large steps leave behind when they have settled
+    INPUT_SCALE: (EXPLODING, NONFINITE, SATURATED, DEAD, FIRST_LOSS),
+}
 _BLOCKS = (DEAD, SATURATED)
 _INITIAL = (EXPLODING, SATURATED, DEAD, VANISHING)  # what a network can show before its first update
 _LATE = 5  # logged steps that a cause may seem to begin later, since rules look back over as many
@@ -59,10 +76,10 @@ def in_reading_order(diagnosed: dict[Hashable, Diagnosed], evidence: Evidence) -
     hints = {key: one for key, one in diagnosed.items() if one.is_hint}
     found = {key: one for key, one in diagnosed.items() if key not in notes and key not in hints}
     groups = _groups(found, evidence)
-    if all(one.kind != LARGE_STEPS for one in found.values()):
-        for key, one in (notes | hints).items():
-            tried = _groups(found | {key: _warned(one)}, evidence) if one.kind == LARGE_STEPS else {}
-            if any(_is_damage(found[other]) for other in tried.get(key, ()) if other != key):
+    for kind, damage in _DAMAGE.items():
+        for key, one in (notes | hints).items() if all(one.kind != kind for one in found.values()) else ():
+            tried = _groups(found | {key: _warned(one)}, evidence) if one.kind == kind else {}
+            if any(_is_left(found[other], damage) for other in tried.get(key, ()) if other != key):
                 found, groups = found | {key: _warned(one)}, tried
                 notes.pop(key, None)
                 break
@@ -86,8 +103,8 @@ def _warned(one):
     return replace(one, finding=replace(one.finding, severity="warning"))
 
 
-def _is_damage(one):
-    return one.kind in _DAMAGE and one.finding.last_step is None
+def _is_left(one, damage):
+    return one.kind in damage and one.finding.last_step is None
 
 
 def _told(group):
@@ -103,7 +120,7 @@ def _place(one):
     """A sort key: what explains others comes before them."""
     is_early = one.is_initial and one.kind in _INITIAL
     order = _ORDER.index(one.kind) if one.kind in _ORDER else len(_ORDER)  # a custom rule
-    return one.kind != SETUP, order - len(_ORDER) * is_early, one.finding.rank
+    return one.kind not in (SETUP, INPUT_SCALE), order - len(_ORDER) * is_early, one.finding.rank
 
 
 def _explains(cause, one, evidence):

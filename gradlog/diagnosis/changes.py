@@ -149,6 +149,8 @@ _CHANGES: dict[str, tuple[Callable[[Finding, Run], str], ...]] = {
     "GL302": (raise_rate,),
     "GL303": (weaker_decay,),
     "GL402": (usual_rate, tenth_of_rate),
+    "GL507": (normalized_inputs,),
+    "GL513": (larger_weights, smaller_weights, other_activation),
 }
 
 

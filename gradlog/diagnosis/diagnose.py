@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradlog.diagnosis.causes import SETUP, in_reading_order
+from gradlog.diagnosis.causes import KINDS_OF_CHECKS, SETUP, in_reading_order
 from gradlog.diagnosis.changes import applicable, change_for
 from gradlog.diagnosis.finding import Finding
 from gradlog.diagnosis.rules.evidence import Evidence
@@ -71,5 +71,7 @@ def _mistakes(evidence):
     for number, values in enumerate(evidence.run.mistakes if evidence.run is not None else ()):
         with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError):  # of a damaged or a foreign log
             finding = Finding.from_dict(values)
-            found[finding.code, number] = Diagnosed(finding, SETUP)
+            kind = KINDS_OF_CHECKS.get(finding.code, SETUP)
+            finding = replace(finding, change=change_for(kind, finding, evidence) or finding.change)
+            found[finding.code, number] = Diagnosed(finding, kind, is_initial=True)
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gradlog.history import frames, names
+from gradlog.history.inputs import Inputs
 from gradlog.history.names import CLIPPED_NORM, GLOBAL_NORM
 from gradlog.history.run import Run
 
@@ -27,6 +28,7 @@ class Snapshot:
         activations: Integer array [L, `buckets.NUM_BUCKETS`] of counts, or `None`.
         batch_size: Integer, the rows of the batch, over all replicas; `None` if it is not known.
         targets: Float32 arrays [n, k] of the batch's first targets, one for each output; empty if they are not known.
+        inputs: `Inputs` of the batch's first rows, of a model with one input; `None` if they are not known.
     """
 
     step: int
@@ -40,6 +42,7 @@ class Snapshot:
     activations: np.ndarray | None = None
     batch_size: int | None = None
     targets: tuple[np.ndarray, ...] = ()
+    inputs: Inputs | None = None
 
 
 def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
@@ -73,6 +76,7 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
         scalars=scalars | _clipped(snapshots),
         batch_size=first.batch_size,
         targets=first.targets,
+        inputs=first.inputs,
     )
 
 

@@ -72,7 +72,8 @@ class GradientLogger(keras.callbacks.Callback):
         writers: List of further writers, such as `gradlog.writers.MemoryWriter`, that get everything as well.
             Defaults to none.
         check: Boolean, whether to look for mistakes in the set-up at the first logged step, by how the model is
-            compiled and the first 64 targets of its batch, as `gradlog.check` does. Defaults to `True`.
+            compiled, the first 64 targets of its batch and the size of its inputs, as `gradlog.check` does. Defaults
+            to `True`.
 
     Raises:
         ValueError: an argument is out of its range; the model has no trainable variables, or none that

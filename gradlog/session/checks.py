@@ -20,16 +20,17 @@ def checked_log_dir(log_dir) -> str:
     return os.fspath(log_dir)
 
 
-def checked_integer(name: str, value, least: int) -> int:
-    """Returns an integer argument that is at least `least`."""
+def checked_integer(name: str, value, least: int, what: str = "steps") -> int:
+    """Returns an integer argument that is at least `least`; `what` it counts stands in the error."""
+    expected = f"`{name}` counts {what}. Expected an integer, {least} or more. Received: {name}={value!r}"
     try:
         number = operator.index(value)
     except TypeError:
         number = None
     if number is None or isinstance(value, bool):
-        raise TypeError(f"`{name}` counts steps. Expected an integer, {least} or more. Received: {name}={value!r}")
+        raise TypeError(expected)
     if number < least:
-        raise ValueError(f"`{name}` counts steps. Expected an integer, {least} or more. Received: {name}={value!r}")
+        raise ValueError(expected)
     return number
 
 

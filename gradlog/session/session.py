@@ -180,8 +180,8 @@ class TrainingSession:
         metrics = [tag.removeprefix("train/") for tag in snapshot.scalars if tag.startswith("train/")]
         metrics = [name for name in metrics if name not in ("loss", "penalty")]
         run = described(self._model, self._optimizers[0], metrics, snapshot.batch_size)
-        if self._settings.options.targets:
-            setup = Setup.of(run.outputs, snapshot.targets if len(snapshot.targets) == len(run.outputs) else ())
+        if self._settings.options.check:
+            setup = _setup(snapshot, run)
             mistakes = [finding.to_dict() for check in OF_A_BATCH for finding in check.findings(setup)]
             run = dataclasses.replace(run, mistakes=tuple(mistakes))
         self._writer.write_text(snapshot.step, names.RUN_TAG, run.to_json())
@@ -242,6 +242,21 @@ class TrainingSession:
                 f"gradlog left out {num_lost:,} logged steps, which were overwritten before they could be read. "
                 "Choose a larger `every`."
             )
+
+
+def _setup(snapshot, run):
+    """Returns what the first recorded step tells of a set-up."""
+    loss = snapshot.scalars.get("train/loss") if snapshot.step == 0 else None
+    return Setup.of(
+        run.outputs,
+        snapshot.targets if len(snapshot.targets) == len(run.outputs) else (),
+        [snapshot.inputs] if snapshot.inputs else [],
+        run.layers,
+        metrics=run.metrics,
+        optimizer=run.optimizer,
+        batch_size=run.batch_size,
+        first_loss=None if loss is None else loss - snapshot.scalars.get(names.PENALTY_TAG, 0.0),
+    )
 
 
 def open_writer(directory: str, model, writers: Sequence, guard: Guard) -> BackgroundWriter:

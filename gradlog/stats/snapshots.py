@@ -8,6 +8,7 @@ import numpy as np
 
 from gradlog.history import names
 from gradlog.history.history import Snapshot
+from gradlog.history.inputs import Inputs
 from gradlog.stats import buckets, statistics
 
 _LOSS = names.tag("train", "loss")
@@ -27,6 +28,7 @@ class StepLayout:
         has_loss: Boolean, whether the step tells its loss.
         has_penalty: Boolean, whether it tells what penalties add to it.
         num_targets: Integer, of how many outputs the first targets are known.
+        has_inputs: Boolean, whether the step tells how large its inputs are.
         regularized: R indices of the variables whose gradient is also known without that of their penalty.
     """
 
@@ -38,6 +40,7 @@ class StepLayout:
     has_loss: bool = False
     has_penalty: bool = False
     num_targets: int = 0
+    has_inputs: bool = False
     regularized: tuple[int, ...] = ()
 
 
@@ -50,9 +53,9 @@ def snapshot(layout: StepLayout, step: int, arrays: dict[str, np.ndarray]) -> Sn
         arrays: Dictionary of `totals` [V, 2] of the gradients, `weights` [V, 1], the sums of their squares, and
             `counts` [V or 2 V, B], of the gradients and then of the weights; and, where there are such, `moved` [V],
             the squared distances by which the update moved the weights, `loss`, `penalty`, `metrics`, `batch_size`,
-            `targets0`, `targets1` and on, the first targets of each output, padded with NaN, `loss_totals` [R, 2] of
-            the regularized gradients without their penalties', and the sums of squares `others`, of the gradients that
-            are not recorded, and `clipped`, of all after clipping.
+            `targets0`, `targets1` and on, the first targets of each output, padded with NaN, `inputs` [5], the first
+            five attributes of `Inputs`, `loss_totals` [R, 2] of the regularized gradients without their penalties', and
+            the sums of squares `others`, of the gradients that are not recorded, and `clipped`, of all after clipping.
     """
     number, counts = len(layout.variables), arrays["counts"]
     gradients = counts[:number]
@@ -70,7 +73,12 @@ def snapshot(layout: StepLayout, step: int, arrays: dict[str, np.ndarray]) -> Sn
         scalars=_scalars(layout, arrays),
         batch_size=int(arrays.get("batch_size", 0)) or None,
         targets=tuple(_rows(arrays[f"targets{index}"]) for index in range(layout.num_targets)),
+        inputs=_inputs(*arrays["inputs"].tolist()) if layout.has_inputs else None,
     )
+
+
+def _inputs(size, num_nonfinite, mean_square, column, column_mean_square):
+    return Inputs(int(size), int(num_nonfinite), mean_square, int(column), column_mean_square)
 
 
 def _rows(targets):

@@ -1,10 +1,14 @@
 """Checks: refuses a Keras, a model or a batch that gradlog cannot work with, early, and says how to mend it."""
 
+import re
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 _OLDEST_TENSORFLOW = (2, 18)
+_BOLD = re.compile(r"\x1b\[1m(.*?)\x1b\[0m", re.DOTALL)
+_OF_AN_OPERATION = re.compile(r"\{\{.*?\}\}|\[Op:.*")
 
 
 class ArgumentError(ValueError):
@@ -96,3 +100,12 @@ def _check_has(model, attributes):
     if isinstance(model, type) or missing:
         lacks = f", which lacks {', '.join(missing)}" if missing else ", a class"
         raise TypeError(f"Expected a Keras model. Received: {model!r}{lacks}")
+
+
+def in_short(error: BaseException) -> str:
+    """Returns what an error says: of Keras' what is bold, of TensorFlow's what is not set in, less its operation."""
+    bold = _BOLD.search(str(error))
+    if bold:
+        return bold[1]
+    lines = _OF_AN_OPERATION.sub("", str(error)).splitlines()
+    return " ".join(line.rstrip() for line in lines if line.strip() and not line[0].isspace()) or type(error).__name__

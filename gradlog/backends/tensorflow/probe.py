@@ -7,9 +7,9 @@ To see a layer's output, the probe patches the `call` of that layer while the pa
 how the model was built, and nothing stays behind.
 """
 
+import contextlib
 import dataclasses
 import functools
-import re
 from typing import NamedTuple
 
 import keras
@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from gradlog.backends.tensorflow.activations import Kind, dead_fraction, kind, relu_kind, saturated_fraction
-from gradlog.backends.tensorflow.checks import ArgumentError, checked_batch
+from gradlog.backends.tensorflow.checks import ArgumentError, checked_batch, in_short
 from gradlog.backends.tensorflow.histograms import histograms
 from gradlog.backends.tensorflow.patches import Patch, Patches
 from gradlog.history import names
@@ -125,7 +125,7 @@ class Probe:
             )
         fractions = {}
         for one, calls in seen:
-            fractions |= _fractions(one, calls)
+            fractions |= fractions_of(one, calls)
         self._layers, self._tags = tuple(one.name for one, _ in seen), tuple(fractions)
         flat = [tf.concat([tf.reshape(outputs, [-1]) for outputs in calls], 0) for _, calls in seen]
         counts = histograms(flat) if self._has_histograms else None
@@ -193,6 +193,15 @@ def _is_of_keras(layer):
 
 def _outputs(model, watched, inputs, guard):
     """Runs the pass; returns the watched layers that were called, and the outputs of each that are not the model's."""
+    _check_number(model, inputs)
+    with kept_outputs(watched, guard) as calls, keras.StatelessScope():
+        results = _called(model, inputs)
+    return hidden_outputs(watched, calls, results)
+
+
+@contextlib.contextmanager
+def kept_outputs(watched, guard):
+    """Keeps what watched layers return meanwhile; gives a dictionary of their ids to lists of tensors."""
     calls, graph = {id(one.layer): [] for one in watched}, tf.compat.v1.get_default_graph()
 
     def keep(layer, result, *args, **kwargs):
@@ -202,14 +211,17 @@ def _outputs(model, watched, inputs, guard):
             calls[id(layer)].append(first)
 
     patches = Patches(guard, [Patch(one.layer, "call", after=functools.partial(keep, one.layer)) for one in watched])
-    _check_number(model, inputs)
     patches.put_on()
     try:
-        with keras.StatelessScope():
-            results = {id(output) for output in keras.tree.flatten(_called(model, inputs))}
+        yield calls
     finally:
         patches.take_off()
-    hidden = [(one, [output for output in calls[id(one.layer)] if id(output) not in results]) for one in watched]
+
+
+def hidden_outputs(watched, calls, results):
+    """Returns the watched layers that were called, and the outputs of each that are not the model's results."""
+    ends = {id(output) for output in keras.tree.flatten(results)}
+    hidden = [(one, [output for output in calls[id(one.layer)] if id(output) not in ends]) for one in watched]
     return [(one, outputs) for one, outputs in hidden if outputs]
 
 
@@ -224,7 +236,7 @@ def _called(model, inputs):
     try:
         return model(inputs, training=False)
     except Exception as error:  # of the model
-        raise _misfit(_in_short(error), inputs) from error
+        raise _misfit(in_short(error), inputs) from error
 
 
 def _misfit(said, inputs):
@@ -234,7 +246,8 @@ def _misfit(said, inputs):
     )
 
 
-def _fractions(one, calls):
+def fractions_of(one: Watched, calls) -> dict[str, tf.Tensor]:
+    """Returns the fractions that are dead and saturated of a layer's outputs, by tag."""
     fractions = {}
     if one.kind.can_die:
         same_units = bool(one.layer.weights)  # a `ReLU()` may stand behind many layers
@@ -250,12 +263,6 @@ def _unit_axis(layer, rank):
     """Returns where the units stand: last, or behind the examples."""
     data_format = getattr(layer, "data_format", None) or (rank > 3 and keras.config.image_data_format())
     return 1 if data_format == "channels_first" and rank > 2 else -1
-
-
-def _in_short(error):
-    """Returns what an error says: of Keras' what is bold, of TensorFlow's what is not set in."""
-    bold = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
-    return bold[1] if bold else " ".join(line for line in str(error).splitlines() if line and not line[0].isspace())
 
 
 def _described(inputs):

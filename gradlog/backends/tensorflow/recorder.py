@@ -10,7 +10,8 @@ from gradlog.backends.tensorflow import penalties
 from gradlog.backends.tensorflow.checks import ArgumentError
 from gradlog.backends.tensorflow.handover import Returned, Stored, variable
 from gradlog.backends.tensorflow.optimizers import batches_per_step, clips, inner_optimizer, num_batches, strategy_of
-from gradlog.backends.tensorflow.tap import SHAPE_OF_TARGETS, Tap, is_scalar, named_variables
+from gradlog.backends.tensorflow.samples import SHAPE_OF_TARGETS, SIZE_OF_INPUTS
+from gradlog.backends.tensorflow.tap import Tap, is_scalar, named_variables
 from gradlog.history.history import Snapshot
 from gradlog.stats import buckets
 from gradlog.stats.snapshots import snapshot
@@ -25,14 +26,14 @@ class Options(NamedTuple):
         updates: Boolean, whether to compare the weights before and after the update. This keeps one more copy of
             them while a recorded step runs.
         select: Function of a variable and its name that says whether it is recorded.
-        targets: Boolean, whether to keep the first targets of a batch.
+        check: Boolean, whether to keep what checks need: the first targets of a batch, and how large its inputs are.
     """
 
     every: int
     histograms: bool
     updates: bool
     select: Callable[[keras.Variable, str], bool]
-    targets: bool = True
+    check: bool = True
 
 
 class RecordingPlan(NamedTuple):
@@ -82,9 +83,9 @@ class Recorder:
         self.handover = Returned(self._stored) if plan.returns else self._stored
 
     @property
-    def takes_targets(self) -> bool:
-        """Whether the first targets of a batch are recorded; replicas have a part of them each."""
-        return self.options.targets and not self.is_replicated
+    def is_checked(self) -> bool:
+        """Whether what checks need of a batch is recorded; replicas have a part of it each."""
+        return self.options.check and not self.is_replicated
 
     @property
     def key(self) -> str:
@@ -146,8 +147,10 @@ class Recorder:
         allocate("loss", [], tf.float32)
         if hasattr(self.model, "compute_metrics") and not self.plan.is_watched:
             allocate("batch_size", [], tf.int64)
-            for index in range(len(getattr(self.model, "outputs", None) or [None]) if self.takes_targets else 0):
+            for index in range(len(getattr(self.model, "outputs", None) or [None]) if self.is_checked else 0):
                 allocate(f"targets{index}", SHAPE_OF_TARGETS, tf.float32)
+            if self.is_checked:
+                allocate("inputs", [SIZE_OF_INPUTS], tf.float32)
         if self.plan.is_only_optimizer and penalties.adds_penalties(self.model):
             regularized = penalties.regularized([one for name, one in named_variables(self.model) if name in names])
             allocate("penalty", [], tf.float32)

@@ -26,10 +26,10 @@ from gradlog.backends.tensorflow.embeddings import touched_rows
 from gradlog.backends.tensorflow.histograms import histograms
 from gradlog.backends.tensorflow.moments import square_distances, totals
 from gradlog.backends.tensorflow.patches import Patch, Patches
+from gradlog.backends.tensorflow.samples import first_inputs, first_targets
 from gradlog.history import names
 from gradlog.stats.snapshots import StepLayout
 
-SHAPE_OF_TARGETS = (64, 16)  # rows of a batch, and numbers of a row, that are looked at
 _SUM, _MEAN = tf.distribute.ReduceOp.SUM, tf.distribute.ReduceOp.MEAN
 
 
@@ -155,9 +155,10 @@ class Tap:
         metrics, batch = getattr(self._model, "_compile_metrics", None), _batch_of(args, kwargs)
         if batch is None:
             return
-        self._if_fresh(functools.partial(self._record_batch, *batch[:2]))
+        inputs, *others = batch
+        self._if_fresh(functools.partial(self._record_batch, inputs, *others[:2]))
         if metrics is not None and metrics.built:
-            self._if_fresh(functools.partial(self._record_metrics, metrics, *batch))
+            self._if_fresh(functools.partial(self._record_metrics, metrics, *others))
 
     # What is recorded.
 
@@ -208,17 +209,21 @@ class Tap:
             numbers = tf.stack([tf.cast(value, tf.float32) for value in values.values()])
             self._store("metrics", self._reduced(numbers, _MEAN), batches_ago=1)
 
-    def _record_batch(self, targets, predictions):
-        """Records how large the batch is, and its first targets."""
+    def _record_batch(self, inputs, targets, predictions):
+        """Records how large the batch is, its first targets, and how large its inputs are."""
         outputs = [one for one in keras.tree.flatten(targets) if one is not None]
         first = next(iter([*outputs, *keras.tree.flatten(predictions)]), None)
         if first is not None and first.shape.rank:
             number = tf.shape(first, out_type=tf.int64)[0]
             self._store("batch_size", self._reduced(number, _SUM), batches_ago=1)
-        samples = list(map(first_targets, outputs)) if self.recorder.takes_targets else []
+        samples = list(map(first_targets, outputs)) if self.recorder.is_checked else []
         self.layout.num_targets = len(samples) if all(one is not None for one in samples) else 0
         for index in range(self.layout.num_targets):
             self._store(f"targets{index}", samples[index], batches_ago=1)
+        numbers = first_inputs(inputs) if self.recorder.is_checked else None
+        self.layout.has_inputs = numbers is not None
+        if self.layout.has_inputs:
+            self._store("inputs", numbers, batches_ago=1)
 
     # What the step is made of.
 
@@ -260,20 +265,11 @@ class Tap:
 
 
 def _batch_of(args, kwargs):
-    """Returns (x, y, y_pred, sample_weight) without x, or `None` where the arguments are others than Keras' own."""
+    """Returns (x, y, y_pred, sample_weight), or `None` where the arguments are others than Keras' own."""
     named = dict(zip(("x", "y", "y_pred", "sample_weight"), args, strict=False)) | kwargs
     if len(args) > 4 or set(named) - {"x", "y", "y_pred", "sample_weight"} or not {"y", "y_pred"} <= set(named):
         return None
-    return named["y"], named["y_pred"], named.get("sample_weight")
-
-
-def first_targets(targets: tf.Tensor) -> tf.Tensor | None:
-    """Returns the first targets of a batch, float32 [64, 16], with NaN where there are fewer; `None` if no numbers."""
-    if not targets.shape.rank or not (targets.dtype.is_floating or targets.dtype.is_integer):
-        return None
-    rows = tf.reshape(targets, [tf.shape(targets)[0], -1])[: SHAPE_OF_TARGETS[0], : SHAPE_OF_TARGETS[1]]
-    missing = tf.stack([tf.zeros(2, tf.int32), tf.constant(SHAPE_OF_TARGETS) - tf.shape(rows)], axis=1)
-    return tf.ensure_shape(tf.pad(tf.cast(rows, tf.float32), missing, constant_values=math.nan), SHAPE_OF_TARGETS)
+    return named.get("x"), named["y"], named["y_pred"], named.get("sample_weight")
 
 
 def _dense_or_rows(gradient):

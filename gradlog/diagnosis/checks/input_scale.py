@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.diagnosis.changes import SQUASHING, deviation
+from gradlog.diagnosis.changes import SQUASHING, deviation, fans
 from gradlog.diagnosis.checks.check import finding_of
 from gradlog.diagnosis.checks.setup import Setup
 from gradlog.diagnosis.finding import Finding
@@ -28,7 +28,8 @@ class InputScale:
     """Finds inputs for which the first layer's sums are large; with ReLU and its variants this is a note.
 
     Attributes:
-        max_sum: Root mean square of the sums that the first layer's units get at the start.
+        max_sum: Root mean square of the sums that the first layer's units get at the start, with its own initial
+            weights and with He's, so that large weights do not count.
     """
 
     max_sum: float = 10.0
@@ -38,36 +39,24 @@ class InputScale:
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding where one input reaches a first layer whose initial weights are known."""
         layer = setup.first
-        if layer is None or len(setup.inputs) != 1 or setup.inputs[0].dtype.kind not in "fiu":
+        weights = deviation(layer) if layer is not None and len(setup.inputs) == 1 else None
+        if weights is None:
             return
-        weights, squares = deviation(layer), _mean_squares(setup.inputs[0], len(layer.kernel))
-        if weights is None or len(squares) * _area(layer.kernel) < 1:
-            return
-        size = weights * np.sqrt(_area(layer.kernel) * squares.sum())
-        if not size > self.max_sum:
+        (inputs,), (fan_in, _) = setup.inputs, fans(layer)
+        size, usual = (one * np.sqrt(inputs.mean_square) for one in (weights * np.sqrt(fan_in), np.sqrt(2)))
+        if not min(size, usual) > self.max_sum:
             return
         message = (
             f"The inputs are not scaled: the units of {layer.name} get sums of about {size:.3g} at the start, where 1 "
-            f"is usual.{_largest(squares)}"
+            f"is usual.{_largest(inputs, fan_in)}"
         )
         severity = "warning" if setup.activation_of(layer) in SQUASHING else "note"
         numbers = {"measured": size, "threshold": self.max_sum}
         yield finding_of(self, layer.name, message, _REMEDIES, severity=severity, **numbers)
 
 
-def _mean_squares(inputs, rank):
-    """Returns the mean square of each column, or of each channel of an image; of what is finite."""
-    columns = inputs.reshape(-1, inputs.shape[-1]) if rank > 2 else inputs.reshape(len(inputs), -1)
-    values = np.where(np.isfinite(columns), columns, 0).astype(np.float64)
-    return np.square(values).mean(axis=0) if len(values) else np.zeros(0)
-
-
-def _area(kernel):
-    """Returns how many positions a kernel covers: 1 of a dense layer, 9 of a 3 x 3 convolution."""
-    return int(np.prod(kernel[:-2])) if len(kernel) > 2 else 1
-
-
-def _largest(squares):
-    if len(squares) < 2 or squares.max() < 100 * np.median(squares):
+def _largest(inputs, fan_in):
+    """Says which column is the largest, where it makes up most of the inputs."""
+    if fan_in < 2 or inputs.column_mean_square < 0.5 * fan_in * inputs.mean_square:
         return ""
-    return f" Column {int(np.argmax(squares))} is the largest: {np.sqrt(squares.max()):.3g}."
+    return f" Column {inputs.column} is the largest: {np.sqrt(inputs.column_mean_square):.3g}."

@@ -3,16 +3,19 @@
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from gradlog.history.first_step import FirstStep
+from gradlog.history.inputs import Inputs
 from gradlog.history.run import Layer, Output
 
 REGRESSION = ("mean_squared_error", "mean_absolute_error", "mean_squared_logarithmic_error", "huber", "log_cosh")
 BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 CATEGORICAL = ("categorical_crossentropy", "categorical_focal_crossentropy")
 SPARSE = ("sparse_categorical_crossentropy",)
+HINGES = ("hinge", "squared_hinge", "categorical_hinge")
 _SCALES = re.compile("Normalization|Rescaling|Embedding|Discretization|Hashing|Encoding|Lookup|Vectorization")
 _WITH_SUMS = ("Dense", "Conv1D", "Conv2D", "Conv3D")
 CROSS_ENTROPIES = (*BINARY, *CATEGORICAL, *SPARSE)
@@ -36,6 +39,18 @@ class TrainedOutput(Output):
         values = np.asarray(self.targets, np.float64).ravel()
         return values[np.isfinite(values)]
 
+    @property
+    def classes(self) -> np.ndarray:
+        """The class numbers of the targets, integers [n], from one-hot rows too; empty if they are no classes."""
+        labels = self.labels
+        if self.targets is None or len(labels) < np.size(self.targets) or (labels != np.round(labels)).any():
+            return np.zeros(0, int)
+        rows = labels.reshape(len(self.targets), -1)
+        if rows.shape[1] == 1:
+            return rows[:, 0].astype(int)
+        is_one_hot = ((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all()
+        return rows.argmax(axis=1) if is_one_hot else np.zeros(0, int)
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -43,26 +58,47 @@ class Setup:
 
     Attributes:
         outputs: The `TrainedOutput`s of the model, in its order.
-        inputs: Arrays [n, ...] of its first n inputs, in the model's order; none if they are not known.
+        inputs: `Inputs` for each of its inputs, in the model's order; none if they are not known.
         layers: The `Layer`s of the model; none if they are not known.
+        metrics: Names of the metrics.
+        optimizer: Dictionary, as `Run` has it; empty if it is not known.
+        num_rows: Integer, how many rows the data have, or `None` if that is not known.
+        batch_size: Integer, the rows of a batch, or `None`.
+        is_shuffled: Boolean, whether `fit` shuffles the rows; it shuffles arrays, and no datasets.
+        first_loss: Number, the loss of the first batch before any step, without penalties, or `None`.
+        first_step: `FirstStep`, or `None` if it was not tried.
+        messages: What Keras warned of when the first step was tried.
+        failure: String, how the first step fails; empty if it does not.
+        overfit: The losses of steps on one batch, in their order; none if it was not tried.
     """
 
     outputs: tuple[TrainedOutput, ...]
-    inputs: tuple[np.ndarray, ...] = ()
+    inputs: tuple[Inputs, ...] = ()
     layers: tuple[Layer, ...] = ()
+    metrics: tuple[str, ...] = ()
+    optimizer: dict = field(default_factory=dict)
+    num_rows: int | None = None
+    batch_size: int | None = None
+    is_shuffled: bool = True
+    first_loss: float | None = None
+    first_step: FirstStep | None = None
+    messages: tuple[str, ...] = ()
+    failure: str = ""
+    overfit: tuple[float, ...] = ()
 
     @classmethod
     def of(
         cls,
         outputs: Sequence[Output],
         targets: Sequence = (),
-        inputs: Sequence[np.ndarray] = (),
+        inputs: Sequence[Inputs] = (),
         layers: Sequence[Layer] = (),
+        **known,
     ) -> "Setup":
-        """Returns the set-up of outputs, each with its targets, if there are any."""
+        """Returns the set-up of outputs, each with its targets, if there are any; `known` are further attributes."""
         pairs = itertools.zip_longest(outputs, targets)
         trained = tuple(TrainedOutput(**asdict(one), targets=values) for one, values in pairs)
-        return cls(trained, tuple(inputs), tuple(layers))
+        return cls(trained, tuple(inputs), tuple(layers), **known)
 
     @property
     def first(self) -> Layer | None:

@@ -1,0 +1,54 @@
+"""First step: what is seen of a training's first step, before it is made."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradlog.history import names
+from gradlog.history.history import Snapshot
+
+
+@dataclass(frozen=True)
+class Activation:
+    """How large the outputs of a layer are, and how much they differ from example to example.
+
+    Attributes:
+        name: String, the name of the layer, as tags have it; empty for an output of the model.
+        size: Root mean square of the outputs, at least 0.
+        spread: Root mean square, over the units, of their standard deviation over the examples, at least 0.
+    """
+
+    name: str
+    size: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class FirstStep:
+    """What a training's first step would do, tried on one batch with copies of the weights.
+
+    Attributes:
+        snapshot: `Snapshot` of the step, as a logger would record it, without the update.
+        ratios: Dictionary of variables to how far the step moves them, as a fraction of their norm.
+        loss_after: Number, the loss of the same batch after the step, without penalties.
+        activations: `Activation`s of the hidden layers, in the model's order.
+        predictions: `Activation`s of the model's outputs.
+    """
+
+    snapshot: Snapshot
+    ratios: dict[str, float]
+    loss_after: float
+    activations: tuple[Activation, ...] = ()
+    predictions: tuple[Activation, ...] = ()
+
+    @property
+    def loss(self) -> float:
+        """The loss of the batch before the step, without penalties."""
+        return self.snapshot.scalars["train/loss"] - self.snapshot.scalars.get("train/penalty", 0.0)
+
+    @property
+    def largest_ratio(self) -> tuple[str, float]:
+        """The kernel that the step moves furthest, and how far; weights that are zero at first do not count."""
+        kernels = names.kernels(self.snapshot.variables)
+        found = {name: self.ratios[name] for name in kernels if np.isfinite(self.ratios[name])}
+        return max(found.items(), key=lambda item: item[1], default=("", np.nan))
