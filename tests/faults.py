@@ -110,11 +110,12 @@ class Breakage:
     """What a broken function calls instead of doing anything: it raises, each time or the first time alone."""
 
     def __init__(self, code, error=Fault, is_permanent=True, mend=lambda: None):
-        self.num_calls, self.message = 0, f"of gradlog's own, in {name_of(code)}"
+        self.is_in_main_thread, self.num_calls, self.message = True, 0, f"of gradlog's own, in {name_of(code)}"
         self._error, self._is_permanent, self._mend = error, is_permanent, mend
 
     def __call__(self):
         self.num_calls += 1
+        self.is_in_main_thread = threading.current_thread() is threading.main_thread()
         if not self._is_permanent:
             self._mend()
         raise self._error(self.message)

@@ -120,8 +120,8 @@ class TrainingSession:
         if self._is_armed:
             self._prepare()
             self._probe_guard(self._probe.observe)
+            self._guard.undo["call"] = self._recording.disarm  # first, since Ctrl-C may come at any time
             self._recording.arm()
-            self._guard.undo["call"] = self._recording.disarm
 
     def end_call(self, logs: dict) -> None:
         """Writes what was recorded."""

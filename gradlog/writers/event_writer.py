@@ -42,6 +42,10 @@ class EventWriter:
                 "The log directory cannot be written. Expected a directory, or a place where one can be made, with "
                 f"permission to write; choose another `log_dir`. Received: log_dir={self.log_dir!r} ({error})"
             ) from error
+        except KeyboardInterrupt:  # an empty file would look like a damaged run
+            if self._is_local and os.path.exists(self.path):
+                os.remove(self.path)
+            raise
 
     def write(self, snapshot: Snapshot) -> None:
         """Writes a `Snapshot` as one event."""

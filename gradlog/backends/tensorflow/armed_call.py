@@ -17,23 +17,25 @@ class ArmedCall:
     Attributes:
         model: The same.
         plain: Its training function.
-        guards: List of the `Guard`s of all loggers that record the call.
     """
 
     def __init__(self, model):
-        self.model, self.plain, self.guards, self._recordings = model, model.train_function, [], []
+        self.model, self.plain, self._recordings = model, model.train_function, []
+
+    @property
+    def guards(self) -> list:
+        """The `Guard`s of all loggers that record the call."""
+        return [one.guard for one in self._recordings]
 
     def add(self, recording) -> None:
         """Adds what a logger records."""
         if recording not in self._recordings:
             self._recordings.append(recording)
-            self.guards.append(recording.guard)
 
     def remove(self, recording) -> None:
         """Removes what a logger records; the last one restores the plain function."""
         if recording in self._recordings:
             self._recordings.remove(recording)
-            self.guards.remove(recording.guard)
         if not self._recordings and armed_call(self.model) is self:
             vars(self.model)["train_function"] = self.plain
 

@@ -47,11 +47,11 @@ class Recording:
 
     def arm(self) -> None:
         """Has the model's next call of its training function recorded."""
-        call = armed_call(self._model)
-        if call is None:
-            call = ArmedCall(self._model)
-            vars(self._model)["train_function"] = self.guard.armed(call)  # past Keras' `__setattr__`, which is slow
+        earlier = armed_call(self._model)
+        call = ArmedCall(self._model) if earlier is None else earlier
         call.add(self)
+        if earlier is None:
+            vars(self._model)["train_function"] = self.guard.armed(call)  # past Keras' `__setattr__`, which is slow
 
     def disarm(self) -> None:
         """Restores the plain call if the armed one was never made."""
