@@ -28,7 +28,7 @@ class Case:
     Attributes:
         name: String.
         build: Function that returns a compiled model.
-        codes: One of these has to be found; none, where the network is healthy.
+        codes: Of what is found, one of these has to stand first; none, where the network is healthy.
         also: What may be found beside.
         data: Function that returns x and y.
         every: Steps from one logged step to the next.
@@ -88,7 +88,8 @@ def first_steps(history, number=LOGGED_STEPS):
         tag: Series(series.steps[series.steps <= steps[-1]], series.values[series.steps <= steps[-1]])
         for tag, series in history.scalars.items()
     }
-    return gradlog.History(history.variables, history.columns, steps, history.statistics[:number], scalars)
+    columns, statistics = history.columns, history.statistics[:number]
+    return gradlog.History(history.variables, columns, steps, statistics, scalars, texts=history.texts)
 
 
 @functools.cache
@@ -292,6 +293,87 @@ def regression():
     return x, (x.sum(1) * 1000).astype(np.float32)
 
 
+def yes_or_no(activation, loss="binary_crossentropy", hidden="relu", size=None):
+    """Returns a network with one unit, of a table of 30 columns or of digits."""
+
+    def build():
+        layers = [
+            _dense(32, hidden, name="hidden1"),
+            _dense(32, hidden, name="hidden2"),
+            _dense(1, activation, name="end"),
+        ]
+        return _compiled(keras.Sequential([keras.Input((columns,)), *layers]), "adam", loss)
+
+    columns = size or 30
+    return build
+
+
+def to_number(activation, loss="mse"):
+    """Returns a network with one unit that is to say a number."""
+
+    def body(inputs):
+        return _dense(1, activation, name="end")(_dense(32, "relu", name="hidden")(inputs))
+
+    return functional(body, (64,), adam(3e-3), loss=loss, metrics=())
+
+
+def to_classes(activation, from_logits, loss=None):
+    """Returns a network of ten classes."""
+
+    def body(inputs):
+        return _dense(10, activation, name="end")(_dense(32, "relu", name="hidden")(inputs))
+
+    loss = loss or keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+    return functional(body, (64,), adam(3e-3), loss=loss)
+
+
+def _dense_head(inputs):
+    return _dense(10, name="head")(inputs)
+
+
+def labels_network(inputs):
+    return _dense(10, "sigmoid", name="end")(_dense(32, "relu")(inputs))
+
+
+def product_network(inputs):
+    return _dense(1, "sigmoid", name="end")(_dense(8, "tanh")(_dense(8, "tanh")(inputs)))
+
+
+def sums():
+    """Returns the sum of the pixels, from 8 to 30."""
+    x, _ = digits()
+    return x, x.sum(1)
+
+
+def centred():
+    """Returns the same, around zero, with a deviation of 3."""
+    x, y = sums()
+    return x, (3 * (y - y.mean()) / y.std()).astype(np.float32)
+
+
+def one_hot():
+    x, y = digits()
+    return x, np.eye(10, dtype=np.float32)[y]
+
+
+def several_labels():
+    """Returns which of ten pixels are dark."""
+    x, _ = digits()
+    return x, (x[:, 10:20] > 0.5).astype(np.float32)
+
+
+def one_in_ten():
+    """Returns which digits are nines."""
+    x, y = digits()
+    return x, (y == 9).astype(np.int64)
+
+
+def product():
+    """Returns two inputs and the sign of their product: the loss stands still at first."""
+    x = np.random.default_rng(0).uniform(-1, 1, (640, 2)).astype(np.float32)
+    return x, (x[:, 0] * x[:, 1] > 0).astype(np.int64)
+
+
 def _schedule(kind):
     if kind == "cosine":
         return keras.optimizers.schedules.CosineDecay(3e-3, 150)
@@ -300,6 +382,8 @@ def _schedule(kind):
 
 VANISHING, EXPLODING, NONFINITE, DEAD, SATURATED = "GL101", "GL102", "GL103", "GL201", "GL202"
 UPDATE, UNCHANGED, COLLAPSING, STUCK, ERRATIC = "GL301", "GL302", "GL303", "GL401", "GL402"
+SOFTMAX_OF_ONE, TARGETS, UNITS, LABELS, LOGITS = "GL501", "GL502", "GL503", "GL504", "GL505"
+INPUTS, NOT_FOR_CLASSES, LOSS = "GL507", "GL508", "GL512"
 
 
 def _sick(name, build, codes, also="", **arguments):
@@ -313,13 +397,14 @@ SICK = [
     _sick("tanh, small weights", mlp("tanh", 8, 32, sgd(0.1), 0.05), VANISHING, STUCK),
     _sick("ReLU, tiny weights", mlp("relu", 7, 128, initializer=0.01), VANISHING, f"{DEAD} {STUCK} {UNCHANGED}"),
     _sick("sigmoid branch beside a ReLU branch", functional(two_branches(("relu", "sigmoid"), 7), (64,)), VANISHING),
-    _sick("ReLU, weights of deviation 1", mlp("relu", 7, 128, sgd(0.01), 1.0), f"{EXPLODING} {NONFINITE}", DEAD),
+    _sick("ReLU, weights of deviation 1", mlp("relu", 7, 128, sgd(0.01), 1.0), EXPLODING, f"{NONFINITE} {DEAD} {LOSS}"),
     _sick(
         "ReLU, weights of deviation 0.3",
         mlp("relu", 7, 128, sgd(0.1), 0.3),
-        f"{EXPLODING} {NONFINITE}",
-        f"{DEAD} {STUCK}",
+        EXPLODING,
+        f"{NONFINITE} {DEAD} {STUCK} {LOSS}",
     ),
+    # The weights that it begins with explode the gradient, or its own first steps do.
     _sick(
         "learning rate 1000",
         mlp("tanh", 4, 32, sgd(1000.0)),
@@ -329,14 +414,15 @@ SICK = [
     _sick(
         "Adam at 1",
         mlp("relu", 4, 32, adam(1.0)),
-        f"{EXPLODING} {UPDATE} {ERRATIC} {DEAD}",
-        f"{STUCK} {UNCHANGED} {VANISHING}",
+        UPDATE,
+        f"{EXPLODING} {ERRATIC} {DEAD} {STUCK} {UNCHANGED} {VANISHING}",
     ),
+    # It overflows before a second step is logged.
     _sick(
         "SGD at 5 kills ReLU",
         mlp("relu", 5, 32, sgd(5.0)),
-        f"{DEAD} {NONFINITE} {EXPLODING}",
-        f"{STUCK} {ERRATIC} {UPDATE} {UNCHANGED}",
+        f"{NONFINITE} {EXPLODING}",
+        f"{DEAD} {STUCK} {ERRATIC} {UPDATE} {UNCHANGED}",
     ),
     _sick("SGD at 1e-6", mlp("relu", 4, 32, sgd(1e-6)), UPDATE, f"{STUCK} {UNCHANGED}"),
     _sick("Adam at 1e-7", mlp("relu", 4, 32, adam(1e-7)), UPDATE, STUCK),
@@ -350,8 +436,8 @@ SICK = [
     _sick(
         "inputs not scaled",
         mlp("sigmoid", 5, 32),
-        f"{SATURATED} {VANISHING}",
-        f"{UNCHANGED} {STUCK}",
+        INPUTS,
+        f"{SATURATED} {VANISHING} {UNCHANGED} {STUCK}",
         data=lambda: (digits()[0] * 1e5, digits()[1]),
     ),
     _sick(
@@ -369,8 +455,8 @@ SICK = [
     _sick(
         "regularizer too strong",
         mlp("relu", 4, 32, adam(0.01), kernel_regularizer=keras.regularizers.L2(1.0)),
-        f"{COLLAPSING}",
-        f"{VANISHING} {DEAD} {STUCK}",
+        COLLAPSING,
+        f"{VANISHING} {DEAD} {UPDATE} {STUCK}",
     ),
     _sick(
         "weight decay too strong",
@@ -387,22 +473,101 @@ SICK = [
     _sick(
         "momentum 0.99 at 1",
         mlp("tanh", 4, 32, sgd(1.0, momentum=0.99)),
-        f"{ERRATIC} {UPDATE} {EXPLODING}",
-        f"{STUCK} {SATURATED} {VANISHING} {UNCHANGED}",
+        UPDATE,
+        f"{ERRATIC} {EXPLODING} {STUCK} {SATURATED} {VANISHING} {UNCHANGED}",
     ),
     _sick(
         "credit card: vanishing",
         credit("vanishing"),
-        VANISHING,
+        f"{VANISHING} {INPUTS}",
         f"{SATURATED} {UNCHANGED} {STUCK}",
         data=lambda: table(False),
     ),
     _sick(
         "credit card: exploding",
         credit("exploding"),
-        f"{EXPLODING} {UPDATE}",
-        f"{SATURATED} {UNCHANGED} {STUCK} {ERRATIC} {VANISHING}",
+        f"{EXPLODING} {INPUTS}",
+        f"{UPDATE} {SATURATED} {UNCHANGED} {STUCK} {ERRATIC} {VANISHING}",
         data=lambda: table(False),
+    ),
+    # Penalties.
+    _sick(
+        "sigmoid, 10 layers with L2",
+        mlp("sigmoid", 10, 32, sgd(0.01), kernel_regularizer=keras.regularizers.L2(1e-4)),
+        VANISHING,
+        f"{STUCK} {UNCHANGED}",
+    ),
+    _sick(
+        "L1 too strong",
+        mlp("relu", 4, 32, adam(0.01), kernel_regularizer=keras.regularizers.L1(0.1)),
+        COLLAPSING,
+        f"{VANISHING} {EXPLODING} {DEAD} {STUCK}",
+    ),
+    # Mistakes in the set-up; each has its mended version among the healthy ones.
+    _sick("softmax over one unit", yes_or_no("softmax"), SOFTMAX_OF_ONE, STUCK, data=lambda: table(True)),
+    _sick("sigmoid for sums of pixels", to_number("sigmoid"), TARGETS, f"{STUCK} {SATURATED} {VANISHING}", data=sums),
+    _sick("ReLU for numbers below zero", to_number("relu"), TARGETS, f"{DEAD} {STUCK} {UNCHANGED}", data=centred),
+    _sick("tanh for numbers beyond 1", to_number("tanh", "mae"), TARGETS, f"{STUCK} {SATURATED}", data=centred),
+    _sick("one sigmoid unit for ten classes", yes_or_no("sigmoid", size=64), f"{UNITS} {LABELS}", f"{STUCK} {ERRATIC}"),
+    _sick(
+        "a categorical loss on one unit",
+        yes_or_no("sigmoid", "categorical_crossentropy"),
+        UNITS,
+        f"{STUCK} {UNCHANGED} {NOT_FOR_CLASSES}",
+        data=lambda: table(True),
+    ),
+    _sick("logits taken for probabilities", to_classes(None, False), LOGITS, f"{STUCK} {ERRATIC} {DEAD}"),
+    _sick("softmax twice", to_classes("softmax", True), LOGITS, STUCK),
+    _sick(
+        "raw table into tanh",
+        yes_or_no("sigmoid", hidden="tanh"),
+        INPUTS,
+        f"{SATURATED} {STUCK} {UNCHANGED} {VANISHING} {UPDATE}",
+        data=lambda: table(False),
+    ),
+    # Steps.
+    _sick(
+        "transformer, AdamW at 0.1",
+        functional(transformer, (64,), lambda: keras.optimizers.AdamW(0.1), dtype="int32"),
+        f"{UPDATE} {EXPLODING}",
+        f"{VANISHING} {STUCK} {ERRATIC} {DEAD} {UNCHANGED}",
+        data=tokens,
+    ),
+    _sick(
+        "convolutions, Adam at 0.3",
+        functional(cnn, (8, 8, 1), adam(0.3)),
+        f"{UPDATE} {EXPLODING}",
+        f"{DEAD} {STUCK} {ERRATIC} {VANISHING} {UNCHANGED}",
+        data=images,
+    ),
+    _sick(
+        "RMSprop at 0.5",
+        mlp("relu", 3, 32, lambda: keras.optimizers.RMSprop(0.5)),
+        f"{UPDATE} {EXPLODING}",
+        f"{DEAD} {STUCK} {ERRATIC} {VANISHING} {UNCHANGED}",
+    ),
+    _sick(
+        "Adagrad at 1",
+        mlp("tanh", 2, 32, lambda: keras.optimizers.Adagrad(1.0)),
+        UPDATE,
+        f"{EXPLODING} {VANISHING} {SATURATED} {STUCK} {ERRATIC} {UNCHANGED}",
+    ),
+    _sick(
+        "convolutions, SGD at 1e-7", functional(cnn, (8, 8, 1), sgd(1e-7)), UPDATE, f"{STUCK} {UNCHANGED}", data=images
+    ),
+    _sick(
+        "LSTM, SGD at 30",
+        functional(lambda x: _dense(10, name="head")(keras.layers.LSTM(32)(x)), (8, 8), sgd(30.0)),
+        f"{UPDATE} {EXPLODING}",
+        f"{STUCK} {ERRATIC} {SATURATED} {VANISHING} {UNCHANGED}",
+        data=rows,
+    ),
+    _sick(
+        "regression in large units, SGD",
+        functional(lambda x: _dense(1)(_dense(32, "relu")(x)), (64,), sgd(0.01), loss="mse", metrics=()),
+        f"{UPDATE} {EXPLODING} {NONFINITE}",
+        f"{DEAD} {STUCK} {ERRATIC} {LOSS}",
+        data=regression,
     ),
 ]
 HEALTHY = [
@@ -468,6 +633,43 @@ HEALTHY = [
         ),
         data=regression,
     ),
+    # The mended versions of mistakes in the set-up.
+    Case("one sigmoid unit", yes_or_no("sigmoid"), data=lambda: table(True)),
+    Case("numbers from a linear unit", to_number(None), data=sums),
+    Case("numbers above zero from ReLU", to_number("relu"), data=sums),
+    Case("numbers around zero", to_number(None, "mae"), data=centred),
+    Case("softmax over ten classes", to_classes("softmax", False)),
+    Case("logits that the loss knows of", to_classes(None, True)),
+    Case("one-hot rows under squared error", to_classes("softmax", False, "mse"), data=one_hot),
+    Case("scaled table into tanh", yes_or_no("sigmoid", hidden="tanh"), data=lambda: table(True)),
+    # Penalties.
+    Case("L2 of 1e-3", mlp("relu", 4, 32, adam(3e-3), kernel_regularizer=keras.regularizers.L2(1e-3))),
+    Case("L1 of 1e-4", mlp("relu", 3, 32, adam(3e-3), kernel_regularizer=keras.regularizers.L1(1e-4))),
+    Case("L1 and L2", mlp("tanh", 3, 32, adam(3e-3), kernel_regularizer=keras.regularizers.L1L2(1e-5, 1e-4))),
+    Case("a penalty on activations", mlp("relu", 3, 32, adam(3e-3), activity_regularizer=keras.regularizers.L2(1e-3))),
+    # Slow starters and large first steps.
+    Case("a product's sign", functional(product_network, (2,), loss="binary_crossentropy"), data=product, epochs=30),
+    Case("Adagrad at 0.1", mlp("relu", 3, 32, lambda: keras.optimizers.Adagrad(0.1))),
+    Case("Adagrad at 0.2", mlp("tanh", 2, 32, lambda: keras.optimizers.Adagrad(0.2))),
+    Case("Adagrad at 0.5, one layer", functional(_dense_head, (64,), lambda: keras.optimizers.Adagrad(0.5))),
+    # Other optimizers, layers and data.
+    Case("Lion", mlp("relu", 3, 32, lambda: keras.optimizers.Lion(3e-4))),
+    Case("RMSprop", mlp("relu", 3, 32, lambda: keras.optimizers.RMSprop(1e-3))),
+    Case("GELU and layer normalization", mlp("gelu", 4, 32, adam(3e-3), between=keras.layers.LayerNormalization)),
+    Case(
+        "transformer with AdamW and a warm-up",
+        functional(
+            transformer,
+            (64,),
+            lambda: keras.optimizers.AdamW(_schedule("warm-up"), weight_decay=0.01, global_clipnorm=1.0),
+            dtype="int32",
+        ),
+        data=tokens,
+        epochs=6,
+    ),
+    Case("pixels from 0 to 16", mlp("relu", 3, 32), data=lambda: (digits()[0] * 16, digits()[1])),
+    Case("several labels at once", functional(labels_network, (64,), loss="binary_crossentropy"), data=several_labels),
+    Case("one in ten is a yes", yes_or_no("sigmoid", size=64), data=one_in_ten),
     Case("credit card: vanishing_fixed", credit("vanishing_fixed"), data=lambda: table(True)),
     Case("credit card: exploding_fixed", credit("exploding_fixed"), data=lambda: table(True)),
 ]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import gradlog
+from gradlog.history import names
 from gradlog.history.history import Series
 
 PATH = Path(__file__).parent / "data" / "labelled.npz"
@@ -45,8 +46,9 @@ def write(runs, made_by, path=PATH):
 def _entry(name, history):
     of_variables = {f"{column}/{variable}" for column in history.columns for variable in history.variables}
     scalars = {tag: series.steps.tolist() for tag, series in history.scalars.items() if tag not in of_variables}
-    names = {"variables": list(history.variables), "columns": list(history.columns)}
-    return {"name": name, **names, "steps": history.steps.tolist(), "scalars": scalars}
+    table = {"variables": list(history.variables), "columns": list(history.columns)}
+    run = json.loads(history.texts[names.RUN_TAG].values[-1]) if names.RUN_TAG in history.texts else None
+    return {"name": name, **table, "steps": history.steps.tolist(), "scalars": scalars, "run": run}
 
 
 def _shape(entry):
@@ -68,8 +70,9 @@ def _history(entry, numbers):
     for tag, steps in entry["scalars"].items():
         scalars[tag] = Series(np.array(steps), numbers[start : start + len(steps)])
         start += len(steps)
-    names = tuple(entry["variables"]), tuple(entry["columns"])
-    return gradlog.History(*names, np.array(entry["steps"]), statistics, scalars)
+    names_of = tuple(entry["variables"]), tuple(entry["columns"])
+    texts = {names.RUN_TAG: Series(np.array([0]), [json.dumps(entry["run"])])} if entry["run"] else {}
+    return gradlog.History(*names_of, np.array(entry["steps"]), statistics, scalars, texts=texts)
 
 
 def _split(numbers):

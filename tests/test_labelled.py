@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import gradlog
+from gradlog.diagnosis.checks.table import CHECKS
 from gradlog.diagnosis.rules.table import RULES
 from gradlog.history.history import Series
 
@@ -23,30 +24,36 @@ TRAINED_ANEW = ("sigmoid, 8 layers", "ReLU, weights of deviation 1", "LSTM")  # 
 VANISHING = ("vanishing/sigmoid", "vanishing/he", "vanishing/lecun", "initialization/small_weights")
 LEARNED_NOTHING = 0.97 * math.log(10)  # the loss over the last epoch; ten classes begin at the logarithm of 10
 BESIDE = frozenset(rule.code for rule in RULES)
+MISTAKES = frozenset(check.code for check in CHECKS)
 
 
-def codes(history):
-    return {finding.code for finding in gradlog.diagnose(history)}
+def told(history):
+    """The findings but notes, in their order."""
+    return [finding for finding in gradlog.diagnose(history) if not finding.is_note]
 
 
 def check(case, found):
-    """The right code is among what was found, and nothing that is neither asked for nor known to come with it."""
+    """The cause stands first and explains all other signs, and nothing is told that is not known to come with it."""
+    told_codes = [one.code for one in found]
     if case.codes:
-        assert found & case.codes, f"{case.name}: {sorted(found)}"
-    assert found <= case.codes | case.also, f"{case.name}: {sorted(found)}"
+        assert {*told_codes[:1]} & case.codes, f"{case.name}: {told_codes}"
+        alone = [one.code for one in found[1:] if not one.cause and one.code not in MISTAKES]
+        assert not alone, f"{case.name}: {alone} not explained by {told_codes[0]}"
+    assert {*told_codes} <= case.codes | case.also, f"{case.name}: {told_codes}"
 
 
 def test_the_set_is_large_enough():
-    assert len(labelled.SICK) >= 20
-    assert len(labelled.HEALTHY) >= 30
+    assert len(labelled.SICK) >= 40
+    assert len(labelled.HEALTHY) >= 50
     assert len({case.name for case in labelled.CASES}) == len(labelled.CASES)
-    assert set().union(*(case.codes for case in labelled.SICK)) >= BESIDE - {"GL401"}
+    assert set().union(*(case.codes | case.also for case in labelled.SICK)) >= BESIDE
+    assert set().union(*(case.codes for case in labelled.SICK)) >= BESIDE - {"GL202", "GL401", "GL402"}
 
 
 def check_history(case, history):
-    check(case, codes(labelled.first_steps(history)))
+    check(case, told(labelled.first_steps(history)))
     if not case.codes:
-        check(case, codes(history))
+        check(case, told(history))
 
 
 @pytest.fixture(scope="module")
@@ -125,29 +132,30 @@ def test_healthy_runs_are_silent_however_often_they_are_logged(case, tmp_path):
     for every in (1, 3):
         often = dataclasses.replace(case, every=every, epochs=min(case.epochs, 10))
         for history in labelled.histories(often, (1,), tmp_path / str(every)):
-            check(often, codes(history))
+            check(often, told(history))
 
 
 @pytest.mark.filterwarnings("ignore:.*holds an earlier run")
 @pytest.mark.labelled
-def test_precision_and_recall_by_rule(tmp_path):
-    """Of a code that is found, how often the network is known for it or for what comes with it; and the other way."""
-    right, wrong, missed = collections.Counter(), collections.Counter(), []
+def test_causes_told_and_mistold_with_more_seeds(tmp_path):
+    """Prints how often each cause stood first where it is the cause, and where another one is or none."""
+    right, mistold, disturbed = collections.Counter(), collections.Counter(), []
     for number, case in enumerate(labelled.CASES):
         for history in labelled.histories(case, MORE_SEEDS, tmp_path / str(number)):
-            found = codes(labelled.first_steps(history))
-            right.update(found & (case.codes | case.also))
-            wrong.update(found - case.codes - case.also)
-            if case.codes and not found & case.codes:
-                missed.append(case.name)
-    for rule in RULES:
-        total = right[rule.code] + wrong[rule.code]
-        print(f"{rule.code} {rule.name}: {right[rule.code]} of {total} findings are right")
-    sick = len(labelled.SICK) * len(MORE_SEEDS)
-    print(f"the problem was found in {sick - len(missed)} of {sick} trainings; missed: {missed}")
+            found = told(labelled.first_steps(history) if case.codes else history)
+            first = found[0].code if found else "nothing"
+            if case.codes:
+                (right if first in case.codes else mistold)[first] += 1
+            elif found:
+                disturbed.append(f"{case.name}: {[one.code for one in found]}")
+    total = len(labelled.SICK) * len(MORE_SEEDS)
+    for code in sorted({*right, *mistold}):
+        print(f"{code}: {right[code]} told, {mistold[code]} mistold")
+    print(f"the cause stood first in {right.total()} of {total} trainings; healthy ones disturbed: {disturbed}")
 
-    assert not wrong
-    assert not missed
+    assert right.total() >= 0.9 * total
+    assert not mistold["nothing"]
+    assert not disturbed
 
 
 @pytest.mark.labelled
@@ -161,7 +169,7 @@ def test_every_remedy(tmp_path):
     for scenario in results["scenarios"]:
         for row in scenario["seeds"]:
             name = f"{scenario['scenario']}/seed{row['seed']}"
-            found = codes(gradlog.read(tmp_path / name))
+            found = {one.code for one in told(gradlog.read(tmp_path / name))}
             expected = ailment(scenario["scenario"], row)
             assert expected is None or expected in found, (name, found)
             assert expected is not None or not found, (name, found)

@@ -12,6 +12,7 @@ _LOSS = "train/loss"
 # What a regularizer adds to a gradient hides how much of the loss reaches a layer.
 _WITHOUT_PENALTY = {MEAN_ABS: LOSS_MEAN_ABS, NORM: LOSS_NORM}
 RUNAWAY = 100
+_MULTIPLIED, _LARGE = 3, 0.1
 _SETTLES_WITHIN = 10  # logged steps
 _LONG_WINDOWS = (20, 40)  # logged steps
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
@@ -123,16 +124,23 @@ class Evidence:
 
     @cached_property
     def first_loss(self) -> np.ndarray:
-        """What the loss was at first, float64 [T]: the median of the first five, or the first where it fell from there.
+        """What the loss was at first, float64 [T]: the median of the first five, for one batch may be odd.
 
-        So one lucky or unlucky batch does not set the scale. NaN where no loss was logged.
+        It is the first alone where the loss fell from there, and where large first steps of the training multiplied it.
+        NaN where no loss was logged.
         """
         known = np.flatnonzero(np.isfinite(self.loss))
         result = np.full(len(self.loss), np.nan)
         for number, time in enumerate(known[:5], 1):
             first, median = self.loss[known[0]], np.median(self.loss[known[:number]])
-            result[time:] = first if first > median + 0.1 * abs(median) else median
+            was_multiplied = 0 < first < median / _MULTIPLIED and self._began_with_large_steps
+            result[time:] = first if first > median + 0.1 * abs(median) or was_multiplied else median
         return result
+
+    @cached_property
+    def _began_with_large_steps(self):
+        ratios = self.of_kernels("update_ratio")[:1]
+        return self.is_from_start and bool((ratios[np.isfinite(ratios)] > _LARGE).any())
 
     @cached_property
     def is_learned(self) -> np.ndarray:

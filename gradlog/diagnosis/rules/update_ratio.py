@@ -24,6 +24,9 @@ _TOO_SMALL = (
 )
 
 
+_NOISE = 1e-8  # below, float32 rounds most of a step away, and what is left goes up and down
+
+
 @dataclass(frozen=True)
 class UpdateRatio:
     """Finds steps that are too large or too small for the weights while the loss is not falling.
@@ -68,7 +71,7 @@ class UpdateRatio:
     def _too_small(self, evidence, ratios):
         largest = np.fmax.reduce(ratios, axis=1)
         before = trailing(largest, 6)[:, 0]  # five logged steps ago
-        is_rising = largest > 1.2 * before
+        is_rising = (largest > 1.2 * before) & (largest > _NOISE)
         is_fallen = np.fmax.accumulate(largest) > 10 * largest
         is_stuck = evidence.is_stuck(self.progress)
         return Symptom(
