@@ -3,6 +3,7 @@
 from gradlog.diagnosis.rules.table import (
     RULES,
     Collapsing,
+    ConstantAnswer,
     Dead,
     Erratic,
     Exploding,
@@ -17,6 +18,7 @@ from gradlog.diagnosis.rules.table import (
 __all__ = [
     "RULES",
     "Collapsing",
+    "ConstantAnswer",
     "Dead",
     "Erratic",
     "Exploding",

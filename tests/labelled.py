@@ -383,7 +383,7 @@ def _schedule(kind):
 VANISHING, EXPLODING, NONFINITE, DEAD, SATURATED = "GL101", "GL102", "GL103", "GL201", "GL202"
 UPDATE, UNCHANGED, COLLAPSING, STUCK, ERRATIC = "GL301", "GL302", "GL303", "GL401", "GL402"
 SOFTMAX_OF_ONE, TARGETS, UNITS, LABELS, LOGITS = "GL501", "GL502", "GL503", "GL504", "GL505"
-INPUTS, NOT_FOR_CLASSES, LOSS = "GL507", "GL508", "GL512"
+INPUTS, NOT_FOR_CLASSES, LOSS, CONSTANT = "GL507", "GL508", "GL512", "GL403"
 
 
 def _sick(name, build, codes, also="", **arguments):
@@ -504,11 +504,18 @@ SICK = [
         f"{VANISHING} {EXPLODING} {DEAD} {STUCK}",
     ),
     # Mistakes in the set-up; each has its mended version among the healthy ones.
-    _sick("softmax over one unit", yes_or_no("softmax"), SOFTMAX_OF_ONE, STUCK, data=lambda: table(True)),
+    _sick(
+        "softmax over one unit", yes_or_no("softmax"), SOFTMAX_OF_ONE, f"{STUCK} {CONSTANT}", data=lambda: table(True)
+    ),
     _sick("sigmoid for sums of pixels", to_number("sigmoid"), TARGETS, f"{STUCK} {SATURATED} {VANISHING}", data=sums),
     _sick("ReLU for numbers below zero", to_number("relu"), TARGETS, f"{DEAD} {STUCK} {UNCHANGED}", data=centred),
     _sick("tanh for numbers beyond 1", to_number("tanh", "mae"), TARGETS, f"{STUCK} {SATURATED}", data=centred),
-    _sick("one sigmoid unit for ten classes", yes_or_no("sigmoid", size=64), f"{UNITS} {LABELS}", f"{STUCK} {ERRATIC}"),
+    _sick(
+        "one sigmoid unit for ten classes",
+        yes_or_no("sigmoid", size=64),
+        f"{UNITS} {LABELS}",
+        f"{STUCK} {ERRATIC} {CONSTANT}",
+    ),
     _sick(
         "a categorical loss on one unit",
         yes_or_no("sigmoid", "categorical_crossentropy"),

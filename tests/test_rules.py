@@ -6,7 +6,9 @@ from cases import COLUMNS, during, flat, found, run
 
 import gradlog
 from gradlog.diagnosis.rules.table import RULES, Dead, Exploding, UpdateRatio, Vanishing
+from gradlog.history import names
 from gradlog.history.history import Series
+from gradlog.history.run import Output, Run
 
 DECLINE = 10.0 ** np.array([-7, -5.5, -4, -3, -2])  # by layer
 STUCK = ("GL401", 0, None)
@@ -307,6 +309,7 @@ def test_codes_names_and_order():
         ("GL303", "weights collapsing to zero"),
         ("GL401", "loss not improving"),
         ("GL402", "loss erratic"),
+        ("GL403", "loss falls, accuracy does not rise"),
     ]
 
 
@@ -381,3 +384,25 @@ def test_a_name_is_no_markdown():
     assert "<img" not in text
     assert "&#60;img src=x&#62;" in text
     assert "1. Use ReLU" in text
+
+
+@pytest.mark.parametrize(
+    ("share", "accuracy", "loss", "expected"),
+    [
+        (0.6, 0.55, np.linspace(2.3, 0.5, 20), [("GL403", 60, None)]),
+        (0.6, 0.68, np.linspace(2.3, 0.5, 20), [("GL403", 60, None)]),
+        (0.6, np.r_[np.full(15, 0.5), np.full(5, 0.9)], np.linspace(2.3, 0.5, 20), [("GL403", 60, None)]),
+        (0.6, np.r_[np.full(10, 0.5), np.full(10, 0.9)], np.linspace(2.3, 0.5, 20), []),
+        (0.6, 0.71, np.linspace(2.3, 0.5, 20), []),
+        (0.6, 0.55, np.linspace(2.3, 1.5, 20), []),  # it has not halved
+        (0.9, 0.9, np.linspace(2.3, 0.5, 20), []),  # one class is nearly all
+        (None, 0.55, np.linspace(2.3, 0.5, 20), []),
+        (0.6, None, np.linspace(2.3, 0.5, 20), []),
+    ],
+)
+def test_an_accuracy_that_does_not_rise(share, accuracy, loss, expected):
+    history = run(loss=loss, accuracy=accuracy)
+    description = Run("net", outputs=(Output("output", 1, "sigmoid", "binary_crossentropy", majority=share),))
+    history.texts[names.RUN_TAG] = Series(np.array([0]), [description.to_json()])
+
+    assert found(history) == expected

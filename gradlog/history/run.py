@@ -47,6 +47,8 @@ class Output:
         activation: String, Keras' name of its activation, such as `"softmax"`; `None` if it is not known.
         loss: String, Keras' name of the loss, such as `"mean_squared_error"`; `None` if there is none.
         from_logits: Boolean, whether the loss expects logits.
+        majority: Number, the share of the most frequent class among the first targets; `None` if it is not known, or
+            they are not classes.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Output:
     activation: str | None = None
     loss: str | None = None
     from_logits: bool = False
+    majority: float | None = None
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,11 @@ class TrainingSession:
         if self._settings.options.check:
             setup = _setup(snapshot, run)
             mistakes = [finding.to_dict() for check in OF_A_BATCH for finding in check.findings(setup)]
-            run = dataclasses.replace(run, mistakes=tuple(mistakes))
+            outputs = tuple(
+                dataclasses.replace(one, majority=trained.largest_share)
+                for one, trained in zip(run.outputs, setup.outputs, strict=True)
+            )
+            run = dataclasses.replace(run, outputs=outputs, mistakes=tuple(mistakes))
         self._writer.write_text(snapshot.step, names.RUN_TAG, run.to_json())
         self._writer.write_text(snapshot.step, names.RUN_TABLE_TAG, run.markdown())
         self._monitor.describe(snapshot.step, run)

@@ -18,6 +18,7 @@ SPARSE = ("sparse_categorical_crossentropy",)
 HINGES = ("hinge", "squared_hinge", "categorical_hinge")
 _SCALES = re.compile("Normalization|Rescaling|Embedding|Discretization|Hashing|Encoding|Lookup|Vectorization")
 _WITH_SUMS = ("Dense", "Conv1D", "Conv2D", "Conv3D")
+_MIN_ROWS = 16
 CROSS_ENTROPIES = (*BINARY, *CATEGORICAL, *SPARSE)
 
 
@@ -50,6 +51,14 @@ class TrainedOutput(Output):
             return rows[:, 0].astype(int)
         is_one_hot = ((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all()
         return rows.argmax(axis=1) if is_one_hot else np.zeros(0, int)
+
+    @property
+    def largest_share(self) -> float | None:
+        """The share of the most frequent of the classes, or `None` if the targets are not classes, or too few."""
+        classes = self.classes
+        values, counts = np.unique(classes, return_counts=True)
+        is_known = len(classes) >= _MIN_ROWS and 2 <= len(values) <= len(classes) / 2
+        return float(counts.max() / len(classes)) if is_known else None
 
 
 @dataclass(frozen=True)

@@ -152,10 +152,10 @@ class Evidence:
         """
         fraction = trailing_median(self.loss, 3) / np.where(self.first_loss > 0, self.first_loss, np.nan)
         fraction = np.where(self.is_runaway, np.nan, fraction)
-        if self._accuracy is None:
+        if self.accuracy is None:
             return fraction < 0.1
-        first = self._accuracy[np.argmax(np.isfinite(self._accuracy))]
-        return (self.is_accurate & (1 - trailing_median(self._accuracy, 3) <= (1 - first) / 2)) | (fraction < 0.01)
+        first = self.accuracy[np.argmax(np.isfinite(self.accuracy))]
+        return (self.is_accurate & (1 - trailing_median(self.accuracy, 3) <= (1 - first) / 2)) | (fraction < 0.01)
 
     @cached_property
     def is_good(self) -> np.ndarray:
@@ -165,12 +165,13 @@ class Evidence:
     @cached_property
     def is_accurate(self) -> np.ndarray:
         """Whether the accuracy is 0.9, the median of three logged steps; False where there is none; boolean [T]."""
-        if self._accuracy is None:
+        if self.accuracy is None:
             return np.zeros(len(self.steps), bool)
-        return trailing_median(self._accuracy, 3) >= 0.9
+        return trailing_median(self.accuracy, 3) >= 0.9
 
     @cached_property
-    def _accuracy(self):
+    def accuracy(self) -> np.ndarray | None:
+        """The accuracy of the logged batches, float64 [T], NaN where it was not logged; `None` if there is none."""
         tags = sorted((tag for tag in self.history.scalars if _ACCURACY.match(tag)), key=len)  # the plain one first
         return self.scalar(tags[0]) if tags else None
 

@@ -1,6 +1,7 @@
 """All rules with their default thresholds, ordered by code."""
 
 from gradlog.diagnosis.rules.collapsing import Collapsing
+from gradlog.diagnosis.rules.constant_answer import ConstantAnswer
 from gradlog.diagnosis.rules.dead import Dead
 from gradlog.diagnosis.rules.erratic import Erratic
 from gradlog.diagnosis.rules.exploding import Exploding
@@ -22,4 +23,5 @@ RULES = (
     Collapsing(),
     NotImproving(),
     Erratic(),
+    ConstantAnswer(),
 )
