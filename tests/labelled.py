@@ -317,14 +317,14 @@ def to_number(activation, loss="mse"):
     return functional(body, (64,), adam(3e-3), loss=loss, metrics=())
 
 
-def to_classes(activation, from_logits, loss=None):
+def to_classes(activation, from_logits, loss=None, optimizer=None):
     """Returns a network of ten classes."""
 
     def body(inputs):
         return _dense(10, activation, name="end")(_dense(32, "relu", name="hidden")(inputs))
 
     loss = loss or keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
-    return functional(body, (64,), adam(3e-3), loss=loss)
+    return functional(body, (64,), optimizer or adam(3e-3), loss=loss)
 
 
 def _dense_head(inputs):
@@ -524,13 +524,13 @@ SICK = [
         data=lambda: table(True),
     ),
     _sick("logits taken for probabilities", to_classes(None, False), LOGITS, f"{STUCK} {ERRATIC} {DEAD}"),
-    _sick("softmax twice", to_classes("softmax", True), LOGITS, STUCK),
+    _sick("softmax twice", to_classes("softmax", True, optimizer=sgd(0.05)), LOGITS, STUCK),
     _sick(
         "raw table into tanh",
         yes_or_no("sigmoid", hidden="tanh"),
         INPUTS,
         f"{SATURATED} {STUCK} {UNCHANGED} {VANISHING} {UPDATE}",
-        data=lambda: table(False),
+        data=lambda: (100 * table(False)[0], table(False)[1]),
     ),
     # Steps.
     _sick(

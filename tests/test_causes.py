@@ -160,6 +160,22 @@ def test_a_mistake_in_the_set_up_stands_before_what_it_does(tmp_path):
     assert "of the targets lie outside: they go from 0 to 9" in mistakes[1].message
 
 
+def test_a_warning_of_the_set_up_is_a_note_once_the_network_has_learned(tmp_path):
+    x, y = labelled.digits()
+    keras.utils.set_random_seed(1)
+    model = labelled.to_classes("softmax", from_logits=True)()
+
+    logger = gradlog.GradientLogger(tmp_path, 8, on_finding="ignore")
+    severities = []
+    for _ in range(4):
+        model.fit(x, y, verbose=0, callbacks=[logger])
+        severities += [(one.code, one.severity) for one in gradlog.diagnose(gradlog.read(tmp_path))]
+
+    assert severities[0] == ("GL505", "warning")
+    assert severities[-1] == ("GL505", "note")
+    assert [(one.code, one.severity) for one in logger.findings] == severities[-1:]
+
+
 @pytest.mark.parametrize("compiling", [{}, {"steps_per_execution": 3}, {"jit_compile": True}, {"run_eagerly": True}])
 def test_labels_that_do_not_fit_are_told_at_the_first_logged_step(tmp_path, compiling):
     x, y = labelled.digits()

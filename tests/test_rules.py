@@ -406,3 +406,14 @@ def test_an_accuracy_that_does_not_rise(share, accuracy, loss, expected):
     history.texts[names.RUN_TAG] = Series(np.array([0]), [description.to_json()])
 
     assert found(history) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("binary_crossentropy", [("GL402", 60, None)]), ("poisson", []), (None, [])],
+)
+def test_a_cross_entropy_below_zero(kind, expected):
+    history = run(loss=np.r_[np.linspace(2.3, 0.4, 5), np.full(15, -0.5)])
+    history.texts[names.RUN_TAG] = Series(np.array([0]), [Run("net", outputs=(Output("output", loss=kind),)).to_json()])
+
+    assert found(history) == expected

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradlog.diagnosis.causes import KINDS_OF_CHECKS, SETUP, in_reading_order
 from gradlog.diagnosis.changes import applicable, change_for
-from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.finding import NOTE, WARNING, Finding
 from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import Diagnosed, Rule, finding_of
 from gradlog.diagnosis.rules.table import RULES
@@ -66,12 +66,14 @@ def findings_by_symptom(history: History, rules: Sequence[Rule] | None = None) -
 
 
 def _mistakes(evidence):
-    """Returns what is wrong with the set-up, as far as the run says."""
-    found = {}
+    """Returns what is wrong with the set-up, as far as the run says; a warning is a note where the run has learned."""
+    found, has_learned = {}, bool(evidence.is_learned[-1:].any())
     for number, values in enumerate(evidence.run.mistakes if evidence.run is not None else ()):
         with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError):  # of a damaged or a foreign log
             finding = Finding.from_dict(values)
             kind = KINDS_OF_CHECKS.get(finding.code, SETUP)
             finding = replace(finding, change=change_for(kind, finding, evidence) or finding.change)
+            if has_learned and finding.severity == WARNING:
+                finding = replace(finding, severity=NOTE)
             found[finding.code, number] = Diagnosed(finding, kind, is_initial=True)
     return found

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from gradlog.history.markdown import escaped
 
-NOTE = "note"
-SEVERITIES = ("alarm", "warning", NOTE)  # worst first
+WARNING, NOTE = "warning", "note"
+SEVERITIES = ("alarm", WARNING, NOTE)  # worst first
 _MAX_NAMES = 4
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradlog.diagnosis.checks.setup import CROSS_ENTROPIES
 from gradlog.diagnosis.rules.evidence import (
     RUNAWAY,
     Evidence,
@@ -41,20 +42,23 @@ class Erratic:
         update_ratio: Update ratio of a kernel above which a step is large; median of five logged steps.
         progress: Fraction by which the loss must have fallen for its oscillation to count as noise.
         growth: Factor over the first loss above which the loss diverges; median of seven logged steps.
+        below_zero: How far a cross-entropy may be below zero, as by rounding; median of three logged steps.
     """
 
     spread: float = 0.05
     update_ratio: float = 0.05
     progress: float = 0.2
     growth: float = 3.0
+    below_zero: float = 1e-3
     code = "GL402"
     name = "loss erratic"
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
-        """Yields three symptoms."""
+        """Yields four symptoms."""
         yield self._oscillating(evidence)
         yield self._diverging(evidence)
         yield self._running_away(evidence)
+        yield self._below_zero(evidence)
 
     def _oscillating(self, evidence):
         rows = trailing(evidence.loss, _WINDOW)
@@ -96,6 +100,21 @@ class Erratic:
             measured=evidence.loss,
             threshold=-RUNAWAY,
             message="The loss runs away below zero, to {measured}: it has no lower bound for these targets.",
+            remedies=_NO_BOUND,
+            is_alarm=True,
+            is_lower_worse=True,
+        )
+
+    def _below_zero(self, evidence):
+        """A cross-entropy below zero, before it has run away."""
+        losses = [one.loss for one in evidence.run.outputs] if evidence.run is not None else []
+        is_cross_entropy = bool(losses) and all(loss in CROSS_ENTROPIES for loss in losses)
+        middle = trailing_median(evidence.loss, 3)
+        return Symptom(
+            is_on=(middle < -self.below_zero) & ~evidence.is_runaway & is_cross_entropy,
+            measured=middle,
+            threshold=-self.below_zero,
+            message="The loss is {measured}, but a cross-entropy below zero has labels outside of 0 to 1.",
             remedies=_NO_BOUND,
             is_alarm=True,
             is_lower_worse=True,
