@@ -69,3 +69,17 @@ def compiled(model, optimizer=None, is_new=False, **compile_arguments):
 def state(model):
     """Everything that training changes, in order: weights, statistics, random state, the optimizer's variables."""
     return [np.array(variable) for variable in (*model.variables, *model.optimizer.variables)]
+
+
+def with_variables(build_model):
+    """Returns a function that builds what `build_model` builds, with the variables that a first trace would make.
+
+    Keras traces a step twice where the first trace makes variables, as those of metrics and optimizer.
+    """
+
+    def build(*args, **kwargs):
+        model = build_model(*args, **kwargs)
+        model._symbolic_build(data_batch=(model.inputs[0], keras.KerasTensor((None,), "int64")))
+        return model
+
+    return build
