@@ -223,7 +223,8 @@ def network(**arguments):
     ]
     model = keras.Sequential([keras.Input((4,)), *layers])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(global_clipnorm=1.0), loss, metrics=["accuracy"], **arguments)
+    optimizer = keras.optimizers.SGD(0.01, momentum=0.9, global_clipnorm=1.0)
+    model.compile(optimizer, loss, metrics=["accuracy"], **arguments)
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -237,7 +238,13 @@ def data():
 
 
 def dataset():
-    return tf.data.Dataset.from_tensor_slices(data()).batch(BATCH_SIZE).repeat()
+    return batches(BATCH_SIZE).repeat()
+
+
+@functools.cache
+def batches(size):
+    """Returns the data in batches, once for all trainings: arrays are made a dataset again for each."""
+    return tf.data.Dataset.from_tensor_slices(data()).batch(size)
 
 
 def state(model):
@@ -321,8 +328,8 @@ def logger_of(log_dir, way):
 
 
 def fit(model, callbacks):
-    arguments = {"epochs": NUM_EPOCHS, "batch_size": BATCH_SIZE, "shuffle": False, "verbose": 0}
-    model.fit(*data(), **arguments, validation_data=data(), validation_batch_size=24, callbacks=callbacks)
+    arguments = {"validation_data": batches(NUM_BATCHES * BATCH_SIZE), "epochs": NUM_EPOCHS, "verbose": 0}
+    model.fit(batches(BATCH_SIZE), **arguments, callbacks=callbacks)
 
 
 def train(model, callbacks):

@@ -52,13 +52,34 @@ def momentum():
     return keras.optimizers.SGD(0.05, momentum=0.9)
 
 
-def compiled(model, optimizer=None, **compile_arguments):
-    optimizer = optimizer or momentum()
+def compiled(model, optimizer=None, is_new=False, **compile_arguments):
+    """Returns the model, compiled.
+
+    Keras traces a step twice where the first trace makes variables. Where a model is not `is_new`, the variables of
+    metrics and optimizer are there already; where it is, the first trace makes them, as that of a user's model does.
+    """
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, metrics=["accuracy"], **compile_arguments)
+    accuracy = "accuracy" if is_new else keras.metrics.SparseCategoricalAccuracy("accuracy")
+    model.compile(optimizer or momentum(), loss, metrics=[accuracy], **compile_arguments)
+    if model.built and not is_new:
+        model.optimizer.build(model.trainable_variables)
     return model
 
 
 def state(model):
     """Everything that training changes, in order: weights, statistics, random state, the optimizer's variables."""
     return [np.array(variable) for variable in (*model.variables, *model.optimizer.variables)]
+
+
+def with_variables(build_model):
+    """Returns a function that builds what `build_model` builds, with the variables that a first trace would make.
+
+    Keras traces a step twice where the first trace makes variables, as those of metrics and optimizer.
+    """
+
+    def build(*args, **kwargs):
+        model = build_model(*args, **kwargs)
+        model._symbolic_build(data_batch=(model.inputs[0], keras.KerasTensor((None,), "int64")))
+        return model
+
+    return build

@@ -35,27 +35,30 @@ def own_loop(model, optimizer, step_of, num_steps=NUM_STEPS):
 STEPS = {"eager": lambda f: f, "compiled": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 
 
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory):
+    """What `gradlog.train` logs of the same steps."""
+    log_dir = tmp_path_factory.mktemp("loop")
+    callbacks = [gradlog.GradientLogger(log_dir, every=5)]
+    gradlog.train(networks.dense_network(), networks.dataset(), steps=NUM_STEPS, callbacks=callbacks)
+    return gradlog.read(log_dir)
+
+
 @pytest.mark.parametrize("kind", STEPS)
-def test_an_own_loop_logs_what_fit_logs_and_trains_as_without(tmp_path, kind):
+def test_an_own_loop_logs_what_fit_logs_and_trains_as_without(tmp_path, loop, kind):
     model, plain = networks.dense_network(), networks.dense_network()
     optimizers = [networks.momentum(), networks.momentum()]
     own_loop(plain, optimizers[0], STEPS[kind])
     attributes = set(optimizers[1].__dict__)
     optimizers[1].build(model.trainable_variables)
 
-    with gradlog.GradientLogger(tmp_path / "own", every=5).attach(model, optimizers[1]):
+    with gradlog.GradientLogger(tmp_path, every=5).attach(model, optimizers[1]):
         own_loop(model, optimizers[1], STEPS[kind])
 
     assert not {"apply", "_clip_gradients", "scale_loss"} & set(optimizers[1].__dict__) - attributes
     for one, other in zip(plain.trainable_variables, model.trainable_variables, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-6, atol=1e-8)
-    gradlog.train(
-        networks.dense_network(),
-        networks.dataset(),
-        steps=NUM_STEPS,
-        callbacks=[gradlog.GradientLogger(tmp_path / "loop", every=5)],
-    )
-    own, loop = gradlog.read(tmp_path / "own"), gradlog.read(tmp_path / "loop")
+    own = gradlog.read(tmp_path)
     assert own.steps.tolist() == loop.steps.tolist() == [0, 5, 10]
     assert own.variables == loop.variables
     np.testing.assert_allclose(own.statistics, loop.statistics, rtol=1e-3, atol=1e-7)

@@ -1,13 +1,19 @@
-"""Several replicas: what is written is the reduced gradient, that of one process on the same global batch."""
+"""Several replicas: what is written is the reduced gradient, that of one process on the same global batch.
+
+TensorFlow takes seconds to start, so one process trains on the two replicas whatever is to be trained there.
+"""
 
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import test_activations as of_activations
 
 import gradlog
 
@@ -53,12 +59,27 @@ plain = train(strategy, [])
 logged = train(strategy, [gradlog.GradientLogger(log_dir, every=3)])
 if kind == "mirrored":
     train(tf.distribute.get_strategy(), [gradlog.GradientLogger(sys.argv[3], every=3)])
+
+    import pickle
+    sys.path.insert(0, sys.argv[5])
+    import test_activations
+    with strategy.scope():
+        model = test_activations.network(is_new=True)
+    weights = test_activations.KeepWeights()
+    logger = gradlog.GradientLogger(sys.argv[4], every=3, activations=test_activations.X)
+    test_activations.train("graph", model, [logger, weights])
+    assert logger.error is None, logger.error
+    with open(os.path.join(sys.argv[4], "weights"), "wb") as file:
+        pickle.dump(weights.by_step, file)
 print("weights", json.dumps([plain, logged]))
 """
 
 
 def train(kind, *log_dirs, environment=None):
-    """Starts a process that trains plain and logged, and where `kind` is mirrored, logged on one device as well."""
+    """Starts a process that trains plain and logged.
+
+    Where `kind` is mirrored, it trains logged on one device as well, and on the replicas with activations.
+    """
     return subprocess.Popen(
         [sys.executable, "-c", TRAINING, kind, *map(str, log_dirs)],
         env={**os.environ, **(environment or {})},
@@ -90,17 +111,23 @@ def check_equal(log_dir, expected_dir):
 
 @pytest.fixture(scope="module")
 def mirrored(tmp_path_factory):
-    """The logs of two replicas and of one device, and the weights without and with a logger."""
-    log_dirs = tmp_path_factory.mktemp("mirrored"), tmp_path_factory.mktemp("one")
-    return *log_dirs, weights_of(train("mirrored", *log_dirs))
+    """The logs of two replicas, of one device, and of activations, and the weights without and with a logger."""
+    log_dirs = [tmp_path_factory.mktemp(name) for name in ("mirrored", "one", "activations")]
+    return *log_dirs, weights_of(train("mirrored", *log_dirs, Path(__file__).parent))
 
 
 def test_two_replicas_log_the_reduced_gradient_and_train_as_without(mirrored):
-    log_dir, expected_dir, (plain, logged) = mirrored
+    log_dir, expected_dir, _, (plain, logged) = mirrored
 
     for one, other in zip(logged, plain, strict=True):
         np.testing.assert_array_equal(one, other)
     check_equal(log_dir, expected_dir)
+
+
+def test_two_replicas_log_the_activations_of_a_forward_pass(mirrored):
+    log_dir = mirrored[2]
+
+    of_activations.check_activations(gradlog.read(log_dir), pickle.loads((log_dir / "weights").read_bytes()))
 
 
 def free_ports(number):

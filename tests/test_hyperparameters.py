@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 
 import keras
+import networks
 import numpy as np
 import pytest
 import tensorboard_server as server
@@ -23,9 +24,12 @@ def log_dir(tmp_path_factory):
     few = {"data": "embedded", "steps": 21, "every": 10}
     mnist_activations.run(mnist_activations.Config(scenarios=("sigmoid",), **few), path / "mnist", digits)
     of_remedies = remedies.Config(scenarios=("exploding/lower_rate",), layers=4, seeds=2, validate_every=10, **few)
-    remedies.run(of_remedies, path / "remedies", digits)
     of_cards = credit_card.Config(scenarios=("exploding",), epochs=1, data="embedded")
-    credit_card.run(of_cards, path / "credit", credit_data.load("embedded"))
+    with pytest.MonkeyPatch.context() as patch:
+        for experiment in (remedies, credit_card):
+            patch.setattr(experiment, "build_model", networks.with_variables(experiment.build_model))
+        remedies.run(of_remedies, path / "remedies", digits)
+        credit_card.run(of_cards, path / "credit", credit_data.load("embedded"))
     return path
 
 

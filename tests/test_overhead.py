@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import keras
+import networks
 import pytest
 
 import gradlog
@@ -39,9 +40,15 @@ def small():
 @pytest.fixture(scope="module")
 def results(log_dir):
     """What is measured of a small network in the place of the article's, whose many programs take long to trace."""
+
+    def build_model(config):
+        return overhead_networks.model(network, config.seed)
+
     network = dataclasses.replace(overhead_networks.NETWORKS["article"], build=small)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(overhead_networks.NETWORKS, "article", network)
+        patch.setattr(overhead_networks, "model", networks.with_variables(overhead_networks.model))
+        patch.setattr(overhead, "build_model", build_model)
         return overhead.run(CONFIG, log_dir)
 
 

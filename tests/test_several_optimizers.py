@@ -28,10 +28,14 @@ class Adversarial(keras.Model):
         self.generator.build((None, networks.NUM_FEATURES))
         self.critic.build((None, networks.NUM_FEATURES))
 
-    def compile(self, **arguments):
+    def compile(self, is_new=False, **arguments):
+        """Where optimizers are not new, they have their variables ahead of the first trace, which is then the last."""
         super().compile(**arguments)
-        self.critic_optimizer = keras.optimizers.Adam(0.01)
+        self.critic_optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
         self.generator_optimizer = keras.optimizers.SGD(0.05, clipnorm=0.5)
+        if not is_new:
+            self.critic_optimizer.build(self.critic.trainable_variables)
+            self.generator_optimizer.build(self.generator.trainable_variables)
 
     def critic_loss(self, x):
         return tf.reduce_mean(self.critic(self.generator(x)) - self.critic(x))
@@ -89,7 +93,13 @@ def gradients_by_step():
 
 @pytest.mark.parametrize(
     ("every", "arguments"),
-    [(1, {}), (3, {}), (3, {"jit_compile": True}), (3, {"run_eagerly": True}), (3, {"steps_per_execution": 4})],
+    [
+        (1, {"is_new": True}),
+        (3, {}),
+        (3, {"jit_compile": True}),
+        (3, {"run_eagerly": True}),
+        (3, {"steps_per_execution": 4}),
+    ],
     ids=str,
 )
 def test_one_callback_logs_the_variables_of_both(tmp_path, every, arguments):
@@ -115,10 +125,10 @@ def test_one_callback_logs_the_variables_of_both(tmp_path, every, arguments):
 
 
 def test_a_critic_that_moves_more_often_is_logged_at_the_steps_of_the_generator(tmp_path):
-    """Three updates of the critic a batch: the last of them stands beside the generator's one."""
-    plain = fit(make(critic_steps=3), [])
+    """Two updates of the critic a batch: the last of them stands beside the generator's one."""
+    plain = fit(make(critic_steps=2), [])
 
-    observed = fit(make(critic_steps=3), [gradlog.GradientLogger(tmp_path, every=4)])
+    observed = fit(make(critic_steps=2), [gradlog.GradientLogger(tmp_path, every=4)])
 
     for one, other in zip(plain, observed, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
@@ -128,8 +138,7 @@ def test_a_critic_that_moves_more_often_is_logged_at_the_steps_of_the_generator(
     assert not np.isnan(history.statistic("gradient_norm")).any()
     reference_model = make(critic_steps=2)
     batch = next(iter(networks.dataset()))
-    for _ in range(2):
-        critic_update(reference_model, batch[0])
+    critic_update(reference_model, batch[0])
     last = critic_update(reference_model, batch[0])
     assert history.statistic("gradient_norm", "critic/kernel")[0] == pytest.approx(np.linalg.norm(last[0]), rel=1e-5)
 

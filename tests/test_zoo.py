@@ -115,6 +115,7 @@ def compiled(make, loss):
     keras.utils.set_random_seed(0)
     model = make()
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
+    model.optimizer.build(model.trainable_variables)  # or the first trace makes them, and there is a second
     return model
 
 
