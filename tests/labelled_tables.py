@@ -1,5 +1,7 @@
 """The histories of the labelled networks, kept as tables; `python tests/labelled_tables.py` trains and writes anew.
 
+With names of networks, it trains these alone: `python tests/labelled_tables.py "Adam at 1" LSTM`.
+
 A file of NumPy with two arrays: what stands where, as JSON, with the versions that made it, and all numbers in a row.
 """
 
@@ -93,18 +95,24 @@ def _made_by():
     return {**versions, "NumPy": np.__version__, "gradlog": gradlog.__version__, "seeds": list(SEEDS)}
 
 
-def main():
+def main(names_of_cases=()):
     import labelled
 
-    runs = {}
+    unknown = set(names_of_cases) - {case.name for case in labelled.CASES}
+    if unknown:
+        return f"No network is called {', '.join(sorted(unknown))}. There are: {[case.name for case in labelled.CASES]}"
+    runs = read()[0] if names_of_cases else {}
     for number, case in enumerate(labelled.CASES, 1):
+        if names_of_cases and case.name not in names_of_cases:
+            continue
         with tempfile.TemporaryDirectory() as log_dir:
             runs[case.name] = list(labelled.histories(case, SEEDS, log_dir))
         print(f"{number} of {len(labelled.CASES)}: {case.name}", flush=True)
-    write(runs, _made_by())
+    write({case.name: runs[case.name] for case in labelled.CASES if case.name in runs}, _made_by())
     print(f"{PATH}: {PATH.stat().st_size:,} bytes")
+    return None
 
 
 if __name__ == "__main__":
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
