@@ -309,7 +309,7 @@ def test_codes_names_and_order():
         ("GL303", "weights collapsing to zero"),
         ("GL401", "loss not improving"),
         ("GL402", "loss erratic"),
-        ("GL403", "loss falls, accuracy does not rise"),
+        ("GL404", "loss falls, accuracy does not rise"),
     ]
 
 
@@ -389,9 +389,9 @@ def test_a_name_is_no_markdown():
 @pytest.mark.parametrize(
     ("share", "accuracy", "loss", "expected"),
     [
-        (0.6, 0.55, np.linspace(2.3, 0.5, 20), [("GL403", 60, None)]),
-        (0.6, 0.68, np.linspace(2.3, 0.5, 20), [("GL403", 60, None)]),
-        (0.6, np.r_[np.full(15, 0.5), np.full(5, 0.9)], np.linspace(2.3, 0.5, 20), [("GL403", 60, None)]),
+        (0.6, 0.55, np.linspace(2.3, 0.5, 20), [("GL404", 60, None)]),
+        (0.6, 0.68, np.linspace(2.3, 0.5, 20), [("GL404", 60, None)]),
+        (0.6, np.r_[np.full(15, 0.5), np.full(5, 0.9)], np.linspace(2.3, 0.5, 20), [("GL404", 60, None)]),
         (0.6, np.r_[np.full(10, 0.5), np.full(10, 0.9)], np.linspace(2.3, 0.5, 20), []),
         (0.6, 0.71, np.linspace(2.3, 0.5, 20), []),
         (0.6, 0.55, np.linspace(2.3, 1.5, 20), []),  # it has not halved

@@ -15,7 +15,7 @@ from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS, Diagnosed
 
 SETUP = "set-up"
 VANISHING, EXPLODING, NONFINITE, DEAD, SATURATED = "GL101", "GL102", "GL103", "GL201", "GL202"
-UNCHANGED, COLLAPSING, STUCK, ERRATIC, CONSTANT = "GL302", "GL303", "GL401", "GL402", "GL403"
+UNCHANGED, COLLAPSING, STUCK, ERRATIC, CONSTANT = "GL302", "GL303", "GL401", "GL402", "GL404"
 INPUT_SCALE, FIRST_LOSS, FIRST_ACTIVATIONS, MESSAGES = "GL507", "GL512", "GL513", "GL516"
 # What checks find that may follow from something else, or be harmless; all else is a mistake in the set-up.
 KINDS_OF_CHECKS = {

@@ -1,4 +1,4 @@
-"""GL403: the loss falls, but the accuracy stays that of a constant answer.
+"""GL404: the loss falls, but the accuracy stays that of a constant answer.
 
 Why: a loss that has halved has learned to tell the classes apart, so the accuracy has to rise with it. If it does not,
 what the loss sees is not what the metric counts: every prediction is the same, as from softmax over one unit, where
@@ -38,7 +38,7 @@ class ConstantAnswer:
     progress: float = 0.5
     max_share: float = 0.7
     margin: float = 0.1
-    code = "GL403"
+    code = "GL404"
     name = "loss falls, accuracy does not rise"
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
