@@ -383,7 +383,7 @@ def _schedule(kind):
 VANISHING, EXPLODING, NONFINITE, DEAD, SATURATED = "GL101", "GL102", "GL103", "GL201", "GL202"
 UPDATE, UNCHANGED, COLLAPSING, STUCK, ERRATIC = "GL301", "GL302", "GL303", "GL401", "GL402"
 SOFTMAX_OF_ONE, TARGETS, UNITS, LABELS, LOGITS = "GL501", "GL502", "GL503", "GL504", "GL505"
-INPUTS, NOT_FOR_CLASSES, LOSS, CONSTANT = "GL507", "GL508", "GL512", "GL404"
+NAN, INPUTS, NOT_FOR_CLASSES, LOSS, CONSTANT = "GL506", "GL507", "GL508", "GL512", "GL404"
 
 
 def _sick(name, build, codes, also="", **arguments):
@@ -427,7 +427,7 @@ SICK = [
     _sick("SGD at 1e-6", mlp("relu", 4, 32, sgd(1e-6)), UPDATE, f"{STUCK} {UNCHANGED}"),
     _sick("Adam at 1e-7", mlp("relu", 4, 32, adam(1e-7)), UPDATE, STUCK),
     _sick("learning rate 0", mlp("relu", 4, 32, sgd(0.0)), UNCHANGED, STUCK),
-    _sick("NaN in the data", mlp("relu", 3, 32), NONFINITE, f"{EXPLODING} {DEAD} {STUCK}", data=with_nan),
+    _sick("NaN in the data", mlp("relu", 3, 32), f"{NONFINITE} {NAN}", f"{EXPLODING} {DEAD} {STUCK}", data=with_nan),
     _sick(
         "logarithm of zero",
         functional(lambda x: _dense(10, "softmax")(_dense(32, "relu")(x)), (64,), loss=log_of_zero),

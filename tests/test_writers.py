@@ -9,6 +9,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto import event_pb2
 from tensorboard.util import tensor_util
 
 import gradlog
@@ -270,3 +271,19 @@ def test_a_step_logged_after_a_long_time_is_on_disk_when_the_training_goes_on(tm
 
     assert gradlog.read(tmp_path).steps.tolist() == [0, 1]
     writer.close()
+
+
+def test_a_remote_directory_gets_the_same_file():
+    """TensorFlow's file system in memory stands for those of the clouds, which are opened in the same way."""
+    import tensorflow as tf
+
+    writer = EventWriter("ram://logs/run")
+    writer.write(snapshot(7))
+    writer.write_text(7, "a", "b")
+    writer.close()
+
+    written = tf.data.TFRecordDataset([writer.path])
+    events = [event_pb2.Event.FromString(record.numpy()) for record in written]
+    assert [event.step for event in events] == [0, 7, 7]
+    assert events[0].file_version == "brain.Event:2"
+    assert {value.tag for event in events for value in event.summary.value} >= {"train/loss", "a"}

@@ -40,6 +40,17 @@ def masked_crc(data: bytes) -> int:
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
+def framed(data: bytes) -> bytes:
+    """Returns the record of some content, as it stands in an event file.
+
+    Example:
+    >>> len(framed(b"content"))
+    23
+    """
+    length = struct.pack("<Q", len(data))
+    return b"".join((length, _FOOTER.pack(masked_crc(length)), data, _FOOTER.pack(masked_crc(data))))
+
+
 def records(path: str | os.PathLike, note: Callable[[str], None]) -> Iterator[Record]:
     """Yields the undamaged records of an event file, and holds no more than one of them.
 

@@ -5,10 +5,10 @@ import os
 import socket
 import time
 
-import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 
 from gradlog.events.encoder import Encoder, event
+from gradlog.events.records import framed
 from gradlog.history.history import Snapshot
 
 _NUMBERS = itertools.count()
@@ -33,19 +33,18 @@ class EventWriter:
         self.path = os.path.join(self.log_dir, f"{name}.{os.getpid()}.{next(_NUMBERS):04d}.gradlog")
         self._encoder, self._is_local = Encoder(), "://" not in self.log_dir
         try:
-            tf.io.gfile.makedirs(self.log_dir)
-            self._file = tf.io.TFRecordWriter(self.path)
+            self._file = _opened(self.log_dir, self.path)
             version = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
             self._write(version.SerializeToString())
-        except (tf.errors.OpError, OSError) as error:
-            raise OSError(
-                "The log directory cannot be written. Expected a directory, or a place where one can be made, with "
-                f"permission to write; choose another `log_dir`. Received: log_dir={self.log_dir!r} ({error})"
-            ) from error
         except KeyboardInterrupt:  # an empty file would look like a damaged run
             if self._is_local and os.path.exists(self.path):
                 os.remove(self.path)
             raise
+        except OSError as error:
+            raise OSError(
+                "The log directory cannot be written. Expected a directory, or a place where one can be made, with "
+                f"permission to write; choose another `log_dir`. Received: log_dir={self.log_dir!r} ({error})"
+            ) from error
 
     def write(self, snapshot: Snapshot) -> None:
         """Writes a `Snapshot` as one event."""
@@ -69,5 +68,19 @@ class EventWriter:
     def _write(self, record):
         if self._is_local and not os.path.exists(self.path):  # writing to a deleted file raises nothing
             raise FileNotFoundError(f"the event file is no longer there: {self.path}")
-        self._file.write(record)
+        self._file.write(framed(record))
         self._file.flush()
+
+
+def _opened(log_dir, path):
+    """Returns a new file in a directory, which is made if it is missing."""
+    if "://" not in log_dir:
+        os.makedirs(log_dir, exist_ok=True)
+        return open(path, "wb")
+    from tensorboard.compat import tf  # TensorFlow where it is installed, else TensorBoard's own file systems
+
+    try:
+        tf.io.gfile.makedirs(log_dir)
+        return tf.io.gfile.GFile(path, "wb")
+    except Exception as error:  # each file system has its own
+        raise OSError(str(error)) from error
