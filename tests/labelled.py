@@ -523,7 +523,7 @@ SICK = [
         f"{STUCK} {UNCHANGED} {NOT_FOR_CLASSES}",
         data=lambda: table(True),
     ),
-    _sick("logits taken for probabilities", to_classes(None, False), LOGITS, f"{STUCK} {ERRATIC} {DEAD}"),
+    _sick("logits taken for probabilities", to_classes(None, False), LOGITS, f"{STUCK} {ERRATIC} {DEAD} {CONSTANT}"),
     _sick("softmax twice", to_classes("softmax", True, optimizer=sgd(0.05)), LOGITS, STUCK),
     _sick(
         "raw table into tanh",

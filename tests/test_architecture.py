@@ -31,6 +31,7 @@ WITHOUT_TENSORFLOW = [
     "gradlog",
     "gradlog.rules",
     "gradlog.writers",
+    "gradlog.writers.event_writer",
     "gradlog.diagnosis.checks.table",
     *(f"gradlog.history.{name}" for name in ("names", "history", "frames", "growing", "builder")),
     *(f"gradlog.stats.{name}" for name in ("buckets", "statistics", "snapshots")),
