@@ -274,6 +274,36 @@ def test_data_that_are_none_are_refused(x, y):
         gradlog.check(sequential(1, "sigmoid", "mse"), x, y)
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [(X, HALVES[:50], "x with 64 rows; y with 50 rows"), (X[:0], HALVES[:0], "x with 0 rows; y with 0")],
+)
+def test_data_without_rows_or_with_different_numbers_of_rows_are_refused(x, y, said):
+    with pytest.raises(ValueError, match=f"Expected as many inputs as targets, one or more. Received: {said}"):
+        gradlog.check(sequential(1, "sigmoid", "binary_crossentropy"), x, y)
+
+
+def test_an_output_without_a_loss_and_a_fixed_batch_size():
+    inputs = keras.Input((networks.NUM_FEATURES,))
+    ends = [layers.Dense(1, "sigmoid", name="judged")(inputs), layers.Dense(3, name="free")(inputs)]
+    model = keras.Model(inputs, ends)
+    model.compile("adam", ["mse", None])
+    recurrent = keras.Sequential([keras.Input(batch_shape=(16, 4, 3)), layers.LSTM(4, stateful=True), output_layer()])
+    recurrent.compile("adam", SPARSE())
+
+    assert ("GL502", "alarm", ("judged",)) in found(model, X, [NUMBERS, None])
+    assert found(recurrent, X.reshape(64, 4, 3), CLASSES, batch_size=16) == []
+
+
+def test_a_batch_of_one_row_is_tried_on_more():
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 8, np.float32)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(8, "relu"), layers.Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+
+    assert found(model, x, x[:, 0] != x[:, 1], batch_size=1) == []
+
+
 def test_a_list_of_numbers_and_labels_that_are_words():
     assert found(sequential(1, "sigmoid", "mse"), X, NUMBERS.tolist()) == alarm("GL502")
     assert found(sequential(1, "sigmoid", "mse"), X, np.array(["yes", "no"] * 32)) == [FAILS]
@@ -551,7 +581,7 @@ def test_a_training_tells_that_its_inputs_are_not_scaled(tmp_path, compiling):
     (one,) = gradlog.diagnose(gradlog.read(str(tmp_path)), [])
     keras.utils.set_random_seed(1)
     assert one.measured == pytest.approx(
-        gradlog.check(first_layer("tanh"), 1000 * X[:32], CLASSES)[0].measured, rel=1e-5
+        gradlog.check(first_layer("tanh"), 1000 * X[:32], CLASSES[:32])[0].measured, rel=1e-5
     )
 
 

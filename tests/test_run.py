@@ -64,7 +64,8 @@ def test_a_run_says_what_it_was_made_of(tmp_path, compiling):
 
     run = gradlog.read(tmp_path).run
     assert run.layers == LAYERS
-    assert run.outputs == (Output("output", 3, "softmax", "sparse_categorical_crossentropy", majority=11 / 20),)
+    majority = np.bincount(y[:20]).max() / 20
+    assert run.outputs == (Output("output", 3, "softmax", "sparse_categorical_crossentropy", majority=majority),)
     assert run.optimizer == {"class": "SGD", "learning_rate": pytest.approx(0.1), "momentum": 0.9}
     assert (run.metrics, run.batch_size, run.precision, run.engine) == (("accuracy",), 20, "float32", "tensorflow")
     assert run.steps_per_execution == compiling.get("steps_per_execution", 1)

@@ -30,6 +30,7 @@ from gradlog.session.guard import Guard, inform
 
 _MAX_ROWS, _MAX_BATCHES, _MAX_NUMBERS = 10_000, 32, 1 << 25  # that are looked at
 _MIN_TRIED, _MAX_TRIED = 8, 1 << 20  # rows, and numbers of the inputs, of the batch that is tried
+_USUAL = 32  # rows that are tried where batches are smaller, which often leave units without a gradient
 # What shows before the first update. Nothing has had the time to learn, so waiting would not help.
 _AT_START = (Vanishing(), Exploding(), Nonfinite(), Dead(fraction=0.9), Saturated(min_steps=0))
 _FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning)
@@ -62,7 +63,8 @@ def check(model: keras.Model, x, y=None, *, batch_size: int = 32, overfit: int =
     loss of its own batch. It changes neither the model nor any random state; but a dataset that is shuffled anew at
     every iteration goes on to its next order. What it cannot know, as the activation of a subclassed model's output, it
     does not judge. The step is not tried if the model is not built, has a custom `train_step` or `compute_loss`, or
-    trains on several devices. Of large inputs, such as images, it is tried on at least 8 rows.
+    trains on several devices. It is tried on 32 rows where batches are smaller, and of
+    large inputs, such as images, on at least 8.
 
     Args:
         model: A compiled Keras model.
@@ -78,7 +80,8 @@ def check(model: keras.Model, x, y=None, *, batch_size: int = 32, overfit: int =
 
     Raises:
         TypeError: `model` is not a Keras model, or the data are not arrays, structures of arrays, or batches.
-        ValueError: The model is not compiled, or a number is out of range.
+        ValueError: The model is not compiled, a number is out of range, or the data have no rows, or not as many inputs
+            as targets.
 
     Example:
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "softmax", name="output")])
@@ -103,6 +106,7 @@ def check(model: keras.Model, x, y=None, *, batch_size: int = 32, overfit: int =
             "Expected arrays, or a list, tuple or dictionary of them, or a dataset of batches (inputs, targets). "
             f"Received: x of type {type(x).__name__}, y of type {type(y).__name__} ({error})"
         ) from error
+    _check_rows(data)
     run = described(model, metrics=_metrics(model))
     setup = _setup(model, run, data, _tried(model, data, overfit))
     mistakes = [finding.to_dict() for one in CHECKS for finding in one.findings(setup)]
@@ -148,8 +152,8 @@ def _tried(model, data, overfit):
     if not Rehearsal.can(model) or data.targets is None:
         return {}
     guard = Guard("looking at the first step")
-    number = _num_tried(data)
-    batch = [keras.tree.map_structure(lambda one: one[:number], part) for part in (data.inputs, data.targets)]
+    number = _num_tried(model, data)
+    batch = [_mapped(lambda one: one[:number], part) for part in (data.inputs, data.targets)]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         first, failure, fault = _first_step(model, batch, guard)
@@ -181,10 +185,18 @@ def _first_step(model, batch, guard):
     return None, "", fault
 
 
-def _num_tried(data):
-    """Returns the rows of the batch that is tried: fewer where they are large, but enough to tell examples apart."""
+def _mapped(function, structure):
+    """Returns a structure of a function's results; of outputs without targets it has `None`, which stays."""
+    return keras.tree.map_structure(lambda one: None if one is None else function(one), structure)
+
+
+def _num_tried(model, data):
+    """Returns the rows of the batch that is tried: fewer where they are large, more than a batch where it is small."""
+    fixed = next((one.shape[0] for one in getattr(model, "inputs", None) or () if one.shape), None)
+    if fixed is not None:  # as a stateful recurrent layer needs it
+        return fixed
     numbers = sum(math.prod(np.shape(one)[1:]) for one in keras.tree.flatten(data.inputs))
-    return min(data.batch_size, max(_MIN_TRIED, _MAX_TRIED // max(numbers, 1)))
+    return min(max(data.batch_size, _USUAL), max(_MIN_TRIED, _MAX_TRIED // max(numbers, 1)))
 
 
 def _losses(rehearsal, number):
@@ -215,6 +227,17 @@ def _first_rows(x, y, batch_size) -> Data:
     return Data(*(_joined(part) if part else None for part in parts), _num_rows(x, size), size, is_shuffled=False)
 
 
+def _check_rows(data):
+    """Raises where there is nothing to look at, or inputs and targets have different numbers of rows."""
+    parts = {"x": data.inputs, "y": data.targets}
+    numbers = {
+        name: sorted({len(one) for one in keras.tree.flatten(part) if one is not None}) for name, part in parts.items()
+    }
+    if len({*numbers["x"], *numbers["y"]}) > 1 or 0 in (*numbers["x"], *numbers["y"]):
+        said = "; ".join(f"{name} with {', '.join(map(str, rows))} rows" for name, rows in numbers.items() if rows)
+        raise ValueError(f"Expected as many inputs as targets, one or more. Received: {said}")
+
+
 def _num_rows(batches, size):
     """Returns about how many rows a dataset has, if it says how many batches."""
     try:
@@ -226,7 +249,7 @@ def _num_rows(batches, size):
 def _rows(values):
     if isinstance(values, (list, tuple)) and all(np.ndim(value) == 0 for value in values):  # numbers, no structure
         values = np.asarray(values)
-    return keras.tree.map_structure(lambda value: None if value is None else np.asarray(value[:_MAX_ROWS]), values)
+    return _mapped(lambda value: np.asarray(value[:_MAX_ROWS]), values)
 
 
 def _joined(batches):

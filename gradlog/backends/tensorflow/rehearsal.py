@@ -156,9 +156,13 @@ def loss_of(model: keras.Model, batch: Sequence) -> float:
 
 def _loss(model, batch):
     """Returns the predictions and the loss."""
-    inputs, targets = (keras.tree.map_structure(tf.convert_to_tensor, part) for part in batch)
+    inputs, targets = (keras.tree.map_structure(_tensor, part) for part in batch)
     predictions = model(inputs, training=True)
     return predictions, model.compute_loss(x=inputs, y=targets, y_pred=predictions, training=True)
+
+
+def _tensor(array):
+    return None if array is None else tf.convert_to_tensor(array)  # an output may have no targets
 
 
 def _copy(variable):

@@ -17,7 +17,7 @@ CATEGORICAL = ("categorical_crossentropy", "categorical_focal_crossentropy")
 SPARSE = ("sparse_categorical_crossentropy",)
 HINGES = ("hinge", "squared_hinge", "categorical_hinge")
 _SCALES = re.compile("Normalization|Rescaling|Embedding|Discretization|Hashing|Encoding|Lookup|Vectorization")
-_WITH_SUMS = ("Dense", "Conv1D", "Conv2D", "Conv3D")
+_WITH_SUMS = ("Dense", "Conv1D", "Conv2D", "Conv3D", "SimpleRNNCell", "GRUCell", "LSTMCell")
 _MIN_ROWS = 16
 CROSS_ENTROPIES = (*BINARY, *CATEGORICAL, *SPARSE)
 

@@ -34,6 +34,7 @@ class Dead:
         bias_fraction: Fraction of a bias without a gradient above which units are dead; median of five logged steps.
         progress: Fraction by which the loss must have fallen for the network to count as learning.
         min_steps: Optimizer steps to wait before the probe is judged by `fraction`.
+        min_rows: Rows that gradients have to be zero for, in logged steps in a row: few rows often leave units unused.
     """
 
     fraction: float = 0.5
@@ -41,6 +42,7 @@ class Dead:
     bias_fraction: float = 0.7
     progress: float = 0.2
     min_steps: int = 50
+    min_rows: int = 64
     code = "GL201"
     name = "dead ReLU"
 
@@ -68,6 +70,11 @@ class Dead:
             is_initial=evidence.is_initial((dead > self.fraction).any(axis=1)),
         )
 
+    def _enough(self, evidence, number):
+        """Returns how many logged steps in a row it takes, at least a number."""
+        rows = evidence.run.batch_size if evidence.run is not None else None
+        return max(number, -(-self.min_rows // rows)) if rows else number
+
     def _layers(self, evidence):
         gradients = evidence.of_kernels("gradient_mean_abs")
         biases = evidence.of_biases("gradient_mean_abs")
@@ -83,6 +90,7 @@ class Dead:
             names=evidence.kernels,
             where=where,
             is_alarm=True,
+            min_logged_steps=self._enough(evidence, 3),
             is_initial=evidence.is_initial(where.any(axis=1)),
         )
 
@@ -101,6 +109,6 @@ class Dead:
             remedies=_REMEDIES,
             names=evidence.kernels[:-1],
             where=where,
-            min_logged_steps=5,
+            min_logged_steps=self._enough(evidence, 5),
             is_initial=evidence.is_initial((zeros > self.bias_fraction).any(axis=1)),
         )
