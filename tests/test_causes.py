@@ -176,6 +176,17 @@ def test_a_warning_of_the_set_up_is_a_note_once_the_network_has_learned(tmp_path
     assert [(one.code, one.severity) for one in logger.findings] == severities[-1:]
 
 
+def test_an_accuracy_of_numbers_does_not_tell_whether_a_network_has_learned(tmp_path):
+    x, y = labelled.sums()
+    keras.utils.set_random_seed(1)
+    model = labelled.to_number(None)()
+    model.compile(keras.optimizers.Adam(3e-3), "mse", metrics=["accuracy"])
+
+    found = diagnosed(model, x, y, tmp_path, epochs=4)
+
+    assert [(one.code, one.severity) for one in found] == [("GL511", "note"), ("GL512", "note")]
+
+
 @pytest.mark.parametrize("compiling", [{}, {"steps_per_execution": 3}, {"jit_compile": True}, {"run_eagerly": True}])
 def test_labels_that_do_not_fit_are_told_at_the_first_logged_step(tmp_path, compiling):
     x, y = labelled.digits()

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from gradlog.diagnosis.checks.setup import REGRESSION
 from gradlog.history.history import History
 from gradlog.history.names import LOSS_MEAN_ABS, LOSS_NORM, MEAN_ABS, NORM, PENALTY_TAG
 
@@ -171,7 +172,13 @@ class Evidence:
 
     @cached_property
     def accuracy(self) -> np.ndarray | None:
-        """The accuracy of the logged batches, float64 [T], NaN where it was not logged; `None` if there is none."""
+        """The accuracy of the logged batches, float64 [T], NaN where it was not logged.
+
+        `None` if there is none, or the run predicts numbers, which hardly ever are exactly right.
+        """
+        outputs = self.run.outputs if self.run is not None else ()
+        if outputs and all(one.loss in REGRESSION and one.majority is None for one in outputs):
+            return None
         tags = sorted((tag for tag in self.history.scalars if _ACCURACY.match(tag)), key=len)  # the plain one first
         return self.scalar(tags[0]) if tags else None
 
