@@ -389,15 +389,16 @@ def test_a_name_is_no_markdown():
 @pytest.mark.parametrize(
     ("share", "accuracy", "loss", "expected"),
     [
-        (0.6, 0.55, np.linspace(2.3, 0.5, 20), [("GL404", 60, None)]),
-        (0.6, 0.68, np.linspace(2.3, 0.5, 20), [("GL404", 60, None)]),
-        (0.6, np.r_[np.full(15, 0.5), np.full(5, 0.9)], np.linspace(2.3, 0.5, 20), [("GL404", 60, None)]),
-        (0.6, np.r_[np.full(10, 0.5), np.full(10, 0.9)], np.linspace(2.3, 0.5, 20), []),
-        (0.6, 0.71, np.linspace(2.3, 0.5, 20), []),
-        (0.6, 0.55, np.linspace(2.3, 1.5, 20), []),  # it has not halved
-        (0.9, 0.9, np.linspace(2.3, 0.5, 20), []),  # one class is nearly all
-        (None, 0.55, np.linspace(2.3, 0.5, 20), []),
-        (0.6, None, np.linspace(2.3, 0.5, 20), []),
+        (0.6, 0.55, np.linspace(0.7, 0.1, 20), [("GL404", 50, None)]),
+        (0.6, 0.68, np.linspace(0.7, 0.1, 20), [("GL404", 50, None)]),
+        (0.6, np.r_[np.full(15, 0.5), np.full(5, 0.9)], np.linspace(0.7, 0.1, 20), [("GL404", 50, None)]),
+        (0.6, np.r_[np.full(10, 0.5), np.full(10, 0.9)], np.linspace(0.7, 0.1, 20), []),
+        (0.6, 0.71, np.linspace(0.7, 0.1, 20), []),
+        (0.6, 0.55, np.linspace(0.7, 0.4, 20), []),  # it has not halved
+        (0.6, 0.55, np.linspace(7, 0.4, 20), []),  # nor from that of guessing
+        (0.9, 0.9, np.linspace(0.7, 0.1, 20), []),  # one class is nearly all
+        (None, 0.55, np.linspace(0.7, 0.1, 20), []),
+        (0.6, None, np.linspace(0.7, 0.1, 20), []),
     ],
 )
 def test_an_accuracy_that_does_not_rise(share, accuracy, loss, expected):

@@ -58,6 +58,7 @@ _DAMAGE = {
         VANISHING,
         ERRATIC,
     ),  # which large steps leave behind when they have settled
+    EXPLODING: (NONFINITE, SATURATED, DEAD, ERRATIC),
     INPUT_SCALE: (EXPLODING, NONFINITE, SATURATED, DEAD, FIRST_LOSS),
 }
 _BLOCKS = (DEAD, SATURATED)

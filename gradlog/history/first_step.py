@@ -28,15 +28,13 @@ class FirstStep:
     """What a training's first step would do, tried on one batch with copies of the weights.
 
     Attributes:
-        snapshot: `Snapshot` of the step, as a logger would record it, without the update.
-        ratios: Dictionary of variables to how far the step moves them, as a fraction of their norm.
+        snapshot: `Snapshot` of the step, as a logger would record it.
         loss_after: Number, the loss of the same batch after the step, without penalties.
         activations: `Activation`s of the hidden layers, in the model's order.
         predictions: `Activation`s of the model's outputs.
     """
 
     snapshot: Snapshot
-    ratios: dict[str, float]
     loss_after: float
     activations: tuple[Activation, ...] = ()
     predictions: tuple[Activation, ...] = ()
@@ -49,6 +47,7 @@ class FirstStep:
     @property
     def largest_ratio(self) -> tuple[str, float]:
         """The kernel that the step moves furthest, and how far; weights that are zero at first do not count."""
-        kernels = names.kernels(self.snapshot.variables)
-        found = {name: self.ratios[name] for name in kernels if np.isfinite(self.ratios[name])}
+        ratios = self.snapshot.statistics[:, self.snapshot.columns.index(names.UPDATE_RATIO)]
+        known = dict(zip(self.snapshot.variables, map(float, ratios), strict=True))
+        found = {name: known[name] for name in names.kernels(self.snapshot.variables) if np.isfinite(known[name])}
         return max(found.items(), key=lambda item: item[1], default=("", np.nan))

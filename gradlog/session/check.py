@@ -32,7 +32,7 @@ _MAX_ROWS, _MAX_BATCHES, _MAX_NUMBERS = 10_000, 32, 1 << 25  # that are looked a
 _MIN_TRIED, _MAX_TRIED = 8, 1 << 20  # rows, and numbers of the inputs, of the batch that is tried
 _USUAL = 32  # rows that are tried where batches are smaller, which often leave units without a gradient
 # What shows before the first update. Nothing has had the time to learn, so waiting would not help.
-_AT_START = (Vanishing(), Exploding(), Nonfinite(), Dead(fraction=0.9), Saturated(min_steps=0))
+_AT_START = (Vanishing(), Exploding(update_ratio=math.inf), Nonfinite(), Dead(fraction=0.9), Saturated(min_steps=0))
 _FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning)
 _JUDGED_FROM = 5  # logged steps; the first one stands for as many
 

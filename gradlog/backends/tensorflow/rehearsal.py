@@ -60,12 +60,12 @@ class Rehearsal:
             gradients = tape.gradient(loss, [one.value for one in self._copies])
             seen = hidden_outputs(watched, calls, predictions)
             ends = [one for one in keras.tree.flatten(predictions) if one.dtype.is_floating]
-            taken = self._snapshot(gradients, loss, penalty, seen)
-            moved = self._apply(gradients)
+            before = [tf.identity(one.value) for one in self._copies]
+            self._optimizer.apply(gradients, self._copies)
+            taken = self._snapshot(gradients, before, loss, penalty, seen)
             _, *after = self._pass()
         return FirstStep(
             snapshot=taken,
-            ratios=dict(zip(self._names, moved, strict=True)),
             loss_after=_without(*after),
             activations=tuple(_activation(one.name, outputs) for one, outputs in seen),
             predictions=tuple(_activation("", [one]) for one in ends),
@@ -77,7 +77,7 @@ class Rehearsal:
             with _undisturbed(self._model):
                 with tf.GradientTape() as tape:
                     _, loss, penalty = self._pass()
-                self._apply(tape.gradient(loss, [one.value for one in self._copies]))
+                self._optimizer.apply(tape.gradient(loss, [one.value for one in self._copies]), self._copies)
             yield _without(loss, penalty)
 
     def _pass(self):
@@ -86,29 +86,21 @@ class Rehearsal:
         with keras.StatelessScope(mapping, collect_losses=True):
             return *_loss(self._model, self._batch), penalties.penalty(self._model)
 
-    def _apply(self, gradients):
-        """Makes the optimizer's step; returns how far it moved each variable, as a fraction of its norm."""
-        before = [tf.identity(one.value) for one in self._copies]
-        self._optimizer.apply(gradients, self._copies)
-        norms = np.sqrt(totals(before, ["squares"])[:, 0])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.sqrt(square_distances([one.value for one in self._copies], before)) / norms
-
-    def _snapshot(self, gradients, loss, penalty, seen) -> Snapshot:
+    def _snapshot(self, gradients, before, loss, penalty, seen) -> Snapshot:
         own = [tf.zeros([0]) if one is None else tf.convert_to_tensor(one) for one in gradients]
-        values = [one.value for one in self._copies]
         layout = StepLayout(
             variables=self._names,
-            sizes=np.array([math.prod(one.shape) for one in self._copies]),
+            sizes=np.array([math.prod(one.shape) for one in before]),
             has_gradient=np.array([one is not None for one in gradients]),
             has_loss=True,
             has_penalty=penalty is not None,
         )
         layout.regularized = tuple(one for one in penalties.regularized(self._variables) if layout.has_gradient[one])
-        arrays = {"totals": totals(own), "weights": totals(values, ["squares"]), "counts": histograms(own)}
+        arrays = {"totals": totals(own), "weights": totals(before, ["squares"]), "counts": histograms(own)}
+        arrays["moved"] = square_distances([one.value for one in self._copies], before)
         arrays |= {"loss": loss, "penalty": penalty} if layout.has_penalty else {"loss": loss}
         if layout.regularized:
-            chosen, at = ([every[one] for one in layout.regularized] for every in (self._variables, values))
+            chosen, at = ([every[one] for one in layout.regularized] for every in (self._variables, before))
             parts = zip(layout.regularized, penalties.gradients(chosen, at), strict=True)
             arrays["loss_totals"] = totals([own[one] - part for one, part in parts])
         taken = snapshot(layout, 0, {name: np.asarray(array) for name, array in arrays.items()})

@@ -21,7 +21,7 @@ _LOGITS = ("Give the threshold of logits: keras.metrics.BinaryAccuracy(threshold
 
 @dataclass(frozen=True)
 class Metrics:
-    """Finds an accuracy of predicted numbers, and, as a note, a binary accuracy of logits.
+    """Finds an accuracy of predicted numbers, and a binary accuracy of logits; both notes, as training goes on well.
 
     Attributes:
         fraction: Fraction of targets that are no integers above which they are numbers, not classes.
@@ -45,7 +45,7 @@ class Metrics:
                 "not integers: it stays near zero."
             )
             numbers = {"measured": fractions, "threshold": self.fraction}
-            yield finding_of(self, output.name, message, _NUMBERS, severity="warning", **numbers)
+            yield finding_of(self, output.name, message, _NUMBERS, severity=NOTE, **numbers)
         elif output.loss in BINARY and output.from_logits and output.units == 1:
             message = f"The metric {found[0]} counts logits above 0.5 as a yes, unless its threshold is set to 0."
             yield finding_of(self, output.name, message, _LOGITS, severity=NOTE)

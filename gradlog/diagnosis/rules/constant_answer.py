@@ -14,6 +14,12 @@ from gradlog.diagnosis.rules.evidence import Evidence, trailing, trailing_median
 from gradlog.diagnosis.rules.rule import Symptom
 
 _WINDOW = 10
+# The cross-entropy of guessing; a first loss may be many times as large, and fall to it without learning anything.
+_GUESSES = {
+    "binary_crossentropy": lambda units: np.log(2),
+    "categorical_crossentropy": np.log,
+    "sparse_categorical_crossentropy": np.log,
+}
 _REMEDIES = (
     "Look at the predictions: if all are the same, the activation of the output does not suit the loss.",
     "Compare the labels with the outputs: class numbers or one-hot rows, 0 and 1 or -1 and 1.",
@@ -29,7 +35,7 @@ class ConstantAnswer:
     before the accuracy rises.
 
     Attributes:
-        progress: Fraction by which the loss must have fallen.
+        progress: Fraction by which the loss must have fallen; a cross-entropy also below that of guessing.
         max_share: Share of the most frequent class up to which this is judged.
         margin: Accuracy above that share, and above that of the first five logged steps, that still counts as a
             constant answer, since the share is that of 64 rows; median of ten logged steps.
@@ -47,11 +53,13 @@ class ConstantAnswer:
         if evidence.accuracy is None or len(shares) != 1 or shares[0] is None or not shares[0] <= self.max_share:
             return
         (share,) = shares
+        guess = _GUESSES.get(evidence.run.outputs[0].loss, lambda units: np.inf)(evidence.run.outputs[0].units or 1)
+        is_low = trailing_median(evidence.loss, 3) < self.progress * guess
         is_full = np.isfinite(trailing(evidence.accuracy, _WINDOW)).all(axis=1)
         accuracy, first = trailing_median(evidence.accuracy, _WINDOW), np.median(evidence.accuracy[:5])
         limit = min(share, first) + self.margin
         yield Symptom(
-            is_on=is_full & (accuracy <= limit) & (evidence.progress > self.progress),
+            is_on=is_full & (accuracy <= limit) & (evidence.progress > self.progress) & is_low,
             measured=accuracy,
             threshold=limit,
             message=f"The loss has halved, but the accuracy is {{measured}}: always answering the most frequent of the "

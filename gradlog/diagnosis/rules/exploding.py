@@ -32,6 +32,7 @@ class Exploding:
         growth: Factor over the smallest norm so far above which gradients explode, if the loss grows too.
         loss_growth: Factor over the first loss above which the loss counts as growing.
         update_ratio: Update ratio of a kernel above which its steps explode; median of five logged steps.
+        calm_ratio: Update ratio of all kernels up to which a large gradient of the first logged steps is a note.
     """
 
     norm: float = 100.0
@@ -39,6 +40,7 @@ class Exploding:
     growth: float = 10.0
     loss_growth: float = 1.5
     update_ratio: float = 0.3
+    calm_ratio: float = 0.1
     code = "GL102"
     sees_broken = True
     name = "exploding gradient"
@@ -64,8 +66,15 @@ class Exploding:
             message="The gradients explode: their global norm is {measured}.",
             remedies=_REMEDIES,
             is_alarm=True,
+            is_note=evidence.is_early & self._is_calm(evidence),
             is_initial=evidence.is_initial(is_large),
         )
+
+    def _is_calm(self, evidence):
+        """Whether all steps so far were small all the same, as those of Adam, which divides by the gradient's size."""
+        ratios = np.where(started_at_zero(evidence), np.nan, evidence.of_kernels("update_ratio"))
+        was_large = np.logical_or.accumulate((ratios > self.calm_ratio).any(axis=1))
+        return (ratios <= self.calm_ratio).any(axis=1) & ~was_large
 
     def _growth(self, evidence, norm):
         finite = np.where(np.isfinite(norm), norm, np.nan)
