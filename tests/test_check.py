@@ -163,7 +163,7 @@ def test_the_activation_may_be_a_layer(head):
     first, *others = gradlog.check(sequential(1, None, "binary_crossentropy", *head), X, HALVES)
 
     assert (first.code, first.severity, first.where) == ("GL501", "alarm", ("end",))
-    assert {one.cause for one in others} == {"GL501"}
+    assert {one.cause for one in others if not one.is_note} == {"GL501"}  # what dropout lets through may be a high loss
 
 
 def test_several_outputs_each_by_its_own_loss():
