@@ -63,8 +63,8 @@ def check(model: keras.Model, x, y=None, *, batch_size: int = 32, overfit: int =
     loss of its own batch. It changes neither the model nor any random state; but a dataset that is shuffled anew at
     every iteration goes on to its next order. What it cannot know, as the activation of a subclassed model's output, it
     does not judge. The step is not tried if the model is not built, has a custom `train_step` or `compute_loss`, or
-    trains on several devices. It is tried on 32 rows where batches are smaller, and of
-    large inputs, such as images, on at least 8.
+    trains on several devices. It is tried on 32 rows where batches are smaller, and of large inputs, such as images, on
+    8 rows or more.
 
     Args:
         model: A compiled Keras model.
