@@ -102,6 +102,14 @@ def test_large_first_steps_that_did_harm_are_its_cause():
     assert order(hint, one("GL401")) == [(1, [])]
 
 
+def test_a_loss_that_suits_classes_less_well_is_the_cause_where_nothing_else_is():
+    note = one("GL508", severity="note")
+
+    assert order(note, one("GL401", severity="warning")) == [(0, [1])]
+    assert order(note, one("GL401", severity="warning"), one("GL101", is_initial=True)) == [(2, [1]), (0, [])]
+    assert order(note, one("GL303", severity="warning")) == [(1, []), (0, [])]
+
+
 def test_the_worst_group_comes_first():
     first = one("GL201", 0, KERNELS[:1], "warning"), one("GL302", 0, (), "warning")
     second = one("GL103", 150)
