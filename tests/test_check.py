@@ -564,7 +564,7 @@ def test_a_batch_that_is_learned_by_heart_and_one_that_is_not(capsys):
     assert "60/60" in capsys.readouterr().out
     model = deep("relu", 2, optimizer=keras.optimizers.SGD(1e-4))
 
-    (one,) = gradlog.check(model, X, CLASSES, overfit=20)
+    (one,) = gradlog.check(model, X, CLASSES, batch_size=16, overfit=20)
 
     assert (one.code, one.severity) == ("GL517", "warning")
     assert one.message.endswith("after 20 steps on the same 32 rows.")

@@ -52,13 +52,7 @@ FOLLOWS = {
 _ORDER = tuple(FOLLOWS)  # of two findings that could explain each other, the one whose kind comes first does
 # What is harmless by itself, and the damage that shows that it was not.
 _DAMAGE = {
-    LARGE_STEPS: (
-        NONFINITE,
-        SATURATED,
-        DEAD,
-        VANISHING,
-        ERRATIC,
-    ),  # which large steps leave behind when they have settled
+    LARGE_STEPS: (NONFINITE, SATURATED, DEAD, VANISHING, ERRATIC),
     EXPLODING: (NONFINITE, SATURATED, DEAD, ERRATIC),
     CLASS_LOSS: (STUCK, CONSTANT),
     INPUT_SCALE: (EXPLODING, NONFINITE, SATURATED, DEAD, FIRST_LOSS),

@@ -13,7 +13,7 @@ class Activation:
     """How large the outputs of a layer are, and how much they differ from example to example.
 
     Attributes:
-        name: String, the name of the layer, as tags have it; empty for an output of the model.
+        name: String, the name of the layer, as tags have it.
         size: Root mean square of the outputs, at least 0.
         spread: Root mean square, over the units, of their standard deviation over the examples, at least 0.
     """
@@ -31,13 +31,13 @@ class FirstStep:
         snapshot: `Snapshot` of the step, as a logger would record it.
         loss_after: Number, the loss of the same batch after the step, without penalties.
         activations: `Activation`s of the hidden layers, in the model's order.
-        predictions: `Activation`s of the model's outputs.
+        num_rows: Integer, the rows of that batch, or `None`.
     """
 
     snapshot: Snapshot
     loss_after: float
     activations: tuple[Activation, ...] = ()
-    predictions: tuple[Activation, ...] = ()
+    num_rows: int | None = None
 
     @property
     def loss(self) -> float:

@@ -33,7 +33,7 @@ PRIVATE_NAMES = (
 # Used only where a model has them: metrics of a single batch, and what has to be built before a step is recorded.
 OPTIONAL_NAMES = (
     PrivateName(keras.Model, "_compile_metrics", "to compute the metrics of a logged batch alone"),
-    PrivateName(keras.Model, "_compile_loss", "to see whether the loss is built"),
+    PrivateName(keras.Model, "_compile_loss", "to see whether the loss is built, and leave it so when a step is tried"),
 )
 # Used by `gradlog.train`, which stands in for Keras' trainer.
 LOOP_NAMES = (

@@ -59,7 +59,6 @@ class Rehearsal:
                 predictions, loss, penalty = self._pass()
             gradients = tape.gradient(loss, [one.value for one in self._copies])
             seen = hidden_outputs(watched, calls, predictions)
-            ends = [one for one in keras.tree.flatten(predictions) if one.dtype.is_floating]
             before = [tf.identity(one.value) for one in self._copies]
             self._optimizer.apply(gradients, self._copies)
             taken = self._snapshot(gradients, before, loss, penalty, seen)
@@ -68,7 +67,7 @@ class Rehearsal:
             snapshot=taken,
             loss_after=_without(*after),
             activations=tuple(_activation(one.name, outputs) for one, outputs in seen),
-            predictions=tuple(_activation("", [one]) for one in ends),
+            num_rows=next((len(one) for one in keras.tree.flatten(self._batch[0]) if one is not None), None),
         )
 
     def losses(self, number: int) -> Iterator[float]:

@@ -41,7 +41,7 @@ class FirstActivations:
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields up to two findings, if the first step was tried."""
-        if setup.first_step is None or (setup.num_rows or 2) < 2:
+        if setup.first_step is None or setup.first_step.num_rows == 1:
             return
         layers = setup.first_step.activations
         sizes = [one.size for one in layers]

@@ -24,7 +24,7 @@ class Metrics:
     """Finds an accuracy of predicted numbers, and a binary accuracy of logits; both notes, as training goes on well.
 
     Attributes:
-        fraction: Fraction of targets that are no integers above which they are numbers, not classes.
+        fraction: If more than this fraction of the targets is not integer, the targets are numbers, not classes.
     """
 
     fraction: float = 0.1

@@ -35,14 +35,14 @@ class Overfit:
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding, if it was tried."""
         losses = np.asarray(setup.overfit)
-        if not len(losses):
+        if setup.first_step is None or not len(losses):
             return
         last = float(np.median(losses[-10:]))
         if last <= self.fraction * losses[0]:
             return
         message = (
             f"The network does not learn one batch by heart: its loss is {losses[0]:.3g} at first and {last:.3g} after "
-            f"{len(losses):,} steps on the same {setup.batch_size or 0:,} rows."
+            f"{len(losses):,} steps on the same {setup.first_step.num_rows:,} rows."
         )
         numbers = {"measured": last / losses[0] if losses[0] else np.nan, "threshold": self.fraction}
         yield finding_of(self, "", message, _REMEDIES, severity="warning", **numbers)

@@ -42,7 +42,7 @@ class TrainedOutput(Output):
 
     @property
     def classes(self) -> np.ndarray:
-        """The class numbers of the targets, integers [n], from one-hot rows too; empty if they are no classes."""
+        """The class numbers of the targets, integers [n]; one-hot rows are decoded. Empty if they are numbers."""
         labels = self.labels
         if self.targets is None or len(labels) < np.size(self.targets) or (labels != np.round(labels)).any():
             return np.zeros(0, int)

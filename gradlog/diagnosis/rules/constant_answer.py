@@ -29,10 +29,10 @@ _REMEDIES = (
 
 @dataclass(frozen=True)
 class ConstantAnswer:
-    """Finds a loss that has halved while the accuracy is no better than the share of the most frequent class.
+    """Finds a loss that has halved although the accuracy is no better than always guessing the most frequent class.
 
-    It is judged where the run says that share, for one output. Where one class is most of the data, a loss may halve
-    before the accuracy rises.
+    The rule applies to models with one output, if the run knows how frequent that class is. If one class makes up most
+    of the data, the loss may halve before the accuracy rises.
 
     Attributes:
         progress: Fraction by which the loss must have fallen; a cross-entropy also below that of guessing.
@@ -54,7 +54,7 @@ class ConstantAnswer:
             return
         (share,) = shares
         guess = _GUESSES.get(evidence.run.outputs[0].loss, lambda units: np.inf)(evidence.run.outputs[0].units or 1)
-        is_low = trailing_median(evidence.loss, 3) < self.progress * guess
+        is_low = trailing_median(evidence.loss, 3) < (1 - self.progress) * guess
         is_full = np.isfinite(trailing(evidence.accuracy, _WINDOW)).all(axis=1)
         accuracy, first = trailing_median(evidence.accuracy, _WINDOW), np.median(evidence.accuracy[:5])
         limit = min(share, first) + self.margin
