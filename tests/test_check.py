@@ -12,6 +12,7 @@ from keras import layers
 
 import gradlog
 from gradlog.backends.tensorflow.rehearsal import Rehearsal
+from gradlog.diagnosis.finding import written
 from gradlog.session.guard import Guard
 
 X, CLASSES = networks.data(64)
@@ -383,7 +384,7 @@ def test_the_sums_are_those_that_the_first_layer_gets():
 
     sums = x @ model.get_weights()[0]
     assert one.measured == pytest.approx(np.sqrt(np.square(sums).mean()), rel=0.1)
-    assert one.message.endswith(f"Column 0 is the largest: {np.sqrt(np.square(x[:, 0]).mean()):.3g}.")
+    assert one.message.endswith(f"Column 0 is the largest: {written(np.sqrt(np.square(x[:, 0]).mean()))}.")
 
 
 def test_the_size_of_an_image_network_s_sums():

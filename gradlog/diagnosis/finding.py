@@ -148,3 +148,13 @@ def some(names: tuple[str, ...]) -> str:
 
 def _finite(number):
     return float(number) if abs(number) < float("inf") else None
+
+
+def written(number: float) -> str:
+    """Returns a number as a person writes it in a sentence.
+
+    Example:
+    >>> written(1834.2), written(0.00084)
+    ('1,834', '0.00084')
+    """
+    return f"{number:,.0f}" if 10 <= abs(number) < 1e6 else f"{number:.2g}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gradlog.diagnosis.checks.check import finding_of
 from gradlog.diagnosis.checks.setup import Setup
-from gradlog.diagnosis.finding import Finding, some
+from gradlog.diagnosis.finding import Finding, some, written
 
 _WEIGHTS = (
     "Match the initialization to the activation: He for ReLU and its variants, Glorot for tanh, LeCun for SELU.",
@@ -54,7 +54,7 @@ class FirstActivations:
             smallest = min(one.spread / one.size for one in layers if one.size > 0)
             message = (
                 f"The outputs of {some(alike)} are almost the same for all examples: from one to the next they differ "
-                f"by {smallest:.2g} of their size."
+                f"by {written(smallest)} of their size."
             )
             numbers = {"measured": smallest, "threshold": self.spread}
             yield finding_of(self, alike[0], message, _ALIKE, severity="warning", **numbers)
@@ -63,8 +63,8 @@ class FirstActivations:
         first, last = layers[0], layers[-1]
         verb, each = ("grow", factor) if factor > 1 else ("shrink", 1 / factor)
         message = (
-            f"The activations {verb} by a factor of {each:.2g} a layer: their root mean square is {first.size:.2g} in "
-            f"{first.name} and {last.size:.2g} in {last.name}."
+            f"The activations {verb} by a factor of {written(each)} a layer: their root mean square is "
+            f"{written(first.size)} in {first.name} and {written(last.size)} in {last.name}."
         )
         return finding_of(
             self, last.name, message, _WEIGHTS, severity="warning", measured=factor, threshold=self.factor

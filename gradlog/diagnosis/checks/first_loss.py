@@ -13,7 +13,7 @@ import numpy as np
 
 from gradlog.diagnosis.checks.check import finding_of
 from gradlog.diagnosis.checks.setup import CATEGORICAL, SPARSE, Setup
-from gradlog.diagnosis.finding import NOTE, Finding
+from gradlog.diagnosis.finding import NOTE, Finding, written
 
 _LARGE_OUTPUTS = (
     "Scale the inputs to mean 0 and deviation 1.",
@@ -49,7 +49,7 @@ class FirstLoss:
         if not guess or not setup.first_loss > self.ratio * guess:
             return
         ratio = setup.first_loss / guess
-        message = f"The first loss is {setup.first_loss:.3g}, and that of {what} is {guess:.3g}."
+        message = f"The first loss is {written(setup.first_loss)}, and that of {what} is {written(guess)}."
         severity = "warning" if remedies is _LARGE_OUTPUTS and ratio > self.warning_ratio else NOTE
         numbers = {"measured": ratio, "threshold": self.ratio}
         yield finding_of(self, output.name, message, remedies, severity=severity, **numbers)

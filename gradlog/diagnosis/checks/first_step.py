@@ -11,7 +11,7 @@ import numpy as np
 
 from gradlog.diagnosis.checks.check import finding_of
 from gradlog.diagnosis.checks.setup import Setup
-from gradlog.diagnosis.finding import NOTE, Finding
+from gradlog.diagnosis.finding import NOTE, Finding, written
 
 _REMEDIES = (
     "Lower the learning rate, by a factor of ten to start with.",
@@ -45,8 +45,8 @@ class FirstStepTooLarge:
         if not is_worse or not ratio > self.update_ratio:
             return
         message = (
-            f"The first step takes the loss of its own batch from {step.loss:.3g} to {step.loss_after:.3g}: it changes "
-            f"{name} by {ratio:.2g} times its weights."
+            f"The first step takes the loss of its own batch from {written(step.loss)} to {written(step.loss_after)}: "
+            f"it changes {name} by {written(ratio)} times its weights."
         )
         severity = NOTE if setup.optimizer.get("class") in _SETTLE else "warning"
         numbers = {"measured": ratio, "threshold": self.update_ratio}

@@ -14,7 +14,7 @@ import numpy as np
 from gradlog.diagnosis.changes import SQUASHING, deviation, fans
 from gradlog.diagnosis.checks.check import finding_of
 from gradlog.diagnosis.checks.setup import Setup
-from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.finding import Finding, written
 
 _REMEDIES = (
     "Scale the inputs: x = (x - x.mean(axis=0)) / x.std(axis=0), and new data by the same numbers.",
@@ -47,8 +47,8 @@ class InputScale:
         if not min(size, usual) > self.max_sum:
             return
         message = (
-            f"The inputs are not scaled: the units of {layer.name} get sums of about {size:.3g} at the start, where 1 "
-            f"is usual.{_largest(inputs, fan_in)}"
+            f"The inputs are not scaled: the units of {layer.name} get sums of about {written(size)} at the start, "
+            f"where 1 is usual.{_largest(inputs, fan_in)}"
         )
         severity = "warning" if setup.activation_of(layer) in SQUASHING else "note"
         numbers = {"measured": size, "threshold": self.max_sum}
@@ -59,4 +59,4 @@ def _largest(inputs, fan_in):
     """Says which column is the largest, where it makes up most of the inputs."""
     if fan_in < 2 or inputs.column_mean_square < 0.5 * fan_in * inputs.mean_square:
         return ""
-    return f" Column {inputs.column} is the largest: {np.sqrt(inputs.column_mean_square):.3g}."
+    return f" Column {inputs.column} is the largest: {written(np.sqrt(inputs.column_mean_square))}."

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradlog.diagnosis.checks.check import finding_of
 from gradlog.diagnosis.checks.setup import BINARY, CATEGORICAL, SPARSE, Setup
-from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.finding import Finding, written
 
 _PROBABILITIES = (
     "Use labels 0 and 1, or probabilities; for numbers, use mean squared error and an output without an activation.",
@@ -51,7 +51,7 @@ class LabelValues:
         if is_outside.any():
             message = (
                 f"The loss {output.loss} of {output.name} expects labels from 0 to 1, but {is_outside.mean():.0%} lie "
-                f"outside: they go from {labels.min():.3g} to {labels.max():.3g}."
+                f"outside: they go from {written(labels.min())} to {written(labels.max())}."
             )
             yield finding_of(self, output.name, message, _PROBABILITIES, measured=is_outside.mean())
 

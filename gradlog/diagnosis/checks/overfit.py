@@ -11,7 +11,7 @@ import numpy as np
 
 from gradlog.diagnosis.checks.check import finding_of
 from gradlog.diagnosis.checks.setup import Setup
-from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.finding import Finding, written
 
 _REMEDIES = (
     "Check whether inputs and targets belong together, and whether loss and last activation fit the targets.",
@@ -41,8 +41,8 @@ class Overfit:
         if last <= self.fraction * losses[0]:
             return
         message = (
-            f"The network does not learn one batch by heart: its loss is {losses[0]:.3g} at first and {last:.3g} after "
-            f"{len(losses):,} steps on the same {setup.first_step.num_rows:,} rows."
+            f"The network does not learn one batch by heart: its loss is {written(losses[0])} at first and "
+            f"{written(last)} after {len(losses):,} steps on the same {setup.first_step.num_rows:,} rows."
         )
         numbers = {"measured": last / losses[0] if losses[0] else np.nan, "threshold": self.fraction}
         yield finding_of(self, "", message, _REMEDIES, severity="warning", **numbers)

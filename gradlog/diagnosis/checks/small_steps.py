@@ -11,7 +11,7 @@ import numpy as np
 
 from gradlog.diagnosis.checks.check import finding_of
 from gradlog.diagnosis.checks.setup import Setup
-from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.finding import Finding, written
 
 _REMEDIES = (
     "Raise the learning rate, by a factor of ten to start with.",
@@ -48,8 +48,8 @@ class StepsTooSmall:
         if not ratio * number < self.travel:
             return
         message = (
-            f"The first step moves no kernel by more than {ratio:.2g} of its weights: {number:,} such steps move them "
-            f"by at most {ratio * number:.2g}."
+            f"The first step moves no kernel by more than {written(ratio)} of its weights: {number:,} such steps move "
+            f"them by at most {written(ratio * number)}."
         )
         numbers = {"measured": ratio, "threshold": self.travel / number}
         yield finding_of(self, "", message, _REMEDIES, severity="warning", **numbers)

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradlog.diagnosis.checks.check import finding_of
 from gradlog.diagnosis.checks.setup import REGRESSION, Setup
-from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.finding import Finding, written
 
 RANGES = {
     "sigmoid": (0, 1),
@@ -55,8 +55,8 @@ class TargetRange:
             if is_outside.mean() > self.fraction:
                 message = (
                     f"The output {output.name} ends in {output.activation}, which returns {_range(low, high)}, but "
-                    f"{is_outside.mean():.0%} of the targets lie outside: they go from {targets.min():.3g} to "
-                    f"{targets.max():.3g}."
+                    f"{is_outside.mean():.0%} of the targets lie outside: they go from {written(targets.min())} to "
+                    f"{written(targets.max())}."
                 )
                 numbers = {"measured": is_outside.mean(), "threshold": self.fraction}
                 yield finding_of(self, output.name, message, _REMEDIES, **numbers)

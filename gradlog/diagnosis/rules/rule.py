@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gradlog.diagnosis.finding import NOTE, Finding, some
+from gradlog.diagnosis.finding import NOTE, Finding, some, written
 from gradlog.diagnosis.rules.evidence import Evidence
 
 LARGE_STEPS, SMALL_STEPS = "large steps", "small steps"  # kinds of symptoms that a code does not tell apart
@@ -108,7 +108,7 @@ def finding_of(rule: Rule, symptom: Symptom, evidence: Evidence) -> Finding | No
         last_step=int(steps[spans[-1][1] - 1]) if is_over else None,
         measured=worst,
         threshold=float(symptom.threshold),
-        message=symptom.message.format(where=some(where), measured=_number(worst)),
+        message=symptom.message.format(where=some(where), measured=written(worst)),
         remedies=symptom.remedies,
     )
 
@@ -147,7 +147,3 @@ def _spans(is_on, min_length):
         else:
             spans.append((start, end, is_long))
     return [(start, end) for start, end, is_long in spans if is_long]
-
-
-def _number(number):
-    return f"{number:,.0f}" if 10 <= abs(number) < 1e6 else f"{number:.2g}"
