@@ -14,7 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 import gradlog
-from gradlog.backends.tensorflow import activations, probe
+from gradlog.backends import activations, probe
+from gradlog.backends.layers import kind_of
 from gradlog.history.history import Snapshot
 from gradlog.session.guard import Guard
 from gradlog.writers import MemoryWriter
@@ -77,7 +78,7 @@ def test_others_neither_die_nor_saturate(name):
 
 @pytest.mark.parametrize("relu", ["relu", tf.nn.relu, keras.ops.relu, layers.ReLU(), layers.Activation("relu")])
 def test_a_relu_is_known_however_it_is_given(relu):
-    assert probe.kind_of(layers.Dense(2, relu)).can_die
+    assert kind_of(layers.Dense(2, relu)).can_die
 
 
 def test_kinds_of_layers():
@@ -89,10 +90,10 @@ def test_kinds_of_layers():
         "gru": layers.GRU(2),
         "lambda": layers.Dense(2, lambda x: x),
     }
-    assert {name for name, layer in kinds.items() if probe.kind_of(layer) == activations.Kind()} == set(kinds)
-    assert probe.kind_of(layers.SimpleRNN(2)).is_saturated is not None
-    assert probe.kind_of(layers.ReLU(max_value=2.0)).is_saturated(tf.constant([1.9, 2.0])).numpy().tolist() == [0, 1]
-    assert [probe.kind_of(layer) for layer in (layers.Dense(2), layers.Dropout(0.1))] == [None, None]
+    assert {name for name, layer in kinds.items() if kind_of(layer) == activations.Kind()} == set(kinds)
+    assert kind_of(layers.SimpleRNN(2)).is_saturated is not None
+    assert kind_of(layers.ReLU(max_value=2.0)).is_saturated(tf.constant([1.9, 2.0])).numpy().tolist() == [0, 1]
+    assert [kind_of(layer) for layer in (layers.Dense(2), layers.Dropout(0.1))] == [None, None]
 
 
 # Whole trainings, against NumPy.
@@ -480,8 +481,8 @@ def test_weights_statistics_metrics_optimizer_and_random_state_are_those_of_a_ru
 
 
 def test_the_pass_is_compiled_once_for_several_trainings(tmp_path, monkeypatch):
-    traces, histograms = [], probe.histograms
-    monkeypatch.setattr(probe, "histograms", lambda tensors: (traces.append(1), histograms(tensors))[1])
+    traces, look = [], probe.Probe._look
+    monkeypatch.setattr(probe.Probe, "_look", lambda *args: (traces.append(1), look(*args))[1])
     model, logger = network(), gradlog.GradientLogger(tmp_path, every=2, activations=X)
 
     train("graph", model, [logger])
@@ -588,7 +589,7 @@ def test_a_failure_is_said_once_and_gradients_go_on_to_be_logged(
     tmp_path, plain_log_dir, monkeypatch, failure, message, kind
 ):
     plain = state_without_activations(kind, plain_log_dir / kind)
-    monkeypatch.setattr(probe, "dead_fraction", failure)
+    monkeypatch.setattr("gradlog.backends.layers.dead_fraction", failure)
     model, logger = network(**TRAININGS[kind]), gradlog.GradientLogger(tmp_path / "run", every=2, activations=X)
 
     with pytest.warns(

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import gradlog
-from gradlog.backends.tensorflow.recorder import Recorder
+from gradlog.backends.tensorflow.recorder import TensorFlowRecorder
 
 NUM_STEPS = 12
 
@@ -166,7 +166,7 @@ def test_a_finding_cannot_stop_a_custom_loop_and_says_so(tmp_path):
 def test_a_failure_in_the_thread_is_warned_of_where_nothing_swallows_it(tmp_path, monkeypatch):
     model, optimizer = networks.dense_network(), keras.optimizers.SGD()
     logger = gradlog.GradientLogger(tmp_path, every=1)
-    monkeypatch.setattr(Recorder, "fetch", lambda self, tap: 1 / 0)
+    monkeypatch.setattr(TensorFlowRecorder, "fetch", lambda self, tap: 1 / 0)
 
     with (  # noqa: PT031, what is said at the end of the context counts
         pytest.warns(UserWarning, match="ZeroDivisionError") as said,

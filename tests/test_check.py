@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 import gradlog
-from gradlog.backends.tensorflow.rehearsal import Rehearsal
+from gradlog.backends.rehearsal import Rehearsal
 from gradlog.diagnosis.finding import written
 from gradlog.session.guard import Guard
 
@@ -551,7 +551,7 @@ def test_what_cannot_be_tried_is_left_out():
 
 
 def test_a_fault_of_ours_is_said_and_leaves_the_other_checks(monkeypatch):
-    monkeypatch.setattr("gradlog.backends.tensorflow.rehearsal.totals", lambda *_: 1 / 0)
+    monkeypatch.setattr("gradlog.backends.tensorflow.engine.totals", lambda *_: 1 / 0)
 
     with pytest.warns(UserWarning, match="could not try the first step, and checked everything else: division by zero"):
         assert found(sequential(1, "sigmoid", "mse"), X, NUMBERS) == alarm("GL502")

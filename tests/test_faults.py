@@ -188,9 +188,9 @@ def test_ctrl_c_reaches_the_user_anywhere(tmp_path, reached_in, hook):
 
 def private_names():
     """What gradlog uses of Keras' insides, as it lists it itself."""
-    if importlib.util.find_spec("gradlog.backends.tensorflow.keras_private") is None:
+    if importlib.util.find_spec("gradlog.backends.keras_private") is None:
         return []
-    return importlib.import_module("gradlog.backends.tensorflow.keras_private").PRIVATE_NAMES
+    return importlib.import_module("gradlog.backends.keras_private").PRIVATE_NAMES
 
 
 def trains_without(private, monkeypatch):
@@ -209,7 +209,7 @@ def trains_without(private, monkeypatch):
 @pytest.mark.parametrize("private", private_names(), ids=lambda one: f"{one.owner.__name__}.{one.name}")
 def test_a_private_name_that_keras_no_longer_has(tmp_path, monkeypatch, reached_in, private):
     reached_in("fit eagerly")
-    module = importlib.import_module("gradlog.backends.tensorflow.keras_private")
+    module = importlib.import_module("gradlog.backends.keras_private")
     missing = contextlib.nullcontext()
     with monkeypatch.context() as removed:
         if not trains_without(private, removed):  # Keras needs it: say alone that it is missing

@@ -14,7 +14,7 @@ import pytest
 
 import gradlog
 from gradlog.backends.tensorflow.handover import Returned
-from gradlog.backends.tensorflow.tap import Tap
+from gradlog.backends.tensorflow.tap import TensorFlowTap
 
 MESSAGE = r"gradlog stopped logging to .*; training continues: "
 
@@ -110,7 +110,7 @@ def test_an_error_while_a_step_is_recorded(tmp_path, monkeypatch, where, argumen
     def fail(*args, **kwargs):
         raise ZeroDivisionError("of gradlog's own")
 
-    monkeypatch.setattr(Tap, where, fail)
+    monkeypatch.setattr(TensorFlowTap, where, fail)
     logger = gradlog.GradientLogger(tmp_path, every=2)
 
     # the first trace of a new model makes variables, and has to come to its end

@@ -1,16 +1,12 @@
 """Attach: logs a custom training loop, which knows nothing of gradlog, by looking at what its steps leave behind."""
 
-import functools
 import threading
 
-from gradlog.backends.tensorflow.optimizers import num_batches
-from gradlog.backends.tensorflow.recorder import Recorder, RecordingPlan
-from gradlog.backends.tensorflow.tap import Tap
+from gradlog.backends.engine import engine
 from gradlog.session.guard import Guard, inform
 from gradlog.session.session import TrainingSession
 
 _SECONDS_BETWEEN_LOOKS = 0.01
-_PLAN = RecordingPlan(slots=16, decides="update", returns=False, is_only_optimizer=False, is_watched=True)
 
 
 class Watch:
@@ -27,21 +23,20 @@ class Watch:
     """
 
     def __init__(self, session: TrainingSession, model, optimizer, options, guard: Guard):
-        self._session, self._optimizer, self._guard = session, optimizer, guard
-        self._recorder = Recorder(model, optimizer, options, _PLAN, guard)
-        self._tap = Tap(self._recorder)
+        self._session, self._model, self._optimizer, self._guard = session, model, optimizer, guard
+        self._recorder = engine().recorder(model, optimizer, options, engine().plan_of_loop(), guard)
+        self._tap = engine().tap(self._recorder)
         self._lock, self._is_over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=guard, args=(self._look,), name="gradlog-attach", daemon=True)
-        self._batches, self._recorded = num_batches(optimizer), []
+        self._batches, self._recorded = engine().num_batches(model, optimizer), []
 
     def start(self) -> None:
         """Begins to record."""
         self._session.open(can_stop=False)
         self._recorder.start()
-        self._recorder.allocate()
-        self._recorder.is_on.assign(True)
+        self._recorder.switch_on()
         # A step that was traced meanwhile continues without recording.
-        self._guard.undo["recording"] = functools.partial(self._recorder.is_on.assign, False)
+        self._guard.undo["recording"] = self._recorder.switch_off
         self._guard.undo["thread"] = self._is_over.set
         self._tap.put_on()
         self._thread.start()
@@ -67,7 +62,7 @@ class Watch:
                 self._session.write(snapshot)
 
     def _inform_of_gaps(self):
-        expected = self._recorder.due_steps(range(self._batches, num_batches(self._optimizer)))
+        expected = self._recorder.due_steps(range(self._batches, engine().num_batches(self._model, self._optimizer)))
         if expected and not self._recorded:
             inform(
                 "gradlog logged nothing, though the optimizer was applied: the step was compiled before it was "

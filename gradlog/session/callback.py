@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from gradlog.backends.tensorflow.checks import checked_model, checked_pair, refuse_other_backends
-from gradlog.backends.tensorflow.keras_private import check_private_names
-from gradlog.backends.tensorflow.optimizers import is_chief, optimizers
-from gradlog.backends.tensorflow.probe import Probe
-from gradlog.backends.tensorflow.recorder import Options
+from gradlog.backends.checks import checked_model, checked_pair
+from gradlog.backends.engine import check_supported, engine
+from gradlog.backends.keras_private import check_private_names
+from gradlog.backends.options import Options
+from gradlog.backends.probe import Probe
 from gradlog.diagnosis.finding import Finding
 from gradlog.session.attach import Watch
 from gradlog.session.checks import (
@@ -77,7 +77,7 @@ class GradientLogger(keras.callbacks.Callback):
 
     Raises:
         ValueError: an argument is out of its range; the model has no trainable variables, or none that
-            `variables` chooses; Keras runs on another backend than TensorFlow; the model does not take
+            `variables` chooses; Keras runs on an engine that gradlog does not support; the model does not take
             `activations` (when the training begins).
         TypeError: an argument is of a wrong type.
         OSError: `log_dir` cannot be written (when the training begins).
@@ -103,7 +103,7 @@ class GradientLogger(keras.callbacks.Callback):
         check: bool = True,
     ):
         super().__init__()
-        refuse_other_backends()
+        check_supported()
         self.log_dir, self.every = checked_log_dir(log_dir), checked_integer("every", every, least=1)
         self._settings = Settings(
             log_dir=self.log_dir,
@@ -136,9 +136,9 @@ class GradientLogger(keras.callbacks.Callback):
         """Begins a session; what is wrong with the arguments is raised here."""
         checked_model(self.model)
         self._guard = self._guard.renewed()
-        self._session = self._guard(lambda: self._new_session(self.model, optimizers(self.model)))
+        self._session = self._guard(lambda: self._new_session(self.model, engine().used_optimizers(self.model)))
         self._guard(lambda: self._session.begin())
-        if self._guard(is_chief, self.model):
+        if self._guard(lambda: engine().is_chief(self.model)):
             check_writable(self.log_dir)
         self._is_training, self._is_evaluated_apart = True, False
 
@@ -173,7 +173,7 @@ class GradientLogger(keras.callbacks.Callback):
         writer = open_writer(
             self._session.directory if self._session else self.log_dir, self.model, self._settings.writers, self._guard
         )
-        writer.write_scalars(current_step(optimizers(self.model)), scalars_of("test", logs))
+        writer.write_scalars(current_step(self.model, engine().used_optimizers(self.model)), scalars_of("test", logs))
         writer.close()
         if writer.error is not None:
             raise writer.error
@@ -211,6 +211,7 @@ class GradientLogger(keras.callbacks.Callback):
         """
         model, optimizer = checked_pair(model, optimizer or getattr(model, "optimizer", None))
         refuse_activations(self._activations)
+        engine().plan_of_loop()
         check_writable(self.log_dir)
         return attached(self, functools.partial(self._begin_loop, model, optimizer), self._end_loop)
 

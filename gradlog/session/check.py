@@ -9,8 +9,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from gradlog.backends.tensorflow.checks import in_short
-from gradlog.backends.tensorflow.rehearsal import Rehearsal, loss_of
+from gradlog.backends.checks import in_short
+from gradlog.backends.rehearsal import Rehearsal, loss_of
 from gradlog.diagnosis.checks.setup import Setup
 from gradlog.diagnosis.checks.table import CHECKS
 from gradlog.diagnosis.diagnose import diagnose

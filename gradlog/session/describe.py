@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 
 import gradlog
+from gradlog.backends.engine import engine
 from gradlog.history import names
 from gradlog.history.run import Layer, Output, Run, arguments
 
@@ -208,9 +209,4 @@ def _optimizer(optimizer):
 
 
 def _versions():
-    found = {"keras": keras.__version__, "python": platform.python_version()}
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return {"tensorflow": tf.__version__, **found}
-    return found
+    return {**engine().version(), "keras": keras.__version__, "python": platform.python_version()}

@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 THREADS = "gradlog-"  # how the names of gradlog's own threads begin
 _MAX_CHARACTERS = 300  # of what an error says
-OWN_PREFIX = "gradlog/"  # of what a step returns for gradlog among Keras' logs
 
 
 class Guard:
@@ -74,7 +73,9 @@ class Guard:
                 with contextlib.suppress(Warning):  # where warnings are errors, too, the training continues
                     warnings.warn(message, stacklevel=stacklevel)
 
-    def recorded_step(self, step: Callable, tap, cond: Callable, is_eager: Callable[[], bool]) -> Callable:
+    def recorded_step(
+        self, step: Callable, tap, program, cond: Callable | None, is_eager: Callable[[], bool]
+    ) -> Callable:
         """Returns a training step that does what `step` does, and is recorded by a tap where it is due.
 
         If anything fails while the step is traced, the trace ends in that error, and `armed` has another program
@@ -83,7 +84,8 @@ class Guard:
         Args:
             step: The training step.
             tap: A `Tap`.
-            cond: The backend's conditional: function of a condition and two functions.
+            program: The `Program`, which knows what a step returns.
+            cond: The engine's conditional, a function of a condition and two functions.
             is_eager: Function that tells whether operations run at once.
         """
 
@@ -92,7 +94,7 @@ class Guard:
             is_final = self(tap.is_built, default=False)
             self(tap.put_on)
             try:
-                logs = step(*args, **kwargs)
+                result = step(*args, **kwargs)
             finally:
                 self(tap.take_off)
                 if self.error is not None:  # perhaps in another thread, before the tap was put on
@@ -101,7 +103,7 @@ class Guard:
             if self.error is not None and is_final and not is_eager():
                 self.num_aborted_traces += 1
                 raise self.error
-            return {**logs, **outputs} if outputs else logs
+            return program.joined(result, outputs)
 
         def record_if_due(*args, **kwargs):
             is_due = self(tap.is_due)
@@ -119,7 +121,7 @@ class Guard:
 
         Args:
             call: An `ArmedCall`: the model's `plain` function, `guards`, `prepare`, which returns a program, and
-                `finish`, which takes what is gradlog's out of its result.
+                `finish`, which takes what the program returned for gradlog.
         """
 
         def run(*args, **kwargs):
@@ -134,10 +136,11 @@ class Guard:
                     if num_aborted == [one.num_aborted_traces for one in call.guards]:
                         raise
                     continue
-                return guard(call.finish, program, result, default=without_own(result))
+                result, own = program.parted(result)
+                guard(call.finish, program, own)
+                return result
             return call.plain(*args, **kwargs)
 
-        run.armed_call = call
         return run
 
     def renewed(self) -> "Guard":
@@ -183,13 +186,6 @@ def attached(logger, begin: Callable, end: Callable):
         logger._guard(end)
         logger._guard.restore()
         logger._guard.report()
-
-
-def without_own(logs):
-    """Returns Keras' logs without what gradlog has had the step return."""
-    if not isinstance(logs, dict):
-        return logs
-    return {name: value for name, value in logs.items() if not str(name).startswith(OWN_PREFIX)}
 
 
 def _in_short(error):

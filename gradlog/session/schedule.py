@@ -5,8 +5,9 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from gradlog.backends.tensorflow.optimizers import batches_per_step, num_batches, strategy_of
-from gradlog.backends.tensorflow.recorder import RecordingPlan
+from gradlog.backends.engine import engine
+from gradlog.backends.optimizers import batches_per_step
+from gradlog.backends.options import RecordingPlan
 from gradlog.history.history import Snapshot, merged
 
 _MAX_HELD_BACK = 16  # snapshots, until every optimizer has moved once
@@ -55,13 +56,7 @@ class OneOptimizer:
 
     def plan(self) -> RecordingPlan:
         """Returns how the coming call is recorded."""
-        steps = self._recordable_steps()
-        # Loss scaling may skip a step, which then does not count: the next one is due, and would be missed if this one
-        # was skipped unseen.
-        decides = "step" if steps > 1 or hasattr(self._optimizer, "inner_optimizer") else "call"
-        is_single = steps == 1 and strategy_of(self._model).num_replicas_in_sync == 1
-        returns = decides == "call" and is_single and not self._is_asked
-        return RecordingPlan(slots=math.ceil(steps / self._every), decides=decides, returns=returns)
+        return engine().plan(self._model, self._optimizer, self._every, self._recordable_steps(), self._is_asked)
 
     def fetched(self, recording, completed: Callable[[Snapshot], Snapshot]) -> list[Snapshot]:
         """Returns what a call recorded, each snapshot completed by what else is known of the call."""
@@ -83,7 +78,7 @@ class OneOptimizer:
         """Returns how many batches run before the one that is to be recorded; 0 where it is the coming one."""
         stride = batches_per_step(self._optimizer)
         if self._batch is None:
-            self._batch = num_batches(self._optimizer)
+            self._batch = engine().num_batches(self._model, self._optimizer)
         if self._next_due is None:
             self._next_due = -(-(self._batch // stride) // self._every) * self._every
         return max(self._next_due * stride + stride - 1 - self._batch, 0)
@@ -186,7 +181,7 @@ class SeveralOptimizers:
         return self.close() if self._is_complete or len(self._held_back) > _MAX_HELD_BACK else []
 
     def _num_batches(self):
-        return [num_batches(optimizer) for optimizer in self._optimizers]
+        return [engine().num_batches(self._model, optimizer) for optimizer in self._optimizers]
 
     def _due_step(self):
         """Returns the leader's step that the call begins with, if it is due."""

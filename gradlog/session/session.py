@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradlog.backends.tensorflow.optimizers import batches_per_step, is_chief, num_batches
-from gradlog.backends.tensorflow.probe import Probe
-from gradlog.backends.tensorflow.recorder import Options, chosen_variables
-from gradlog.backends.tensorflow.recording import Recording
+from gradlog.backends.engine import engine
+from gradlog.backends.optimizers import batches_per_step
+from gradlog.backends.options import Options, chosen_variables
+from gradlog.backends.probe import Probe
+from gradlog.backends.recording import Recording
 from gradlog.diagnosis.announcer import Announcer
 from gradlog.diagnosis.checks.setup import Setup
 from gradlog.diagnosis.checks.table import OF_A_BATCH
@@ -101,7 +102,10 @@ class TrainingSession:
         """
         if self._writer is not None:
             return
-        log_dir, is_new = self._settings.log_dir, not any(map(num_batches, self._optimizers))
+        log_dir, is_new = (
+            self._settings.log_dir,
+            not any(engine().num_batches(self._model, one) for one in self._optimizers),
+        )
         self.directory = run_directory(log_dir, is_new)
         if is_new and self.directory != log_dir:
             inform(
@@ -136,7 +140,7 @@ class TrainingSession:
     def write_metrics(self, kind: str, logs: dict) -> None:
         """Writes the metrics of an evaluation, `kind/<metric>`, at the step of the training."""
         self.open()
-        self._writer.write_scalars(current_step(self._optimizers), scalars_of(kind, logs))
+        self._writer.write_scalars(current_step(self._model, self._optimizers), scalars_of(kind, logs))
 
     def write(self, snapshot: Snapshot) -> None:
         """Writes a snapshot, and diagnoses it; with the first, what the run is made of."""
@@ -170,7 +174,7 @@ class TrainingSession:
         on_finding = self._settings.on_finding
         announcer = Announcer(on_finding, self._writer, self.directory, self._model, can_stop=can_stop)
         _, earlier = self._earlier
-        if earlier is not None and earlier.is_before(current_step(self._optimizers)):
+        if earlier is not None and earlier.is_before(current_step(self._model, self._optimizers)):
             self._monitor = earlier
             self._monitor.go_on(announcer.tell)
         else:
@@ -179,6 +183,7 @@ class TrainingSession:
     def _describe(self, snapshot):
         metrics = [tag.removeprefix("train/") for tag in snapshot.scalars if tag.startswith("train/")]
         metrics = [name for name in metrics if name not in ("loss", "penalty")]
+        engine().sync(self._model)
         run = described(self._model, self._optimizers[0], metrics, snapshot.batch_size)
         if self._settings.options.check:
             setup = _setup(snapshot, run)
@@ -265,13 +270,13 @@ def _setup(snapshot, run):
 
 def open_writer(directory: str, model, writers: Sequence, guard: Guard) -> BackgroundWriter:
     """Returns a writer of an event file and to further writers; of several processes, the first writes the file."""
-    own = [EventWriter(directory)] if is_chief(model) else []
+    own = [EventWriter(directory)] if engine().is_chief(model) else []
     return BackgroundWriter(MultiWriter([*own, *writers]), guard)
 
 
-def current_step(optimizers: Sequence) -> int:
+def current_step(model, optimizers: Sequence) -> int:
     """Returns the step of a training: that of the optimizer that has moved least often."""
-    counts = [num_batches(one) // batches_per_step(one) for one in optimizers]
+    counts = [engine().num_batches(model, one) // batches_per_step(one) for one in optimizers]
     return min(filter(None, counts), default=0)
 
 

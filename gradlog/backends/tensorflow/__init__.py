@@ -1,4 +1,4 @@
-"""TensorFlow: takes the gradients of a training step, reduces them on the device and hands them to the host.
+"""TensorFlow: how a step is recorded there, under XLA, in loops and on replicas.
 
-A model, an optimizer and what to record come in; the arrays of a step go out.
+What comes in and goes out is what `gradlog.backends.engine` says of every engine.
 """

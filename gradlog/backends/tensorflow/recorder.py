@@ -1,141 +1,73 @@
-"""Recorder: what is recorded of the steps of one optimizer, and how it comes to the host."""
+"""Recorder: what is recorded of the steps of one optimizer, in TensorFlow's graph, and how it comes to the host."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-import keras
 import tensorflow as tf
 
-from gradlog.backends.tensorflow import penalties
-from gradlog.backends.tensorflow.checks import ArgumentError
+from gradlog.backends import penalties
+from gradlog.backends.optimizers import clips
+from gradlog.backends.options import named_variables
+from gradlog.backends.recorder import Recorder
+from gradlog.backends.samples import SHAPE_OF_TARGETS, SIZE_OF_INPUTS
+from gradlog.backends.tap import is_scalar
 from gradlog.backends.tensorflow.handover import Returned, Stored, variable
-from gradlog.backends.tensorflow.optimizers import batches_per_step, clips, inner_optimizer, num_batches, strategy_of
-from gradlog.backends.tensorflow.samples import SHAPE_OF_TARGETS, SIZE_OF_INPUTS
-from gradlog.backends.tensorflow.tap import Tap, is_scalar, named_variables
+from gradlog.backends.tensorflow.strategies import num_batches, num_replicas
 from gradlog.history.history import Snapshot
 from gradlog.stats import buckets
 from gradlog.stats.snapshots import snapshot
 
 
-class Options(NamedTuple):
-    """What is recorded.
+class TensorFlowRecorder(Recorder):
+    """Records the steps of one optimizer that are due, as `Recorder` says."""
 
-    Attributes:
-        every: Integer, a step is due where its number is a multiple of it.
-        histograms: Boolean, whether to keep the bucket counts of gradients and weights.
-        updates: Boolean, whether to compare the weights before and after the update. This keeps one more copy of
-            them while a recorded step runs.
-        select: Function of a variable and its name that says whether it is recorded.
-        check: Boolean, whether to keep what checks need: the first targets of a batch, and how large its inputs are.
-    """
-
-    every: int
-    histograms: bool
-    updates: bool
-    select: Callable[[keras.Variable, str], bool]
-    check: bool = True
-
-
-class RecordingPlan(NamedTuple):
-    """How the steps of a program come to be recorded.
-
-    Attributes:
-        slots: Integer, how many recorded steps can wait for the host.
-        decides: `"call"` where the caller of the program knows that its step is due, `"step"` where the program asks
-            at every step, `"update"` where the optimizer asks at every update.
-        returns: Boolean, whether the step returns what it recorded.
-        is_only_optimizer: Boolean, whether the optimizer is taken to update all of the model's variables, and the loss
-            to be the one that it minimizes; else only its own variables are recorded.
-        is_watched: Boolean, whether another thread fetches while the steps run.
-    """
-
-    slots: int
-    decides: str
-    returns: bool
-    is_only_optimizer: bool = True
-    is_watched: bool = False
-
-
-class Recorder:
-    """Records the steps of one optimizer that are due, and hands them to the host.
-
-    Args:
-        model: A Keras model.
-        optimizer: The Keras optimizer whose gradients are recorded.
-        options: `Options`.
-        plan: `RecordingPlan`.
-        guard: The `Guard` of the training.
-
-    Attributes:
-        num_lost: Integer, how many recorded steps were overwritten before they could be fetched.
-    """
-
-    def __init__(self, model, optimizer: keras.optimizers.Optimizer, options: Options, plan: RecordingPlan, guard):
-        self.model, self.outer_optimizer, self.optimizer = model, optimizer, inner_optimizer(optimizer)
-        self.options, self.plan, self.guard, self.num_lost = options, plan, guard, 0
-        self.is_replicated = strategy_of(model).num_replicas_in_sync > 1
+    def __init__(self, model, optimizer, options, plan, guard):
+        super().__init__(model, optimizer, options, plan, guard)
+        self.is_replicated = num_replicas(model) > 1
         # A step that only accumulates, or that loss scaling skips, applies no gradient.
         skips = self.optimizer is not optimizer or bool(self.optimizer.gradient_accumulation_steps)
         self.may_skip = skips or plan.decides == "update"
         self.is_fresh, self.is_on = variable(tf.constant(False)), variable(tf.constant(False))
-        self._stride = batches_per_step(optimizer)
         self._stored = Stored(options.every, plan.slots, is_replicated=self.is_replicated)
         self.handover = Returned(self._stored) if plan.returns else self._stored
 
     @property
     def is_checked(self) -> bool:
         """Whether what checks need of a batch is recorded; replicas have a part of it each."""
-        return self.options.check and not self.is_replicated
-
-    @property
-    def key(self) -> str:
-        """The name of what is returned, among Keras' logs."""
-        return f"gradlog/{id(self)}"
+        return super().is_checked and not self.is_replicated
 
     def start(self) -> None:
         """Begins a training: forgets the steps of an earlier one."""
         self.num_lost = 0
-        self.handover.start(num_batches(self.optimizer) // self._stride)
+        self.handover.start(num_batches(self.optimizer) // self.stride)
 
-    def fetch(self, tap: Tap) -> list[Snapshot]:
+    def switch_on(self) -> None:
+        """Has the steps that were traced with a tap of this recorder record; makes the buffers that can be made."""
+        self.allocate()
+        self.is_on.assign(True)
+
+    def switch_off(self) -> None:
+        """Has those steps go on without recording."""
+        self.is_on.assign(False)
+
+    def take(self, outputs: dict[str, tf.Tensor]) -> None:
+        """Takes what a recorded step has returned."""
+        self.handover.take(outputs)
+
+    def fetch(self, tap) -> list[Snapshot]:
         """Returns the `Snapshot` of every step recorded since the last call, in order."""
         steps, num_lost = self.handover.fetch()
         self.num_lost += num_lost
         return [snapshot(tap.layout, *step) for step in steps]
 
-    def due_steps(self, batches: range) -> list[int]:
-        """Returns the steps that are due among those that a range of batches completes."""
-        steps = range(batches.start // self._stride, batches.stop // self._stride)
-        return [step for step in steps if step % self.options.every == 0]
-
-    def chosen(self, owned) -> set[str]:
-        """Returns the names of the variables to record, of those that an optimizer owns.
-
-        Raises:
-            ArgumentError: there are none.
-        """
-        chosen = chosen_variables(self.model, self.options.select)
-        if not self.plan.is_only_optimizer:
-            keys = {id(one.value if isinstance(one, keras.Variable) else one) for one in owned}
-            chosen = {name: variable for name, variable in chosen.items() if id(variable.value) in keys}
-        return set(chosen)
-
     # In the step.
 
     def number(self, batches_ago: int = 0) -> tf.Tensor:
         """Returns the number of the step that the coming batch belongs to, or one that came before."""
-        return (self._batches() - batches_ago) // self._stride
+        return (self._batches() - batches_ago) // self.stride
 
     def is_due(self) -> tf.Tensor:
         """Returns whether the coming batch completes a step, and that one is due."""
         batches = self._batches()
-        completes = tf.equal(batches % self._stride, self._stride - 1)
-        return tf.logical_and(completes, tf.equal(batches // self._stride % self.options.every, 0))
-
-    def is_built(self) -> bool:
-        """Whether everything that a step makes variables for has them."""
-        metrics, loss = (getattr(self.model, name, None) for name in ("_compile_metrics", "_compile_loss"))
-        return all(part is None or part.built for part in (self.model, self.optimizer, metrics, loss))
+        completes = tf.equal(batches % self.stride, self.stride - 1)
+        return tf.logical_and(completes, tf.equal(batches // self.stride % self.options.every, 0))
 
     def allocate(self) -> None:
         """Makes the buffers whose form is known ahead of the trace, which would be traced twice if it made them."""
@@ -170,19 +102,3 @@ class Recorder:
 
     def _batches(self):
         return tf.cast(self.optimizer._iterations.value, tf.int64)
-
-
-def chosen_variables(model, select: Callable[[keras.Variable, str], bool]) -> dict[str, keras.Variable]:
-    """Returns the trainable variables to record, by name.
-
-    Raises:
-        ArgumentError: none is chosen.
-    """
-    named = named_variables(model)
-    chosen = {name: variable for name, variable in named if select(variable, name)}
-    if named and not chosen:
-        raise ArgumentError(
-            "`variables` chooses none of the model's variables. Expected it to match some of these names: "
-            f"{', '.join(name for name, _ in named)}"
-        )
-    return chosen

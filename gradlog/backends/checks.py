@@ -1,12 +1,10 @@
 """Checks: refuses a Keras, a model or a batch that gradlog cannot work with, early, and says how to mend it."""
 
 import re
+from collections.abc import Callable
 
 import keras
-import numpy as np
-import tensorflow as tf
 
-_OLDEST_TENSORFLOW = (2, 18)
 _BOLD = re.compile(r"\x1b\[1m(.*?)\x1b\[0m", re.DOTALL)
 _OF_AN_OPERATION = re.compile(r"\{\{.*?\}\}|\[Op:.*")
 
@@ -17,26 +15,13 @@ class ArgumentError(ValueError):
     is_users_own = True  # the guard lets it through
 
 
-def refuse_other_backends() -> None:
-    """Raises where Keras does not run on a supported TensorFlow.
-
-    Raises:
-        RuntimeError: Keras runs on another backend, is not Keras 3, or TensorFlow is too old.
-    """
-    if not keras.__version__.startswith("3."):
-        raise RuntimeError(f"gradlog needs Keras 3. Upgrade with `pip install -U keras`. Found: {keras.__version__}")
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "gradlog logs gradients of Keras on TensorFlow. Expected the TensorFlow backend; set the environment "
-            "variable KERAS_BACKEND=tensorflow before Keras is imported. "
-            f"Received: backend={keras.backend.backend()!r}"
-        )
-    if tuple(map(int, tf.__version__.split(".")[:2])) < _OLDEST_TENSORFLOW:
-        raise RuntimeError(f"gradlog needs TensorFlow 2.18 or newer; upgrade it with pip. Found: {tf.__version__}")
-
-
-def checked_batch(name: str, batch):
+def checked_batch(name: str, batch, constant: Callable):
     """Returns a batch of inputs with its arrays as tensors, copies of the caller's; none of them is empty.
+
+    Args:
+        name: String, the name of the argument.
+        batch: The batch.
+        constant: Function of an array to a tensor with a copy of it.
 
     Raises:
         ArgumentError: it is neither an array nor a list, tuple or dictionary of arrays, or it holds no examples.
@@ -49,7 +34,7 @@ def checked_batch(name: str, batch):
     if not arrays or not all(hasattr(array, "shape") for array in arrays):
         raise ArgumentError(f"{expected}{name} of type {type(batch).__name__}")
     try:
-        tensors = [tf.constant(array if tf.is_tensor(array) else np.array(array)) for array in arrays]
+        tensors = [constant(array) for array in arrays]
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ArgumentError(f"{expected}{name} of type {type(batch).__name__} ({error})") from error
     shapes = [tuple(tensor.shape) for tensor in tensors]

@@ -6,7 +6,8 @@ Only Keras' own regularizers are asked a second time in a step: they draw no ran
 from collections.abc import Sequence
 
 import keras
-import tensorflow as tf
+
+from gradlog.backends.engine import engine
 
 _KNOWN = (
     keras.regularizers.L1,
@@ -26,13 +27,22 @@ def regularized(variables: Sequence[keras.Variable]) -> list[int]:
     return [number for number, one in enumerate(variables) if is_known(getattr(one, "regularizer", None))]
 
 
-def gradients(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Returns the gradient of the penalty of each of R regularized variables, where they have certain values."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(values)
-        penalties = [variable.regularizer(value) for variable, value in zip(variables, values, strict=True)]
-    found = tape.gradient(penalties, values)
-    return [tf.zeros_like(value) if one is None else one for one, value in zip(found, values, strict=True)]
+def gradients(variables: Sequence[keras.Variable], values: Sequence, chosen: Sequence[int]) -> list:
+    """Returns the gradients of the penalties of R regularized variables, where they have certain values.
+
+    Args:
+        variables: V variables.
+        values: V tensors, their values.
+        chosen: R indices, of those that have a regularizer.
+    """
+    at = [values[one] for one in chosen]
+
+    def penalties(values):
+        pairs = zip(chosen, values, strict=True)
+        return sum(variables[one].regularizer(value) for one, value in pairs), None
+
+    found, _ = engine().gradients(penalties, at)
+    return [keras.ops.zeros_like(value) if one is None else one for one, value in zip(found, at, strict=True)]
 
 
 def adds_penalties(model) -> bool:
@@ -41,8 +51,8 @@ def adds_penalties(model) -> bool:
     return getattr(method, "__module__", "").startswith("keras.")
 
 
-def penalty(model) -> tf.Tensor | None:
-    """Returns the sum of what regularizers and `add_loss` add to the loss, a float32 scalar.
+def penalty(model):
+    """Returns the sum of what regularizers and `add_loss` add to the loss, a float32 scalar tensor.
 
     `None` if nothing is added, or if a trainable variable has a custom regularizer, which is never called twice.
     """
@@ -52,4 +62,4 @@ def penalty(model) -> tf.Tensor | None:
     if not all(map(is_known, regularizers)):
         return None
     losses = model.losses
-    return tf.add_n([tf.cast(tf.reduce_sum(one), tf.float32) for one in losses]) if losses else None
+    return sum(keras.ops.cast(keras.ops.sum(one), "float32") for one in losses) if losses else None

@@ -9,7 +9,7 @@ have no flat part that a unit cannot leave, so there is nothing to count; a soft
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import tensorflow as tf
+from keras import ops
 
 # |tanh| > 0.97 as in Karpathy's "makemore", part 3; there its slope is below 6 % of its largest. A sigmoid is a tanh
 # of half the argument, moved to [0, 1]; its ends are taken at the same 3 %.
@@ -28,27 +28,27 @@ class Kind(NamedTuple):
     """
 
     can_die: bool = False
-    is_saturated: Callable[[tf.Tensor], tf.Tensor] | None = None
+    is_saturated: Callable | None = None
 
 
-def at_most(end: float) -> Callable[[tf.Tensor], tf.Tensor]:
+def at_most(end: float) -> Callable:
     """Returns the `is_saturated` of an activation that does not rise beyond `end`."""
-    return lambda outputs: outputs >= tf.cast(end, outputs.dtype)
+    return lambda outputs: outputs >= ops.cast(end, outputs.dtype)
 
 
-def outside(low: float, high: float) -> Callable[[tf.Tensor], tf.Tensor]:
+def outside(low: float, high: float) -> Callable:
     """Returns the `is_saturated` of an activation whose flat ends lie below `low` and above `high`."""
 
     def is_saturated(outputs):
-        outputs = tf.cast(outputs, tf.float32)  # a half-precision 0.97 is another number
-        return tf.logical_or(outputs < low, outputs > high)
+        outputs = ops.cast(outputs, "float32")  # a half-precision 0.97 is another number
+        return ops.logical_or(outputs < low, outputs > high)
 
     return is_saturated
 
 
-def clipped_to(low: float, high: float) -> Callable[[tf.Tensor], tf.Tensor]:
+def clipped_to(low: float, high: float) -> Callable:
     """Returns the `is_saturated` of an activation whose outputs stay at `low` and at `high`."""
-    return lambda outputs: tf.logical_or(outputs <= low, outputs >= high)
+    return lambda outputs: ops.logical_or(outputs <= low, outputs >= high)
 
 
 # By the name of the function; what is not here is only drawn as a histogram.
@@ -66,7 +66,7 @@ def kind(activation: Callable) -> Kind:
     """Returns the `Kind` of an activation function, which is known by its name.
 
     Example:
-    >>> kind(tf.nn.relu).can_die, kind(tf.nn.elu).can_die
+    >>> kind(ops.relu).can_die, kind(ops.elu).can_die
     (True, False)
     """
     return KINDS.get(getattr(activation, "__name__", None), Kind())
@@ -77,7 +77,7 @@ def relu_kind(negative_slope: float, max_value: float | None) -> Kind:
     return Kind(can_die=negative_slope == 0, is_saturated=None if max_value is None else at_most(max_value))
 
 
-def dead_fraction(calls: Sequence[tf.Tensor], axis: int = -1, same_units: bool = True) -> tf.Tensor:
+def dead_fraction(calls: Sequence, axis: int = -1, same_units: bool = True):
     """Returns the fraction of units that are zero for every example.
 
     Args:
@@ -91,16 +91,16 @@ def dead_fraction(calls: Sequence[tf.Tensor], axis: int = -1, same_units: bool =
         Float32 scalar in [0, 1].
 
     Example:
-    >>> outputs = tf.constant([[0.0, 0.0, 1.0, 0.0], [0.0, 2.0, 3.0, 0.0]])
+    >>> outputs = ops.array([[0.0, 0.0, 1.0, 0.0], [0.0, 2.0, 3.0, 0.0]])
     >>> float(dead_fraction([outputs]))
     0.5
     """
     is_dead = [_is_zero_everywhere(outputs, axis) for outputs in calls]
-    units = tf.reduce_all(tf.stack(is_dead), 0) if same_units else tf.concat(is_dead, 0)
+    units = ops.all(ops.stack(is_dead), 0) if same_units else ops.concatenate(is_dead, 0)
     return _fraction([units])
 
 
-def saturated_fraction(calls: Sequence[tf.Tensor], is_saturated: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+def saturated_fraction(calls: Sequence, is_saturated: Callable):
     """Returns the fraction of elements, over examples and units, that lie in a flat end of the activation.
 
     Args:
@@ -111,20 +111,20 @@ def saturated_fraction(calls: Sequence[tf.Tensor], is_saturated: Callable[[tf.Te
         Float32 scalar in [0, 1].
 
     Example:
-    >>> float(saturated_fraction([tf.constant([0.5, -0.98, 0.99, 0.0])], KINDS["tanh"].is_saturated))
+    >>> float(saturated_fraction([ops.array([0.5, -0.98, 0.99, 0.0])], KINDS["tanh"].is_saturated))
     0.5
     """
     return _fraction([is_saturated(outputs) for outputs in calls])
 
 
 def _is_zero_everywhere(outputs, axis):
-    outputs = outputs[:, None] if outputs.shape.rank == 1 else outputs  # one unit
-    examples = [index for index in range(outputs.shape.rank) if index != axis % outputs.shape.rank]
-    return tf.reduce_all(tf.equal(outputs, 0), examples)
+    outputs = outputs[:, None] if len(outputs.shape) == 1 else outputs  # one unit
+    rank = len(outputs.shape)
+    return ops.all(ops.equal(outputs, 0), [index for index in range(rank) if index != axis % rank])
 
 
 def _fraction(conditions):
     """Returns which part of the elements is true; counted in integers, since a float32 ends counting at 2**24."""
-    number = tf.add_n([tf.math.count_nonzero(condition) for condition in conditions])
-    size = tf.add_n([tf.size(condition, tf.int64) for condition in conditions])
-    return tf.cast(number / size, tf.float32)
+    number = sum(ops.count_nonzero(condition) for condition in conditions)
+    size = sum(ops.size(condition) for condition in conditions)
+    return ops.cast(number / size, "float32")

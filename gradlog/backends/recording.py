@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from gradlog.backends.tensorflow.armed_call import ArmedCall, armed_call
-from gradlog.backends.tensorflow.recorder import Options, Recorder, RecordingPlan
+from gradlog.backends.armed_call import ArmedCall, armed_call
+from gradlog.backends.engine import engine
+from gradlog.backends.options import Options, RecordingPlan
 from gradlog.history.history import Snapshot
 
 
@@ -24,7 +25,7 @@ class Recording:
 
     def __init__(self, model, optimizers: Sequence, options: Options, plan: RecordingPlan, guard):
         self.guard, self.plan, self.programs, self.program = guard, plan, {}, None
-        self.recorders = tuple(Recorder(model, one, options, plan, guard) for one in optimizers)
+        self.recorders = tuple(engine().recorder(model, one, options, plan, guard) for one in optimizers)
         self._model, self._optimizers, self.setting = model, tuple(optimizers), None
 
     def current_setting(self) -> tuple:
@@ -51,7 +52,9 @@ class Recording:
         call = ArmedCall(self._model) if earlier is None else earlier
         call.add(self)
         if earlier is None:
-            vars(self._model)["train_function"] = self.guard.armed(call)  # past Keras' `__setattr__`, which is slow
+            function = engine().one_call(call, self.guard.armed(call))
+            function.armed_call = call
+            vars(self._model)["train_function"] = function  # past Keras' `__setattr__`, which is slow
 
     def disarm(self) -> None:
         """Restores the plain call if the armed one was never made."""

@@ -5,7 +5,7 @@ function replaces it for one call: it restores the plain one and runs a recordin
 very program that they would have run anyway. A model has one armed call, to which each logger adds its recording.
 """
 
-from gradlog.backends.tensorflow.program import Program
+from gradlog.backends.engine import engine
 
 
 class ArmedCall:
@@ -39,24 +39,22 @@ class ArmedCall:
         if not self._recordings and armed_call(self.model) is self:
             vars(self.model)["train_function"] = self.plain
 
-    def prepare(self) -> Program:
-        """Returns the program that records for all loggers that have not failed."""
+    def prepare(self):
+        """Returns the `Program` that records for all loggers that have not failed."""
         recordings = [one for one in self._recordings if one.guard.error is None]
         recorders = tuple(recorder for one in recordings for recorder in one.recorders)
         programs = recordings[0].programs
         if recorders not in programs:
-            programs[recorders] = Program(self.model, recorders)
+            programs[recorders] = engine().program(self.model, recorders)
         return programs[recorders]
 
-    def finish(self, program: Program, result):
-        """Takes gradlog's numbers out of what the call returned, and returns the rest."""
+    def finish(self, program, own: dict) -> None:
+        """Hands what a call returned for gradlog to the recorders."""
         for recording in self._recordings:
             recording.program = program
         for recorder in program.taps:
-            if recorder.plan.returns:
-                recorder.handover.take(result[recorder.key])
-                result = {name: value for name, value in result.items() if name != recorder.key}
-        return result
+            if recorder.key in own:
+                recorder.take(own[recorder.key])
 
 
 def armed_call(model) -> ArmedCall | None:

@@ -11,15 +11,13 @@ from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
-from tensorflow.python.eager import context
+from keras import ops
 
-from gradlog.backends.tensorflow import penalties
-from gradlog.backends.tensorflow.histograms import histograms
-from gradlog.backends.tensorflow.moments import square_distances, totals
-from gradlog.backends.tensorflow.optimizers import inner_optimizer, strategy_of
-from gradlog.backends.tensorflow.probe import fractions_of, hidden_outputs, kept_outputs, watched_layers
-from gradlog.backends.tensorflow.tap import named_variables
+from gradlog.backends import penalties
+from gradlog.backends.engine import engine
+from gradlog.backends.layers import fractions_of, hidden_outputs, kept_outputs, watched_layers
+from gradlog.backends.optimizers import inner_optimizer
+from gradlog.backends.options import named_variables
 from gradlog.history.first_step import Activation, FirstStep
 from gradlog.history.history import Snapshot
 from gradlog.stats.snapshots import StepLayout, snapshot
@@ -49,20 +47,25 @@ class Rehearsal:
             for name in ("train_step", "compute_loss")
         )
         has_all = is_keras_own and model.built and getattr(model, "optimizer", None) is not None
-        return has_all and bool(model.trainable_variables) and strategy_of(model).num_replicas_in_sync == 1
+        return has_all and bool(model.trainable_variables) and engine().num_replicas(model) == 1
 
     def first(self) -> FirstStep:
         """Makes the first step, and returns what was to be seen."""
         with _undisturbed(self._model):
-            watched = watched_layers(self._model)
-            with tf.GradientTape() as tape, kept_outputs(watched, self._guard) as calls:
-                predictions, loss, penalty = self._pass()
-            gradients = tape.gradient(loss, [one.value for one in self._copies])
-            seen = hidden_outputs(watched, calls, predictions)
-            before = [tf.identity(one.value) for one in self._copies]
+            watched, called, before = watched_layers(self._model), [], self._values()
+
+            def passed(values):
+                with kept_outputs(watched, self._guard) as calls:
+                    predictions, loss, penalty = self._pass(values)
+                hidden = hidden_outputs(watched, calls, predictions)
+                called.extend(one for one, _ in hidden)
+                return loss, (loss, penalty, [outputs for _, outputs in hidden])
+
+            gradients, (loss, penalty, outputs) = engine().gradients(passed, before)
+            seen = list(zip(called, outputs, strict=True))
             self._optimizer.apply(gradients, self._copies)
             taken = self._snapshot(gradients, before, loss, penalty, seen)
-            _, *after = self._pass()
+            _, *after = self._pass(self._values())
         return FirstStep(
             snapshot=taken,
             loss_after=_without(*after),
@@ -74,19 +77,26 @@ class Rehearsal:
         """Makes so many steps; yields the loss without penalties ahead of each."""
         for _ in range(number):
             with _undisturbed(self._model):
-                with tf.GradientTape() as tape:
-                    _, loss, penalty = self._pass()
-                self._optimizer.apply(tape.gradient(loss, [one.value for one in self._copies]), self._copies)
+
+                def passed(values):
+                    _, loss, penalty = self._pass(values)
+                    return loss, (loss, penalty)
+
+                gradients, (loss, penalty) = engine().gradients(passed, self._values())
+                self._optimizer.apply(gradients, self._copies)
             yield _without(loss, penalty)
 
-    def _pass(self):
-        """Returns the predictions, the loss, and what penalties add to it, with the weights of the copies."""
-        mapping = [(one, copy.value) for one, copy in zip(self._variables, self._copies, strict=True)]
-        with keras.StatelessScope(mapping, collect_losses=True):
+    def _values(self):
+        """Returns the weights of the copies."""
+        return [ops.copy(one.value) for one in self._copies]
+
+    def _pass(self, values):
+        """Returns the predictions, the loss, and what penalties add to it, with certain weights."""
+        with keras.StatelessScope(list(zip(self._variables, values, strict=True)), collect_losses=True):
             return *_loss(self._model, self._batch), penalties.penalty(self._model)
 
     def _snapshot(self, gradients, before, loss, penalty, seen) -> Snapshot:
-        own = [tf.zeros([0]) if one is None else tf.convert_to_tensor(one) for one in gradients]
+        own = [ops.zeros((0,)) if one is None else ops.convert_to_tensor(one) for one in gradients]
         layout = StepLayout(
             variables=self._names,
             sizes=np.array([math.prod(one.shape) for one in before]),
@@ -95,14 +105,15 @@ class Rehearsal:
             has_penalty=penalty is not None,
         )
         layout.regularized = tuple(one for one in penalties.regularized(self._variables) if layout.has_gradient[one])
-        arrays = {"totals": totals(own), "weights": totals(before, ["squares"]), "counts": histograms(own)}
-        arrays["moved"] = square_distances([one.value for one in self._copies], before)
+        of = engine()
+        arrays = {"totals": of.totals(own), "weights": of.totals(before, ["squares"]), "counts": of.histograms(own)}
+        arrays["moved"] = of.square_distances(self._values(), before)
         arrays |= {"loss": loss, "penalty": penalty} if layout.has_penalty else {"loss": loss}
         if layout.regularized:
-            chosen, at = ([every[one] for one in layout.regularized] for every in (self._variables, before))
-            parts = zip(layout.regularized, penalties.gradients(chosen, at), strict=True)
-            arrays["loss_totals"] = totals([own[one] - part for one, part in parts])
-        taken = snapshot(layout, 0, {name: np.asarray(array) for name, array in arrays.items()})
+            added = penalties.gradients(self._variables, before, layout.regularized)
+            parts = zip(layout.regularized, added, strict=True)
+            arrays["loss_totals"] = of.totals([own[one] - part for one, part in parts])
+        taken = snapshot(layout, 0, of.on_host(arrays))
         for one, outputs in seen:
             taken.scalars.update({tag: float(part) for tag, part in fractions_of(one, outputs).items()})
         return taken
@@ -111,14 +122,12 @@ class Rehearsal:
 @contextlib.contextmanager
 def _undisturbed(model):
     """Leaves random states, and a loss that is not built, as they are."""
-    generators = [one for one in (random, getattr(context.context(), "_rng", None)) if one is not None]
-    states = [one.getstate() for one in generators]
+    state = random.getstate()
     try:
-        with _left_unbuilt(getattr(model, "_compile_loss", None)):
+        with engine().undisturbed(), _left_unbuilt(getattr(model, "_compile_loss", None)):
             yield
     finally:
-        for one, state in zip(generators, states, strict=True):
-            one.setstate(state)
+        random.setstate(state)
 
 
 @contextlib.contextmanager
@@ -153,11 +162,11 @@ def _loss(model, batch):
 
 
 def _tensor(array):
-    return None if array is None else tf.convert_to_tensor(array)  # an output may have no targets
+    return None if array is None else ops.convert_to_tensor(array)  # an output may have no targets
 
 
 def _copy(variable):
-    copy = keras.Variable(tf.identity(variable.value), trainable=True, dtype=variable.dtype, name=variable.name)
+    copy = keras.Variable(ops.copy(variable.value), trainable=True, dtype=variable.dtype, name=variable.name)
     copy.constraint = variable.constraint
     return copy
 
@@ -174,7 +183,7 @@ def _copied_optimizer(optimizer, variables):
 
 def _activation(name, outputs):
     """Returns what is told of a layer's outputs: their size, and how much they differ from example to example."""
-    flat = [tf.reshape(tf.cast(one, tf.float32), [tf.shape(one)[0], -1]) for one in outputs]
-    size = np.sqrt(np.mean([tf.reduce_mean(tf.square(one)) for one in flat]))
-    differences = np.sqrt(np.mean([tf.reduce_mean(tf.math.reduce_variance(one, 0)) for one in flat]))
+    flat = [ops.reshape(ops.cast(one, "float32"), (one.shape[0], -1)) for one in outputs]
+    size = np.sqrt(np.mean([float(ops.mean(ops.square(one))) for one in flat]))
+    differences = np.sqrt(np.mean([float(ops.mean(ops.var(one, 0))) for one in flat]))
     return Activation(name, float(size), float(differences))

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import keras
 
+from gradlog.backends.engine import engine
+
 
 class PrivateName(NamedTuple):
     """A name that is not part of Keras' public interface.
@@ -47,7 +49,7 @@ def missing_names(model, optimizers) -> list[PrivateName]:
     """Returns the names that a model, or one of its optimizers, does not have."""
     return [
         private
-        for private in PRIVATE_NAMES
+        for private in (*PRIVATE_NAMES, *engine().private_names())
         for one in ([model] if private.owner is keras.Model else optimizers)
         if not hasattr(one, private.name)
     ]

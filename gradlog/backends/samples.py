@@ -1,0 +1,57 @@
+"""Samples: what checks need of a batch, taken in the step."""
+
+import math
+
+import keras
+from keras import ops
+
+SHAPE_OF_TARGETS = (64, 16)  # rows of a batch, and numbers of a row, that are looked at
+SIZE_OF_INPUTS = 5  # numbers that are told of the inputs
+_MAX_INPUTS = 1 << 16  # that are looked at, but one row at least
+_NOT_DENSE = ("RaggedTensor", "SparseTensor", "BCOO")
+
+
+def first_targets(targets):
+    """Returns the first targets of a batch, float32 [64, 16], with NaN where there are fewer; `None` if no numbers."""
+    if not is_dense(targets) or not len(targets.shape) or not is_numeric(targets):
+        return None
+    rows, columns = SHAPE_OF_TARGETS
+    taken = ops.cast(targets[:rows], "float32")
+    taken = ops.reshape(taken, (ops.shape(taken)[0], -1))[:, :columns]
+    taken = ops.concatenate([taken, ops.full((ops.shape(taken)[0], columns), math.nan, "float32")], 1)[:, :columns]
+    taken = ops.concatenate([taken, ops.full(SHAPE_OF_TARGETS, math.nan, "float32")], 0)[:rows]
+    return ops.reshape(taken, SHAPE_OF_TARGETS)
+
+
+def first_inputs(inputs):
+    """Returns float32 [5], the first attributes of `Inputs`, of a batch's first rows; `None` of several, or no numbers.
+
+    Looks at 64 rows, of large ones at fewer, to the cost of 65,536 numbers.
+    """
+    arrays = [one for one in keras.tree.flatten(inputs) if one is not None]
+    if len(arrays) != 1 or not is_dense(arrays[0]):
+        return None
+    (values,) = arrays
+    if len(values.shape) < 2 or None in values.shape[1:] or not is_numeric(values):
+        return None
+    num_rows = min(SHAPE_OF_TARGETS[0], max(1, _MAX_INPUTS // max(1, math.prod(values.shape[1:]))))
+    columns = ops.reshape(ops.cast(values[:num_rows], "float32"), (-1, values.shape[-1]))
+    is_finite = ops.isfinite(columns)
+    finite = ops.cast(is_finite, "float32")
+    squares = ops.sum(ops.square(ops.where(is_finite, columns, ops.zeros_like(columns))), 0)
+    numbers = ops.sum(finite, 0)
+    means = squares / ops.maximum(numbers, 1.0)
+    size, known = ops.sum(ops.ones_like(columns)), ops.sum(numbers)
+    mean, column = ops.sum(squares) / ops.maximum(known, 1.0), ops.argmax(means)
+    return ops.stack([size, size - known, mean, ops.cast(column, "float32"), ops.max(means)])
+
+
+def is_dense(tensor) -> bool:
+    """Whether something is a tensor whose elements all stand in it."""
+    return ops.is_tensor(tensor) and type(tensor).__name__ not in _NOT_DENSE
+
+
+def is_numeric(tensor) -> bool:
+    """Whether a tensor holds floating point numbers or integers."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return keras.backend.is_float_dtype(dtype) or keras.backend.is_int_dtype(dtype)

@@ -1,0 +1,184 @@
+"""Tap: looks at a training step from within, while it runs or is traced.
+
+Methods of the optimizer and of the model are patched meanwhile. What the step hands them is reduced where it is, and
+handed over to the host. Here is what all engines have in common; where the gradient is taken, each says itself. The
+layers' `call` is patched as well, to see in which order they are called.
+"""
+
+import abc
+import functools
+import math
+
+import keras
+import numpy as np
+
+from gradlog.backends import penalties
+from gradlog.backends.engine import engine
+from gradlog.backends.options import named_variables
+from gradlog.backends.patches import Patch, Patches
+from gradlog.backends.samples import first_inputs, first_targets
+from gradlog.stats.snapshots import StepLayout
+
+
+class Tap(abc.ABC):
+    """Records the steps of one program for one recorder.
+
+    Args:
+        recorder: The `Recorder`.
+
+    Attributes:
+        recorder: The same.
+        layout: `StepLayout`, what the recorded arrays mean; it is known once the program has been traced.
+        order: Tuple of the names of all of the model's trainable variables, in the order in which layers are called.
+        sees_gradients: Boolean, whether the program applies gradients with the recorder's optimizer.
+    """
+
+    def __init__(self, recorder):
+        self.recorder, self.layout, self.order = recorder, StepLayout(), ()
+        self.sees_gradients = False
+        self._plan, self._options = recorder.plan, recorder.options
+        self._model, self._optimizer = recorder.model, recorder.optimizer
+        self._variables, self._calls = None, {}
+        layers = self._model._flatten_layers(include_self=False)
+        patches = [Patch(layer, "call", after=functools.partial(self._after_call, layer)) for layer in layers]
+        patches += self._patches_of_step()
+        if self._has_metrics():
+            patches.append(Patch(self._model, "compute_metrics", after=self._after_metrics))
+        self._patches = Patches(recorder.guard, patches)
+
+    def put_on(self) -> None:
+        """Begins to look at a step."""
+        self._patches.put_on()
+
+    def take_off(self) -> None:
+        """Ends looking."""
+        self._patches.take_off()
+
+    def is_built(self) -> bool:
+        """Whether everything that the step makes variables for has them."""
+        return self.recorder.is_built()
+
+    def is_due(self):
+        """Returns whether to record the coming step, a tensor, or `None` where the step has nothing to decide."""
+        return
+
+    def outputs(self) -> dict:
+        """Returns what the step has to return, by the name under which it stands among Keras' logs."""
+        return {}
+
+    # What an engine says.
+
+    @abc.abstractmethod
+    def _patches_of_step(self) -> list[Patch]:
+        """Returns the methods to look at, beside the layers and `compute_metrics`."""
+
+    @abc.abstractmethod
+    def _store(self, name: str, value, batches_ago: int = 0) -> None:
+        """Hands over a tensor of the step to which the coming batch belongs, or one that came before."""
+
+    def _if_fresh(self, record) -> None:
+        """Calls a function where the step that has just been applied is recorded."""
+        record()
+
+    def _sum_of_replicas(self, value):
+        """Returns what the values of all replicas come to together."""
+        return value
+
+    def _mean_of_replicas(self, value):
+        """Returns the mean of the values of all replicas."""
+        return value
+
+    # What all have in common.
+
+    def _has_metrics(self):
+        return hasattr(self._model, "compute_metrics") and not self._plan.is_watched
+
+    def _has_penalties(self):
+        return self._plan.is_only_optimizer and penalties.adds_penalties(self._model)
+
+    def _after_call(self, layer, result, *args, **kwargs):
+        """Notes the layers' variables; a layer inside of another ends its call before it."""
+        if self._variables is None:
+            for variable in layer.trainable_variables:
+                self._calls.setdefault(id(variable), len(self._calls))
+
+    def _after_metrics(self, result, *args, **kwargs):
+        """Records the metrics of the batch, where the method gets what Keras' own does."""
+        metrics, batch = getattr(self._model, "_compile_metrics", None), _batch_of(args, kwargs)
+        if batch is None:
+            return
+        inputs, *others = batch
+        self._if_fresh(functools.partial(self._record_batch, inputs, *others[:2]))
+        if metrics is not None and metrics.built:
+            self._if_fresh(functools.partial(self._record_metrics, metrics, *others))
+
+    def _record_metrics(self, metrics, *batch):
+        state = metrics.stateless_update_state(metrics.stateless_reset_state(), *batch)
+        values = {name: value for name, value in metrics.stateless_result(state).items() if is_scalar(value)}
+        self.layout.metrics = tuple(values)
+        if values:
+            numbers = keras.ops.stack([keras.ops.cast(value, "float32") for value in values.values()])
+            self._store("metrics", self._mean_of_replicas(numbers), batches_ago=1)
+
+    def _record_batch(self, inputs, targets, predictions):
+        """Records how large the batch is, its first targets, and how large its inputs are."""
+        outputs = [one for one in keras.tree.flatten(targets) if one is not None]
+        first = next(iter([*outputs, *keras.tree.flatten(predictions)]), None)
+        if first is not None and len(first.shape):
+            self._store("batch_size", self._sum_of_replicas(self._num_rows(first)), batches_ago=1)
+        samples = list(map(first_targets, outputs)) if self.recorder.is_checked else []
+        self.layout.num_targets = len(samples) if all(one is not None for one in samples) else 0
+        for index in range(self.layout.num_targets):
+            self._store(f"targets{index}", samples[index], batches_ago=1)
+        numbers = first_inputs(inputs) if self.recorder.is_checked else None
+        self.layout.has_inputs = numbers is not None
+        if self.layout.has_inputs:
+            self._store("inputs", numbers, batches_ago=1)
+
+    def _record_loss_gradients(self, own, before):
+        """Records the gradients of regularized variables without what the penalties add."""
+        chosen = [one for one in penalties.regularized(self._variables) if self.layout.has_gradient[one]]
+        chosen = [one for one in chosen if own[one].shape == before[one].shape]  # not an embedding's touched rows
+        if not chosen:
+            return
+        self.layout.regularized = tuple(chosen)
+        own, added = [own[one] for one in chosen], penalties.gradients(self._variables, before, chosen)
+        self._store("loss_totals", engine().totals([one - part for one, part in zip(own, added, strict=True)]))
+
+    @abc.abstractmethod
+    def _num_rows(self, tensor):
+        """Returns the size of a tensor's first axis, as a tensor."""
+
+    def _choose(self, owned):
+        """Chooses the variables to record; they are known only once a lazily built model has been built."""
+        if self._variables is not None:
+            return
+        chosen = self.recorder.chosen(owned)
+        order = self._in_order(named_variables(self._model))
+        self.order = tuple(name for name, _ in order)
+        chosen = [(name, variable) for name, variable in order if name in chosen]
+        self._variables = tuple(variable for _, variable in chosen)
+        self.layout.variables = tuple(name for name, _ in chosen)
+        self.layout.sizes = np.array([math.prod(variable.shape) for variable in self._variables])
+
+    def _in_order(self, named):
+        """Returns variables in the order in which their layers were called; those of no layer come first.
+
+        A model that knows its inputs is a graph of layers, which Keras has sorted already.
+        """
+        if getattr(self._model, "inputs", None):
+            return named
+        return sorted(named, key=lambda item: self._calls.get(id(item[1]), -1))
+
+
+def _batch_of(args, kwargs):
+    """Returns (x, y, y_pred, sample_weight), or `None` where the arguments are others than Keras' own."""
+    named = dict(zip(("x", "y", "y_pred", "sample_weight"), args, strict=False)) | kwargs
+    if len(args) > 4 or set(named) - {"x", "y", "y_pred", "sample_weight"} or not {"y", "y_pred"} <= set(named):
+        return None
+    return named.get("x"), named["y"], named["y_pred"], named.get("sample_weight")
+
+
+def is_scalar(value) -> bool:
+    """Whether a metric is one number."""
+    return len(getattr(value, "shape", ())) == 0
