@@ -27,6 +27,11 @@ class ArmedCall:
         """The `Guard`s of all loggers that record the call."""
         return [one.guard for one in self._recordings]
 
+    @property
+    def recorders(self) -> list[tuple]:
+        """The `Recorder`s of each logger."""
+        return [one.recorders for one in self._recordings]
+
     def add(self, recording) -> None:
         """Adds what a logger records."""
         if recording not in self._recordings:

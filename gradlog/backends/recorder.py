@@ -4,7 +4,7 @@ import abc
 
 import keras
 
-from gradlog.backends.optimizers import batches_per_step, inner_optimizer
+from gradlog.backends.optimizers import batches_per_step, clips, inner_optimizer
 from gradlog.backends.options import Options, RecordingPlan, chosen_variables
 from gradlog.history.history import Snapshot
 
@@ -28,7 +28,7 @@ class Recorder(abc.ABC):
     def __init__(self, model, optimizer: keras.optimizers.Optimizer, options: Options, plan: RecordingPlan, guard):
         self.model, self.outer_optimizer, self.optimizer = model, optimizer, inner_optimizer(optimizer)
         self.options, self.plan, self.guard, self.num_lost = options, plan, guard, 0
-        self.stride = batches_per_step(optimizer)
+        self.stride, self.clips = batches_per_step(optimizer), clips(optimizer)
 
     @property
     def is_checked(self) -> bool:

@@ -3,7 +3,6 @@
 import tensorflow as tf
 
 from gradlog.backends import penalties
-from gradlog.backends.optimizers import clips
 from gradlog.backends.options import named_variables
 from gradlog.backends.recorder import Recorder
 from gradlog.backends.samples import SHAPE_OF_TARGETS, SIZE_OF_INPUTS
@@ -94,7 +93,7 @@ class TensorFlowRecorder(Recorder):
             allocate("metrics", [sum(map(is_scalar, metrics.result().values()))], tf.float32)
         if number < len(self.model.trainable_variables):
             allocate("others", [], tf.float64)
-        if clips(self.optimizer):
+        if self.clips:
             allocate("clipped", [], tf.float64)
         allocate("totals", [number, 2], tf.float64)
         allocate("weights", [number, 1], tf.float64)

@@ -1,0 +1,38 @@
+"""State: where weights and counts are while `fit` runs.
+
+Keras hands them from step to step, and meanwhile the variables of model and optimizer are empty.
+"""
+
+from gradlog.backends.optimizers import inner_optimizer
+
+
+def sync(model) -> None:
+    """Gives the variables of model and optimizer the values that they have in the training that runs."""
+    model.jax_state_sync()
+
+
+def values(model) -> list:
+    """Returns the values of a model's trainable variables and then of the others."""
+    state = _state(model)
+    if "non_trainable_variables" in state:
+        return [*state["trainable_variables"], *state["non_trainable_variables"]]
+    return [one.value for one in (*model.trainable_variables, *model.non_trainable_variables)]
+
+
+def num_batches(model, optimizer) -> int:
+    """Returns how many batches an optimizer has seen; several make a step where it accumulates."""
+    count = inner_optimizer(optimizer)._iterations
+    state = _state(model)
+    if optimizer is model.optimizer and "optimizer_variables" in state:
+        return int(at(optimizer.variables, state["optimizer_variables"], count))
+    return int(count.value)
+
+
+def at(variables, values, variable):
+    """Returns the value of one of some variables."""
+    return next(value for one, value in zip(variables, values, strict=True) if one is variable)
+
+
+def _state(model):
+    """Returns what Keras holds apart from the variables, by kind."""
+    return {} if model._jax_state_synced else getattr(model, "_jax_state", None) or {}

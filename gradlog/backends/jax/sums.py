@@ -1,0 +1,93 @@
+"""Sums over the finite elements of tensors, in float32, from which the host makes float64.
+
+JAX has no float64 unless it is asked for. Where the squares of float32 would overflow or underflow, a tensor is divided
+by its largest element first; the host multiplies again.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# Between these norms the squares of float32 neither overflow nor lose what matters to underflow.
+_SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
+_TERMS = {"absolute": jnp.abs, "squares": jnp.square}
+_POWERS = {"absolute": 1, "squares": 2}
+_SCALED = ("totals", "weights", "moved", "others", "clipped", "loss_totals")  # arrays of a step that are such sums
+
+
+def totals(tensors: Sequence[jax.Array], terms: Sequence[str] = tuple(_TERMS)) -> dict[str, jax.Array]:
+    """Sums the absolute values and the squares of each tensor's finite elements.
+
+    Args:
+        tensors: List of V float arrays of any shapes and dtypes.
+        terms: T of `"absolute"` and `"squares"`, the latter last. Defaults to both.
+
+    Returns:
+        Dictionary of the sums by term, float32 [V], of what was divided by `scale`, float32 [V]; `in_float64` makes
+        numbers of them.
+
+    Example:
+    >>> sums = totals([jnp.array([1.0, -3.0, float("nan")]), jnp.zeros([0])])
+    >>> in_float64({"totals": sums})["totals"].tolist()
+    [[4.0, 10.0], [0.0, 0.0]]
+    """
+    tensors = list(tensors)
+    quick = {term: jnp.stack([_sum(_TERMS[term](one)) for one in map(_wide, tensors)]) for term in terms}
+    quick["scale"] = jnp.ones(len(tensors), jnp.float32)
+    return jax.lax.cond(_is_ordinary(quick), lambda: quick, lambda: _careful(tensors, terms))
+
+
+def square_distances(tensors: Sequence[jax.Array], others: Sequence[jax.Array]) -> dict[str, jax.Array]:
+    """Returns the squared L2 distances [V] between V arrays and as many others of the same shapes, as `totals` does."""
+    return totals([_wide(one) - _wide(other) for one, other in zip(tensors, others, strict=True)], ["squares"])
+
+
+def in_float64(arrays: dict) -> dict[str, np.ndarray]:
+    """Returns the arrays of a step, with sums as they are without a scale: float64 [V, T] of `totals`, of V variables.
+
+    Of distances they are [V], and `others` and `clipped` are the sum over all tensors, as `snapshot` takes them.
+    """
+    found = {name: _unscaled(array) if name in _SCALED else np.asarray(array) for name, array in arrays.items()}
+    found |= {name: found[name][:, 0] for name in ("moved",) if name in found}
+    return found | {name: found[name].sum() for name in ("others", "clipped") if name in found}
+
+
+def _unscaled(sums):
+    scale = np.asarray(sums["scale"], np.float64)
+    terms = [term for term in _TERMS if term in sums]
+    return np.stack([np.asarray(sums[term], np.float64) * scale ** _POWERS[term] for term in terms], 1)
+
+
+def _careful(tensors, terms):
+    """Returns the sums of finite elements, divided by the largest."""
+    found = []
+    for tensor in map(_wide, tensors):
+        finite = jnp.where(jnp.isfinite(tensor), tensor, 0)
+        largest = jnp.max(jnp.abs(finite), initial=0)
+        # A power of two, so that nothing is rounded; halved first, since the next one may be infinite.
+        scale = jnp.where(largest > 0, largest, 1)
+        divided = finite / scale
+        found.append([*(_sum(_TERMS[term](divided)) for term in terms), scale.astype(jnp.float32)])
+    return {name: jnp.stack(column) for name, column in zip([*terms, "scale"], zip(*found, strict=True), strict=True)}
+
+
+def _wide(tensor):
+    return tensor if tensor.dtype == jnp.float64 else tensor.astype(jnp.float32)
+
+
+def _sum(values):
+    return jnp.sum(values).astype(jnp.float32)
+
+
+def _is_ordinary(quick):
+    """Whether float32 is enough; false where anything is not finite, since then the squares are not.
+
+    Squares that are nothing may have been too small; the absolute values, where they are summed, tell.
+    """
+    squares = quick["squares"]
+    is_in_range = (squares > _SMALLEST_NORM**2) & (squares < _LARGEST_NORM**2)
+    if "absolute" in quick:
+        is_in_range |= (squares == 0) & (quick["absolute"] == 0)
+    return jnp.all(is_in_range)

@@ -1,0 +1,161 @@
+"""Tap: takes the numbers of a step out of the step itself, on JAX.
+
+While a recorded step is traced, or runs eagerly, these methods of the optimizer and the model are patched:
+
+    optimizer.stateless_apply           the state before the update, and how far it moves the weights
+    optimizer._backend_apply_gradients  which variables the gradients belong to
+    optimizer._clip_gradients           the gradients: averaged over accumulated batches, not yet clipped
+    model.compute_loss                  whether regularizers add to the loss
+    model._update_metrics_variables     the loss
+    model.compute_metrics               targets and predictions, for the metrics of this batch alone
+
+Only what is computed in the step's own trace can be returned by it. Loss scaling applies gradients inside of a
+`lax.cond`; there they are computed again, from what was handed to `stateless_apply`.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradlog.backends import penalties
+from gradlog.backends.jax.histograms import histograms
+from gradlog.backends.jax.state import at
+from gradlog.backends.jax.sums import square_distances, totals
+from gradlog.backends.patches import Patch
+from gradlog.backends.tap import Tap
+
+
+def scope():
+    """Returns what tells the present trace from those that are made inside of it."""
+    return jax.core.get_opaque_trace_state(convention="gradlog")
+
+
+class JaxTap(Tap):
+    """Records the steps of one program for one recorder, as `Tap` says."""
+
+    def __init__(self, recorder):
+        self._numbers, self._scope, self._before, self._applied, self._penalized = {}, None, None, None, False
+        self._is_seen = False
+        super().__init__(recorder)
+
+    def put_on(self) -> None:
+        """Begins to look at a step."""
+        self._numbers, self._scope, self._before, self._is_seen, self._penalized = {}, scope(), None, False, False
+        super().put_on()
+
+    def outputs(self) -> dict:
+        """Returns what the step has to return, by the name under which it stands among Keras' logs."""
+        return {self.recorder.key: self._numbers} if self._is_seen else {}
+
+    def _patches_of_step(self):
+        outer, model = self.recorder.outer_optimizer, self._model
+        patches = [
+            Patch(outer, "stateless_apply", self._before_stateless_apply, self._after_stateless_apply),
+            Patch(self._optimizer, "_backend_apply_gradients", before=self._before_backend_apply),
+            Patch(self._optimizer, "_clip_gradients", after=self._after_clip),
+            Patch(model, "_update_metrics_variables", before=self._before_update_metrics),
+        ]
+        if self._has_penalties():
+            patches.append(Patch(model, "compute_loss", after=self._after_loss))
+        return patches
+
+    # What is looked at.
+
+    def _after_loss(self, result, *args, **kwargs):
+        """Follows Keras' own `compute_loss`, which has added all penalties."""
+        self._penalized, self._num_losses = True, len(self._model.losses)
+
+    def _before_update_metrics(self, metrics_variables, unscaled_loss, *args, **kwargs):
+        if scope() == self._scope:
+            self.layout.has_loss = True
+            self._store("loss", jnp.asarray(unscaled_loss, jnp.float32))
+
+    def _before_stateless_apply(self, optimizer_variables, grads, trainable_variables):
+        if scope() != self._scope:
+            raise RuntimeError(
+                "`train_step` applies its gradients inside of a function that JAX traces by itself, such as `jax.jit`, "
+                "`lax.cond` or `lax.scan`; nothing can be seen there from outside. Apply them in `train_step` itself."
+            )
+        self.sees_gradients = True
+        self._choose(self._model.trainable_variables)
+        self._before = self._values_of(trainable_variables)
+
+    def _before_backend_apply(self, grads, trainable_variables):
+        if scope() == self._scope:
+            self._applied = list(trainable_variables)
+
+    def _after_clip(self, clipped, grads):
+        if scope() == self._scope and self._before is not None and not self._is_seen:
+            self._is_seen = True
+            self._record(list(grads), clipped)
+
+    def _after_stateless_apply(self, result, optimizer_variables, grads, trainable_variables):
+        if not self._is_seen:
+            self._apply_again(optimizer_variables, grads)
+        outer = self.recorder.outer_optimizer
+        self._store("batches", at(outer.variables, optimizer_variables, self._optimizer._iterations))
+        if outer is not self._optimizer:
+            self._store("is_applied", jnp.all(jnp.stack([jnp.all(jnp.isfinite(one)) for one in grads])))
+        if self._options.updates:
+            after = self._values_of(result[0])
+            self._store("moved", square_distances(after, self._before))
+        if self._penalized:
+            self._record_penalty(trainable_variables)
+
+    def _after_metrics(self, result, *args, **kwargs):
+        if scope() == self._scope:
+            super()._after_metrics(result, *args, **kwargs)
+
+    # What is recorded.
+
+    def _apply_again(self, optimizer_variables, grads):
+        """Has the gradients unscaled and averaged, as the inner optimizer of loss scaling gets them, and clipped."""
+        outer, inner = self.recorder.outer_optimizer, self._optimizer
+        scale = at(outer.variables, optimizer_variables, outer.dynamic_scale)
+        grads = [one / scale for one in grads]
+        if inner.gradient_accumulation_steps:
+            earlier = [at(outer.variables, optimizer_variables, one) for one in inner._accumulated_gradients]
+            grads = [
+                (one + before) / inner.gradient_accumulation_steps for one, before in zip(grads, earlier, strict=True)
+            ]
+        self._applied = list(inner._trainable_variables)
+        inner._clip_gradients(grads)
+
+    def _record(self, grads, clipped):
+        by_variable = dict(zip(map(id, self._applied), grads, strict=True))
+        own = [by_variable.pop(id(variable), None) for variable in self._variables]
+        self.layout.has_gradient = np.array([gradient is not None for gradient in own])
+        own = [jnp.zeros([0]) if gradient is None else gradient for gradient in own]
+        self._store("totals", totals(own))
+        self._store("weights", totals(self._before, ["squares"]))
+        self._store("counts", histograms([*own, *self._before] if self._options.histograms else own))
+        if self._penalized:
+            self._record_loss_gradients(own, self._before)
+        if by_variable:  # of variables that are not recorded
+            self._store("others", totals(list(by_variable.values()), ["squares"]))
+        if clipped is not grads and self.recorder.clips:
+            self._store("clipped", totals(list(clipped), ["squares"]))
+
+    def _record_penalty(self, values):
+        """Records what regularizers add to the loss; what `add_loss` adds lives in the trace of the gradient."""
+        variables = self._optimizer._trainable_variables
+        values = {id(one): value for one, value in zip(variables, values, strict=True)}
+        regularized = [one for one in self._model.trainable_variables if getattr(one, "regularizer", None) is not None]
+        is_known = all(penalties.is_known(one.regularizer) for one in regularized)
+        if regularized and is_known and self._num_losses == len(regularized):
+            self.layout.has_penalty = True
+            parts = [jnp.asarray(jnp.sum(one.regularizer(values[id(one)])), jnp.float32) for one in regularized]
+            self._store("penalty", sum(parts))
+
+    # How it is handed over.
+
+    def _num_rows(self, tensor):
+        return jnp.asarray(tensor.shape[0], jnp.int32)
+
+    def _values_of(self, values):
+        """Returns those of the values of all of an optimizer's variables that belong to the recorded ones."""
+        by_variable = dict(zip(map(id, self._optimizer._trainable_variables), values, strict=True))
+        return [by_variable[id(one)] for one in self._variables]
+
+    def _store(self, name, value, batches_ago=0):
+        self._numbers[name] = value
