@@ -48,6 +48,16 @@ def histogram_rows(values):
     return [[left, right, count] for (left, right), count in sorted(counts.items())]
 
 
+def num_elsewhere(rows, values, tolerance=1e-5):
+    """Counts the elements that lie in another bucket than they should, but for as many as lie near an edge."""
+    found = {(left, right): count for left, right, count in np.asarray(rows).tolist()}
+    expected = {(left, right): count for left, right, count in histogram_rows(np.float32(values))}
+    elsewhere = sum(abs(found.get(row, 0) - expected.get(row, 0)) for row in {*found, *expected}) / 2
+    kept = finite(values)
+    near = sum(bucket(one * (1 - tolerance)) != bucket(one * (1 + tolerance)) for one in kept.tolist())
+    return max(elsewhere - near, abs(sum(found.values()) - kept.size))
+
+
 def bucket(value):
     """The edges of the bucket that one number falls into: four to a factor of two."""
     magnitude = abs(value)

@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 SHAPE_OF_TARGETS = (64, 16)  # rows of a batch, and numbers of a row, that are looked at
@@ -48,7 +49,8 @@ def first_inputs(inputs):
 
 def is_dense(tensor) -> bool:
     """Whether something is a tensor whose elements all stand in it."""
-    return ops.is_tensor(tensor) and type(tensor).__name__ not in _NOT_DENSE
+    is_array = ops.is_tensor(tensor) or isinstance(tensor, np.ndarray)  # where operations run at once, on JAX
+    return is_array and type(tensor).__name__ not in _NOT_DENSE
 
 
 def is_numeric(tensor) -> bool:
