@@ -19,8 +19,8 @@ import weakref
 from pathlib import Path
 
 import keras
+import networks
 import numpy as np
-import tensorflow as tf
 
 import gradlog
 from gradlog import train as gradlog_train  # here, since to import a name is not to train
@@ -244,6 +244,8 @@ def dataset():
 @functools.cache
 def batches(size):
     """Returns the data in batches, once for all trainings: arrays are made a dataset again for each."""
+    import tensorflow as tf
+
     return tf.data.Dataset.from_tensor_slices(data()).batch(size)
 
 
@@ -328,22 +330,28 @@ def logger_of(log_dir, way):
 
 
 def fit(model, callbacks):
-    arguments = {"validation_data": batches(NUM_BATCHES * BATCH_SIZE), "epochs": NUM_EPOCHS, "verbose": 0}
-    model.fit(batches(BATCH_SIZE), **arguments, callbacks=callbacks)
+    if networks.IS_TENSORFLOW:
+        training, validation = [batches(BATCH_SIZE)], batches(NUM_BATCHES * BATCH_SIZE)
+    else:
+        training, validation = data(), data()
+    arguments = {"batch_size": None if networks.IS_TENSORFLOW else BATCH_SIZE, "shuffle": False, "verbose": 0}
+    model.fit(*training, validation_data=validation, epochs=NUM_EPOCHS, **arguments, callbacks=callbacks)
 
 
 def train(model, callbacks):
     gradlog_train(model, dataset(), steps=NUM_STEPS, steps_per_execution=4, callbacks=callbacks)
 
 
-def attach(compiled, model, callbacks):
+def attach(is_compiled, model, callbacks):
+    import tensorflow as tf
+
     def step(x, y):
         with tf.GradientTape() as tape:
             loss = model.compute_loss(x, y, model(x, training=True))
         gradients = tape.gradient(loss, model.trainable_variables)
         model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
 
-    step = compiled(step)
+    step = tf.function(step) if is_compiled else step
     with contextlib.ExitStack() as stack:
         for logger in callbacks:
             stack.enter_context(logger.attach(model, model.optimizer))
@@ -355,10 +363,13 @@ WAYS = {
     "fit": (fit, {}),
     "fit eagerly": (fit, {"run_eagerly": True}),
     "fit, many steps a call": (fit, {"steps_per_execution": 3}),
-    "train": (train, {}),
-    "attach eagerly": (functools.partial(attach, lambda step: step), {}),
-    "attach compiled": (functools.partial(attach, tf.function), {}),
 }
+if networks.IS_TENSORFLOW:
+    WAYS |= {
+        "train": (train, {}),
+        "attach eagerly": (functools.partial(attach, False), {}),
+        "attach compiled": (functools.partial(attach, True), {}),
+    }
 
 
 @functools.cache

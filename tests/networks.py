@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+IS_TENSORFLOW = keras.backend.backend() == "tensorflow"
 NUM_FEATURES, NUM_CLASSES = 12, 3
 
 

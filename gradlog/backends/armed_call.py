@@ -28,9 +28,14 @@ class ArmedCall:
         return [one.guard for one in self._recordings]
 
     @property
-    def recorders(self) -> list[tuple]:
-        """The `Recorder`s of each logger."""
-        return [one.recorders for one in self._recordings]
+    def is_step_by_step(self) -> bool:
+        """Whether a call of several steps is a loop in Python."""
+        return engine().IS_STEP_BY_STEP
+
+    def due_steps(self, state, steps: int) -> set[int]:
+        """Returns which of the coming steps are due for any of the loggers."""
+        due = (one.guard(engine().due_steps, one.recorders, state, steps, default=()) for one in self._recordings)
+        return set().union(*due)
 
     def add(self, recording) -> None:
         """Adds what a logger records."""

@@ -17,7 +17,14 @@ SUPPORTED = ("tensorflow", "jax")
 
 
 class Engine(Protocol):
-    """The functions of an engine's module."""
+    """The functions of an engine's module.
+
+    Attributes:
+        IS_STEP_BY_STEP: Boolean, whether a call of several steps is a loop in Python over one compiled step, a function
+            of a state and an iterator of batches.
+    """
+
+    IS_STEP_BY_STEP: bool
 
     # What runs.
 
@@ -72,13 +79,8 @@ class Engine(Protocol):
     def program(self, model, recorders: Sequence):
         """Returns the `Program` that records the model's training step for some recorders."""
 
-    def one_call(self, call, run: Callable) -> Callable:
-        """Returns what stands in for the model's training function, once.
-
-        Args:
-            call: The `ArmedCall`.
-            run: Function of the arguments of a training function: records what it runs.
-        """
+    def due_steps(self, recorders: Sequence, state, steps: int) -> set[int]:
+        """Returns which of a call's steps are due for any of some recorders, where `IS_STEP_BY_STEP`."""
 
     def train(self, model, dataset, steps: int, callbacks, steps_per_execution: int, verbose: int):
         """Trains as `gradlog.train` says; raises `RuntimeError` on an engine that has no such loop."""

@@ -52,7 +52,7 @@ class Recording:
         call = ArmedCall(self._model) if earlier is None else earlier
         call.add(self)
         if earlier is None:
-            function = engine().one_call(call, self.guard.armed(call))
+            function = self.guard.armed(call)
             function.armed_call = call
             vars(self._model)["train_function"] = function  # past Keras' `__setattr__`, which is slow
 

@@ -8,6 +8,7 @@ Nothing else in gradlog catches errors to be safe.
 
 import contextlib
 import functools
+import itertools
 import threading
 import warnings
 from collections.abc import Callable
@@ -120,8 +121,8 @@ class Guard:
         A program that cannot be made or traced is replaced by the plain one, for this very call.
 
         Args:
-            call: An `ArmedCall`: the model's `plain` function, `guards`, `prepare`, which returns a program, and
-                `finish`, which takes what the program returned for gradlog.
+            call: An `ArmedCall`: the model's `plain` function, `guards`, `prepare`, which returns a program, `finish`,
+                which takes what the program returned for gradlog, `is_step_by_step`, and `due_steps`.
         """
 
         def run(*args, **kwargs):
@@ -141,7 +142,7 @@ class Guard:
                 return result
             return call.plain(*args, **kwargs)
 
-        return run
+        return _step_by_step(call, run) if call.is_step_by_step else run
 
     def renewed(self) -> "Guard":
         """Returns the guard of another training: this one, or a new one where it has failed."""
@@ -186,6 +187,32 @@ def attached(logger, begin: Callable, end: Callable):
         logger._guard(end)
         logger._guard.restore()
         logger._guard.report()
+
+
+def _step_by_step(call, record):
+    """Returns what Keras calls once where a call is a loop in Python over compiled steps: those that are due record.
+
+    The batch is taken from the iterator before, so a program that cannot be traced leaves it to the plain one.
+    """
+
+    def run(state, iterator):
+        model, steps = call.model, call.model.steps_per_execution
+        if steps == 1:
+            return record(state, itertools.repeat(next(iterator)))
+        vars(model)["train_function"] = call.plain
+        due, logs = next(iter(call.guards))(call.due_steps, state, steps, default=set()), None
+        model.steps_per_execution = 1  # each of these calls runs one step
+        try:
+            for number, batch in enumerate(itertools.islice(iterator, steps)):
+                function = record if number in due else call.plain
+                logs, state = function(state, itertools.repeat(batch))
+        finally:
+            model.steps_per_execution = steps
+        if logs is None:
+            raise StopIteration
+        return logs, state
+
+    return run
 
 
 def _in_short(error):

@@ -28,6 +28,22 @@ def num_batches(model, optimizer) -> int:
     return int(count.value)
 
 
+def due_steps(recorders, state: tuple, steps: int) -> set[int]:
+    """Returns which of the coming steps, counted from 0, are due for any of some recorders.
+
+    Args:
+        recorders: The `Recorder`s.
+        state: What Keras hands to the first of the steps.
+        steps: Integer, how many there are.
+    """
+    _, _, optimizer_variables, _ = state
+    found = set()
+    for one in recorders:
+        first = int(at(one.outer_optimizer.variables, optimizer_variables, one.optimizer._iterations))
+        found |= {number for number in range(steps) if one.due_steps(range(first + number, first + number + 1))}
+    return found
+
+
 def at(variables, values, variable):
     """Returns the value of one of some variables."""
     return next(value for one, value in zip(variables, values, strict=True) if one is variable)

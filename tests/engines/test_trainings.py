@@ -1,0 +1,321 @@
+"""On every engine, a training with a logger is the one without it, bit for bit, and nothing is left behind."""
+
+import sys
+
+import keras
+import networks
+import numpy as np
+import pytest
+
+import gradlog
+
+ENGINE = keras.backend.backend()
+OTHERS = {"tensorflow", "jax", "torch"} - {ENGINE}
+ROWS, BATCH = 60, 8  # the last batch is smaller
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+layers = keras.layers
+
+
+def images(num=ROWS):
+    rng = np.random.default_rng(1)
+    return rng.normal(size=(num, 8, 8, 2)).astype(np.float32), rng.integers(0, 3, num)
+
+
+def sequences(num=ROWS):
+    rng = np.random.default_rng(1)
+    return rng.normal(size=(num, 5, 4)).astype(np.float32), rng.integers(0, 3, num)
+
+
+def words(num=ROWS):
+    rng = np.random.default_rng(1)
+    return rng.integers(0, 20, (num, 6)), rng.integers(0, 3, num)
+
+
+def two_inputs(num=ROWS):
+    x, y = networks.data(num)
+    return {"left": x[:, :5], "right": x[:, 5:]}, {"class": y, "number": x[:, :1]}
+
+
+def with_two_inputs():
+    left, right = keras.Input((5,), name="left"), keras.Input((7,), name="right")
+    shared = layers.Dense(7, "tanh", name="shared")
+    joined = layers.Concatenate()([shared(layers.Dense(7)(left)), shared(right)])
+    outputs = {"class": layers.Dense(3, name="class")(joined), "number": layers.Dense(1, name="number")(joined)}
+    return keras.Model({"left": left, "right": right}, outputs)
+
+
+class Subclassed(keras.Model):
+    """Its head is declared before its body, and it has a metric of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.body = layers.Dense(3, name="head"), layers.Dense(8, "relu", name="body")
+        self.dropout = layers.Dropout(0.2)
+
+    def call(self, x, training=False):
+        return self.head(self.dropout(self.body(x), training=training))
+
+
+def frozen():
+    model = dense()
+    model.layers[0].trainable = False
+    return model
+
+
+def dense():
+    return keras.Sequential(
+        [
+            keras.Input((networks.NUM_FEATURES,)),
+            layers.Dense(8, "relu"),
+            layers.BatchNormalization(),
+            layers.Dropout(0.3),
+            layers.Dense(3),
+        ]
+    )
+
+
+def of_shape(shape, *inner):
+    return lambda: keras.Sequential([keras.Input(shape), *(make() for make in inner), layers.Dense(3)])
+
+
+MODELS = {
+    "dense": (dense, networks.data),
+    "frozen": (frozen, networks.data),
+    "subclassed": (Subclassed, networks.data),
+    "two inputs and outputs": (with_two_inputs, two_inputs),
+    "convolution": (
+        of_shape((8, 8, 2), lambda: layers.Conv2D(4, 3, activation="relu"), layers.LayerNormalization, layers.Flatten),
+        images,
+    ),
+    "separable": (of_shape((8, 8, 2), lambda: layers.SeparableConv2D(4, 3), layers.GlobalAveragePooling2D), images),
+    "lstm": (of_shape((5, 4), lambda: layers.LSTM(6)), sequences),
+    "gru": (of_shape((5, 4), lambda: layers.Bidirectional(layers.GRU(4))), sequences),
+    "attention": (
+        lambda: (lambda x: keras.Model(x, layers.Dense(3)(layers.Flatten()(layers.MultiHeadAttention(2, 4)(x, x)))))(
+            keras.Input((5, 4))
+        ),
+        sequences,
+    ),
+    "embedding": (of_shape((6,), lambda: layers.Embedding(20, 4), layers.Flatten), words),
+    "activity regularizer": (
+        of_shape((12,), lambda: layers.Dense(6, "relu", activity_regularizer="l2", kernel_regularizer="l1")),
+        networks.data,
+    ),
+}
+
+
+def compiled(build, optimizer="adam", **compiling):
+    keras.utils.set_random_seed(4)
+    model = build()
+    loss = {"class": LOSS, "number": "mse"} if build is with_two_inputs else LOSS
+    metrics = None if build is with_two_inputs else ["accuracy"]
+    model.compile(keras.optimizers.get(optimizer), loss, metrics=metrics, **compiling)
+    return model
+
+
+def fit(model, data, callbacks=(), **arguments):
+    x, y = data
+    arguments = {"batch_size": BATCH, "epochs": 2, "verbose": 0} | arguments
+    keras.utils.set_random_seed(7)  # of the order of the rows
+    return model.fit(x, y, callbacks=list(callbacks), **arguments)
+
+
+def state(model):
+    return [keras.ops.convert_to_numpy(one.value) for one in (*model.variables, *model.optimizer.variables)]
+
+
+def assert_same(model, plain):
+    for one, other in zip(state(model), state(plain), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert set(vars(model)) == set(vars(plain))
+    assert set(vars(model.optimizer)) == set(vars(plain.optimizer))
+    for layer, other in zip(model._flatten_layers(), plain._flatten_layers(), strict=True):
+        assert set(vars(layer)) == set(vars(other))
+
+
+def steps_of(every, num_steps=2 * -(-ROWS // BATCH)):
+    return list(range(0, num_steps, every))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_kinds_of_models(tmp_path, name):
+    build, data = MODELS[name]
+    model, plain = compiled(build), compiled(build)
+    logger = gradlog.GradientLogger(tmp_path, every=3)
+    history, without = (fit(one, data(ROWS), callbacks) for one, callbacks in ((model, [logger]), (plain, [])))
+
+    assert logger.error is None
+    assert_same(model, plain)
+    assert history.history == without.history
+    logged = gradlog.read(tmp_path)
+    assert logged.steps.tolist() == steps_of(3)
+    assert len(logged.variables) == len(model.trainable_variables)
+    assert np.isfinite(logged.statistic("gradient_norm")).all()
+    if name == "subclassed":
+        assert [one.rpartition("/")[0] for one in logged.variables] == ["body", "body", "head", "head"]
+
+
+WAYS = {
+    "compiled": {},
+    "eager": {"run_eagerly": True},
+    "many steps a call": {"steps_per_execution": 5},
+    "many steps a call, eager": {"steps_per_execution": 3, "run_eagerly": True},
+}
+
+
+@pytest.mark.parametrize("every", [1, 4])
+@pytest.mark.parametrize("way", WAYS)
+def test_ways_to_train(tmp_path, way, every):
+    x, y = networks.data(ROWS)
+    validation = {"validation_data": (x[:20], y[:20])}
+    model, plain = (compiled(dense, **WAYS[way]) for _ in range(2))
+    logger = gradlog.GradientLogger(tmp_path, every=every, activations=x[:10])
+    histories = [fit(one, (x, y), callbacks, **validation) for one, callbacks in ((model, [logger]), (plain, []))]
+
+    assert logger.error is None
+    assert_same(model, plain)
+    assert histories[0].history == histories[1].history
+    logged = gradlog.read(tmp_path)
+    assert logged.steps.tolist() == steps_of(every)
+    assert logged.scalars["validation/loss"].steps.tolist() == [8, 16]
+    assert [tag.partition("/")[0] for tag in logged.scalars if tag.startswith("activation")] == ["activation_dead"]
+
+
+OPTIMIZERS = {
+    "accumulates": lambda: keras.optimizers.Adam(gradient_accumulation_steps=2, global_clipnorm=0.5),
+    "scales": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(), initial_scale=2.0**127),
+    "averages": lambda: keras.optimizers.SGD(0.1, use_ema=True, ema_overwrite_frequency=3, weight_decay=0.01),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers(tmp_path, name):
+    data = networks.data(ROWS)
+    model, plain = (compiled(dense, OPTIMIZERS[name]()) for _ in range(2))
+    logger = gradlog.GradientLogger(tmp_path, every=3)
+    fit(model, data, [logger])
+    fit(plain, data)
+
+    assert logger.error is None
+    assert_same(model, plain)
+    done = int(keras.ops.convert_to_numpy(plain.optimizer.iterations)) if name != "scales" else None
+    expected = {"accumulates": steps_of(3, 8), "averages": steps_of(3)}.get(name)
+    logged = gradlog.read(tmp_path)
+    if name == "scales":  # the first steps are skipped: a loss times 2**127 is infinite
+        inner = int(keras.ops.convert_to_numpy(plain.optimizer.inner_optimizer.iterations))
+        assert 0 < inner < 16
+        expected = steps_of(3, inner)
+    assert logged.steps.tolist() == expected, done
+
+
+def test_two_loggers_and_several_trainings(tmp_path):
+    data = networks.data(ROWS)
+    model, plain = compiled(dense, steps_per_execution=3), compiled(dense, steps_per_execution=3)
+    loggers = [
+        gradlog.GradientLogger(tmp_path / "all", every=4),
+        gradlog.GradientLogger(tmp_path / "kernels", every=3, variables="kernel", histograms=False, updates=False),
+    ]
+    for _ in range(2):
+        fit(model, data, loggers)
+        fit(plain, data)
+
+    assert_same(model, plain)
+    every, kernels = (gradlog.read(one.log_dir) for one in loggers)
+    assert every.steps.tolist() == steps_of(4, 32)
+    assert kernels.steps.tolist() == steps_of(3, 32)
+    assert all(one.endswith("kernel") for one in kernels.variables)
+    assert not kernels.histograms
+    assert "update_ratio" not in kernels.columns
+    both = sorted(set(every.steps.tolist()) & set(kernels.steps.tolist()))
+    for history, other in ((every, kernels),):
+        for name in kernels.variables:
+            one = history.statistic("gradient_norm", name)[np.isin(history.steps, both)]
+            np.testing.assert_array_equal(one, other.statistic("gradient_norm", name)[np.isin(other.steps, both)])
+    joint = every.scalars["gradient_norm/global"], kernels.scalars["gradient_norm/global"]
+    np.testing.assert_allclose(joint[0].values[0], joint[1].values[0], rtol=1e-6)
+
+
+def test_resuming_from_a_checkpoint(tmp_path):
+    data = networks.data(ROWS)
+    whole = compiled(dense)
+    fit(whole, data, epochs=2, shuffle=False)
+    first = compiled(dense)
+    fit(first, data, [gradlog.GradientLogger(tmp_path / "run", every=3)], epochs=1, shuffle=False)
+    first.save(tmp_path / "model.keras")
+
+    resumed = keras.models.load_model(tmp_path / "model.keras")
+    logger = gradlog.GradientLogger(tmp_path / "run", every=3)
+    fit(resumed, data, [logger], initial_epoch=1, epochs=2, shuffle=False)
+
+    assert logger.error is None
+    assert gradlog.read(tmp_path / "run").steps.tolist() == steps_of(3)
+
+
+class Broken(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 4:
+            raise KeyError("of the user's own")
+
+
+def test_an_exception_of_the_users_leaves_nothing_behind(tmp_path):
+    data = networks.data(ROWS)
+    model, plain = compiled(dense), compiled(dense)
+    logger = gradlog.GradientLogger(tmp_path, every=2)
+    for one, callbacks in ((model, [logger, Broken()]), (plain, [Broken()])):
+        with pytest.raises(KeyError, match="of the user's own"):
+            fit(one, data, callbacks)
+
+    assert_same(model, plain)
+    fit(model, data, [logger])
+    fit(plain, data)
+    assert logger.error is None
+    assert_same(model, plain)
+
+
+def test_an_evaluation_is_logged_as_a_test(tmp_path):
+    data = networks.data(ROWS)
+    model, logger = compiled(dense), gradlog.GradientLogger(tmp_path, every=3)
+    fit(model, data, [logger])
+    found = model.evaluate(*data, verbose=0, return_dict=True, callbacks=[logger])
+
+    logged = gradlog.read(tmp_path).scalars["test/loss"]
+    assert logged.steps.tolist() == [16]
+    np.testing.assert_allclose(logged.values, [found["loss"]], rtol=1e-6)
+
+
+def test_findings_are_those_of_the_network(tmp_path):
+    """A ReLU layer that is dead from the start is found while it trains, and by `check`."""
+    x, y = networks.data(ROWS)
+    keras.utils.set_random_seed(0)
+    dead = layers.Dense(8, "relu", bias_initializer=keras.initializers.Constant(-100.0), name="layer1")
+    model = keras.Sequential([keras.Input((networks.NUM_FEATURES,)), dead, layers.Dense(3, name="output")])
+    model.compile("sgd", LOSS)
+    logger = gradlog.GradientLogger(tmp_path, every=1, activations=x, on_finding="ignore")
+    found = gradlog.check(model, x, y)
+    fit(model, (x, y), [logger])
+
+    assert any(one.code == "GL201" and "layer1" in str(one.where) for one in found)
+    assert any(one.code == "GL201" and "layer1" in str(one.where) for one in logger.findings)
+    assert [one.code for one in gradlog.diagnose(gradlog.read(tmp_path))] == [one.code for one in logger.findings]
+
+
+def test_no_other_engine_is_imported(tmp_path):
+    """Training, reading, the command and the tab need none of the engines that Keras does not run on."""
+    import subprocess
+
+    code = f"""
+import sys
+import keras, numpy as np, gradlog
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "relu"), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+logger = gradlog.GradientLogger({str(tmp_path)!r}, every=1, activations=np.ones((4, 3), "float32"))
+model.fit(np.ones((8, 3), "float32"), np.ones((8, 1), "float32"), verbose=0, callbacks=[logger])
+assert logger.error is None, logger.error
+assert len(gradlog.read({str(tmp_path)!r}).steps) == 1
+from gradlog.commands import cli
+cli.main(["summary", {str(tmp_path)!r}])
+import gradlog.tensorboard.plugin
+found = {OTHERS!r} & set(sys.modules)
+sys.exit(f"imported: {{found}}" if found else 0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
