@@ -25,6 +25,7 @@ def pytest_configure(config):
         import keras  # noqa: F401
 
         _keep_no_stacks()
+        _tune_no_data()
         gc.freeze()  # what TensorFlow and Keras have made need not be looked through again and again
 
 
@@ -36,6 +37,19 @@ def _keep_no_stacks():
     from tensorflow.python.framework import ops
 
     ops._create_c_op = functools.partial(ops._create_c_op, extract_traceback=False)
+
+
+def _tune_no_data():
+    """Has datasets yield what they hold without a thread that tunes them.
+
+    As an iterator is let go of, TensorFlow waits for that thread, which may oversleep by a minute or more while the
+    test's thread, that holds Python's lock, stands still.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    tf.data.Dataset._apply_debug_options = lambda self: self.with_options(options)
 
 
 @pytest.hookimpl(optionalhook=True)
