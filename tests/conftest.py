@@ -4,6 +4,7 @@ import functools
 import gc
 import os
 import resource
+import sys
 
 import pytest
 
@@ -67,6 +68,19 @@ def _forget_graphs():
     registered = ops.gradient_registry._registry
     for name in [name for name in registered if name.startswith("CustomGradient-")]:
         del registered[name]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_models(request):
+    """Lets go of the models of a file, those that its functions have kept, too, ahead of the next file's."""
+    yield
+    for one in list(vars(request.module).values()):
+        if getattr(one, "__module__", None) == request.module.__name__ and hasattr(one, "cache_clear"):
+            one.cache_clear()
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        keras.backend.clear_session()
+    gc.collect()
 
 
 def pytest_sessionfinish(session):
