@@ -1,5 +1,6 @@
 """What every test needs ahead of TensorFlow, and what a run says at its end: the processor's time and the memory."""
 
+import functools
 import gc
 import os
 import resource
@@ -24,7 +25,32 @@ def pytest_configure(config):
     if not config.getoption("numprocesses", None):  # this process runs the tests
         import keras  # noqa: F401
 
+        _keep_no_stacks()
+        _tune_no_data()
         gc.freeze()  # what TensorFlow and Keras have made need not be looked through again and again
+
+
+def _keep_no_stacks():
+    """Has operations of a graph keep no stack of their own, which takes a tenth of all time to trace.
+
+    It is what TensorFlow adds to the message of an operation that fails as it runs, and no test looks at it.
+    """
+    from tensorflow.python.framework import ops
+
+    ops._create_c_op = functools.partial(ops._create_c_op, extract_traceback=False)
+
+
+def _tune_no_data():
+    """Has datasets yield what they hold without a thread that tunes them.
+
+    As an iterator is let go of, TensorFlow waits for that thread, which may oversleep by a minute or more while the
+    test's thread, that holds Python's lock, stands still.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    tf.data.Dataset._apply_debug_options = lambda self: self.with_options(options)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -44,6 +70,19 @@ def _forget_graphs():
     registered = ops.gradient_registry._registry
     for name in [name for name in registered if name.startswith("CustomGradient-")]:
         del registered[name]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_models(request):
+    """Lets go of the models of a file, those that its functions have kept, too, ahead of the next file's."""
+    yield
+    for one in list(vars(request.module).values()):
+        if getattr(one, "__module__", None) == request.module.__name__ and hasattr(one, "cache_clear"):
+            one.cache_clear()
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        keras.backend.clear_session()
+    gc.collect()
 
 
 def pytest_sessionfinish(session):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import networks
 import numpy as np
 import pytest
 
@@ -21,7 +22,13 @@ def digits():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, digits):
     log_dir = tmp_path_factory.mktemp("mnist")
-    return log_dir, mnist_activations.run(SECONDS, log_dir, digits)
+    with pytest.MonkeyPatch.context() as patch:
+        traced_once(patch)
+        return log_dir, mnist_activations.run(SECONDS, log_dir, digits)
+
+
+def traced_once(patch):
+    patch.setattr(mnist_activations, "build_model", networks.with_variables(mnist_activations.build_model))
 
 
 def test_the_gradient_vanishes_with_sigmoid_alone(finished):
@@ -77,7 +84,8 @@ def test_results_are_read_back_from_the_log(finished):
         assert row["test_accuracy"] == pytest.approx(history.scalars["test/accuracy"].values[-1])
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path, digits):
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path, digits, monkeypatch):
+    traced_once(monkeypatch)
     config = mnist_activations.Config(layers=3, scenarios=("relu",), steps=11, every=10, seed=3)
     one, same = (mnist_activations.run(config, tmp_path / name, digits)["scenarios"] for name in "ab")
     other = mnist_activations.run(dataclasses.replace(config, seed=4), tmp_path / "c", digits)["scenarios"]
@@ -104,7 +112,8 @@ def test_the_command_prints_the_table_and_leaves_the_files(tmp_path, capsys, rec
     assert gradlog.read(tmp_path / "logs" / "tanh").kernels() == KERNELS[:3]
 
 
-def test_a_second_run_mixes_nothing_and_deletes_nothing(tmp_path, capsys):
+def test_a_second_run_mixes_nothing_and_deletes_nothing(tmp_path, capsys, monkeypatch):
+    traced_once(monkeypatch)
     command(tmp_path, "--scenarios", "relu", "--layers", "2")
     before = {path: path.read_bytes() for path in (tmp_path / "logs").rglob("*") if path.is_file()}
 

@@ -2,6 +2,7 @@
 
 import keras
 import labelled
+import networks
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,6 +33,13 @@ def network(regularizers=REGULARIZERS, **layer):
     keras.utils.set_random_seed(3)
     layers = [keras.layers.Dense(8, "tanh", kernel_regularizer=one, name=n) for n, one in regularizers.items()]
     return keras.Sequential([keras.Input((6,)), *layers, keras.layers.Dense(3, name="head", **layer)])
+
+
+def compiled(model, optimizer, **arguments):
+    """Returns the model with the optimizer's variables, or the first trace makes them, and there is a second."""
+    model.compile(optimizer, LOSS, **arguments)
+    model.optimizer.build(model.trainable_variables)
+    return model
 
 
 def data(rows=24):
@@ -75,7 +83,7 @@ WAYS = {
 def test_the_gradient_of_the_loss_alone(tmp_path, way):
     model, plain, (x, y) = network(), network(), data()
     for one, callbacks in ((model, [gradlog.GradientLogger(tmp_path, every=1)]), (plain, [])):
-        one.compile(keras.optimizers.SGD(0.1, clipnorm=0.1), LOSS, **WAYS[way])
+        compiled(one, keras.optimizers.SGD(0.1, clipnorm=0.1), **WAYS[way])
         one.fit(x, y, batch_size=24, epochs=3, verbose=0, callbacks=callbacks)
 
     check_first_step(network(), gradlog.read(tmp_path), x, y)
@@ -85,14 +93,12 @@ def test_the_gradient_of_the_loss_alone(tmp_path, way):
 
 def test_the_same_in_gradlog_train_and_with_accumulation(tmp_path):
     x, y = data()
-    model = network()
-    model.compile(keras.optimizers.SGD(0.1), LOSS)
+    model = compiled(network(), keras.optimizers.SGD(0.1))
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(24).repeat()
     gradlog.train(model, dataset, steps=2, callbacks=[gradlog.GradientLogger(tmp_path / "train", every=1)])
     check_first_step(network(), gradlog.read(tmp_path / "train"), x, y)
 
-    model = network()
-    model.compile(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2), LOSS)
+    model = compiled(network(), keras.optimizers.SGD(0.1, gradient_accumulation_steps=2))
     model.fit(x, y, batch_size=12, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path / "accumulated", every=1)])
     history = gradlog.read(tmp_path / "accumulated")
     wanted = expected(network(), x, y)  # the mean of both halves is that of the whole
@@ -160,7 +166,7 @@ def deep(activation, optimizer, **arguments):
 def test_a_penalty_no_longer_hides_that_gradients_vanish(tmp_path):
     x, y = labelled.digits()
     keras.utils.set_random_seed(1)
-    model = deep("sigmoid", labelled.sgd(0.01))()
+    model = networks.with_variables(deep("sigmoid", labelled.sgd(0.01)))()
     logger = gradlog.GradientLogger(tmp_path, every=8, on_finding="ignore")
     model.fit(x, y, epochs=3, verbose=0, callbacks=[logger])
 
@@ -179,7 +185,8 @@ def test_a_penalty_no_longer_hides_that_gradients_vanish(tmp_path):
 def test_a_healthy_network_with_strong_decay_is_silent(tmp_path, strength):
     x, y = labelled.digits()
     keras.utils.set_random_seed(1)
-    model = labelled.mlp("relu", 4, 32, labelled.adam(3e-3), kernel_regularizer=keras.regularizers.L2(strength))()
+    regularizer = keras.regularizers.L2(strength)
+    model = networks.with_variables(labelled.mlp("relu", 4, 32, labelled.adam(3e-3), kernel_regularizer=regularizer))()
     model.fit(x, y, epochs=10, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path, every=8)])
 
     assert model.evaluate(x, y, verbose=0)[1] > 0.9

@@ -14,6 +14,7 @@ from gradlog.history.run import Layer, Output, Run, arguments
 from gradlog.session.describe import described
 
 
+@networks.with_variables
 def two_layers(rate=0.1, **compiling):
     model = keras.Sequential(
         [
