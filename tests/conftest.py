@@ -23,10 +23,11 @@ def _usage():
 def pytest_configure(config):
     config.stash[_USAGES] = {}
     if not config.getoption("numprocesses", None):  # this process runs the tests
-        import keras  # noqa: F401
+        import keras
 
-        _keep_no_stacks()
-        _tune_no_data()
+        if keras.backend.backend() == "tensorflow":
+            _keep_no_stacks()
+            _tune_no_data()
         gc.freeze()  # what TensorFlow and Keras have made need not be looked through again and again
 
 

@@ -177,8 +177,8 @@ _SOURCE = """
 def around():
     {cells}
     def inner({parameters}):
-        function = "FUNCTION"
-        return function()
+        call_instead = "FUNCTION"
+        return call_instead()
         {more}
 """
 

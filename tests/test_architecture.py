@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 import gradlog
@@ -27,7 +28,7 @@ IMPORTS = {
     "__main__": {"commands"},
     "": set(),
 }
-WITHOUT_TENSORFLOW = [
+WITHOUT_ENGINE = [
     "gradlog",
     "gradlog.rules",
     "gradlog.writers",
@@ -106,14 +107,40 @@ def test_each_package_says_what_lives_there():
             assert "come" in text or "TensorBoard" in text, module
 
 
-@pytest.mark.parametrize("module", WITHOUT_TENSORFLOW)
-def test_reading_imports_no_tensorflow(module):
-    code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+@pytest.mark.parametrize("module", WITHOUT_ENGINE)
+def test_reading_imports_no_engine(module):
+    found = "{'tensorflow', 'jax', 'torch', 'keras'} & set(sys.modules)"
+    code = f"import sys, {module}; sys.exit(bool({found}))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.parametrize("path", [path for path, module in modules() if not module.startswith("backends.")])
+def test_only_a_backend_imports_an_engine(path):
+    """What stands above the backends, and what they share, names no engine in its imports."""
+    assert not engines_in(path)
+
+
+def test_what_the_backends_share_imports_no_engine():
+    shared = {module: path for path, module in modules() if module.startswith("backends.")}
+    for module, path in shared.items():
+        own = {"tensorflow", "jax", "torch"} & set(module.split("."))
+        assert engines_in(path) <= own, module
+
+
+def engines_in(path):
+    """The engines that a file imports, also inside functions, or whose package it imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {part for alias in node.names for part in alias.name.split(".")}
+        elif isinstance(node, ast.ImportFrom):
+            found |= set((node.module or "").split("."))
+    return found & {"tensorflow", "jax", "torch"}
+
+
 def test_that_test_can_fail():
-    code = "import sys, gradlog.backends.tensorflow.recorder; sys.exit('tensorflow' in sys.modules)"
+    engine = keras.backend.backend()
+    code = f"import sys, gradlog.backends.{engine}.recorder; sys.exit('{engine}' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 1
 
 
@@ -143,8 +170,9 @@ def test_public_modules_are_loaded_when_they_are_used():
 
 def test_examples_in_docstrings_run():
     failed, attempted = 0, {}
+    others = {"tensorflow", "jax", "torch"} - {keras.backend.backend()}
     for path, module in modules():
-        if ">>>" in path.read_text():
+        if ">>>" in path.read_text() and not others & set(module.split(".")):
             result = doctest.testmod(importlib.import_module(f"gradlog.{module}"), optionflags=doctest.ELLIPSIS)
             failed, attempted[module] = failed + result.failed, result.attempted
     assert failed == 0

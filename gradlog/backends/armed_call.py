@@ -17,15 +17,11 @@ class ArmedCall:
     Attributes:
         model: The same.
         plain: Its training function.
+        guards: The `Guard`s of all loggers that record the call.
     """
 
     def __init__(self, model):
-        self.model, self.plain, self._recordings = model, model.train_function, []
-
-    @property
-    def guards(self) -> list:
-        """The `Guard`s of all loggers that record the call."""
-        return [one.guard for one in self._recordings]
+        self.model, self.plain, self.guards, self._recordings = model, model.train_function, [], []
 
     @property
     def is_step_by_step(self) -> bool:
@@ -41,11 +37,13 @@ class ArmedCall:
         """Adds what a logger records."""
         if recording not in self._recordings:
             self._recordings.append(recording)
+            self.guards.append(recording.guard)
 
     def remove(self, recording) -> None:
         """Removes what a logger records; the last one restores the plain function."""
         if recording in self._recordings:
             self._recordings.remove(recording)
+            self.guards.remove(recording.guard)
         if not self._recordings and armed_call(self.model) is self:
             vars(self.model)["train_function"] = self.plain
 

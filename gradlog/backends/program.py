@@ -4,7 +4,6 @@ import abc
 from collections.abc import Callable, Sequence
 
 from gradlog.backends.engine import engine
-from gradlog.backends.recorder import OWN_PREFIX
 
 
 class Program(abc.ABC):
@@ -26,19 +25,6 @@ class Program(abc.ABC):
     @abc.abstractmethod
     def _make(self) -> Callable:
         """Returns the training function."""
-
-    @staticmethod
-    def joined(result, outputs: dict):
-        """Returns what a step returns together with what is gradlog's."""
-        return {**result, **outputs} if outputs else result
-
-    @staticmethod
-    def parted(result) -> tuple:
-        """Returns what a step or a call returned without what is gradlog's, and that."""
-        if not isinstance(result, dict):
-            return result, {}
-        own = {name: value for name, value in result.items() if str(name).startswith(OWN_PREFIX)}
-        return ({name: value for name, value in result.items() if name not in own} if own else result), own
 
 
 def training_function(model, step: Callable) -> Callable:

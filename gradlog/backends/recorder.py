@@ -8,8 +8,6 @@ from gradlog.backends.optimizers import batches_per_step, clips, inner_optimizer
 from gradlog.backends.options import Options, RecordingPlan, chosen_variables
 from gradlog.history.history import Snapshot
 
-OWN_PREFIX = "gradlog/"  # of what a step returns for gradlog among Keras' logs
-
 
 class Recorder(abc.ABC):
     """Records the steps of one optimizer that are due, and hands them to the host.
@@ -38,7 +36,7 @@ class Recorder(abc.ABC):
     @property
     def key(self) -> str:
         """The name of what is returned, among Keras' logs."""
-        return f"{OWN_PREFIX}{id(self)}"
+        return f"gradlog/{id(self)}"
 
     @abc.abstractmethod
     def start(self) -> None:

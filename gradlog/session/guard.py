@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 THREADS = "gradlog-"  # how the names of gradlog's own threads begin
 _MAX_CHARACTERS = 300  # of what an error says
+_OWN_PREFIX = "gradlog/"  # of what a step returns for gradlog among Keras' logs
 
 
 class Guard:
@@ -74,9 +75,7 @@ class Guard:
                 with contextlib.suppress(Warning):  # where warnings are errors, too, the training continues
                     warnings.warn(message, stacklevel=stacklevel)
 
-    def recorded_step(
-        self, step: Callable, tap, program, cond: Callable | None, is_eager: Callable[[], bool]
-    ) -> Callable:
+    def recorded_step(self, step: Callable, tap, cond: Callable | None, is_eager: Callable[[], bool]) -> Callable:
         """Returns a training step that does what `step` does, and is recorded by a tap where it is due.
 
         If anything fails while the step is traced, the trace ends in that error, and `armed` has another program
@@ -85,7 +84,6 @@ class Guard:
         Args:
             step: The training step.
             tap: A `Tap`.
-            program: The `Program`, which knows what a step returns.
             cond: The engine's conditional, a function of a condition and two functions.
             is_eager: Function that tells whether operations run at once.
         """
@@ -104,7 +102,7 @@ class Guard:
             if self.error is not None and is_final and not is_eager():
                 self.num_aborted_traces += 1
                 raise self.error
-            return program.joined(result, outputs)
+            return _with_own(result, outputs) if outputs else result
 
         def record_if_due(*args, **kwargs):
             is_due = self(tap.is_due)
@@ -137,7 +135,7 @@ class Guard:
                     if num_aborted == [one.num_aborted_traces for one in call.guards]:
                         raise
                     continue
-                result, own = program.parted(result)
+                result, own = _without_own(result)
                 guard(call.finish, program, own)
                 return result
             return call.plain(*args, **kwargs)
@@ -187,6 +185,26 @@ def attached(logger, begin: Callable, end: Callable):
         logger._guard(end)
         logger._guard.restore()
         logger._guard.report()
+
+
+def _with_own(result, own):
+    """Returns what a step returns, logs or a pair of logs and state, with what is gradlog's among the logs."""
+    if isinstance(result, tuple):
+        logs, state = result
+        return {**logs, **own}, state
+    return {**result, **own}
+
+
+def _without_own(result):
+    """Returns what a step or a call returned without what is gradlog's, and that."""
+    if isinstance(result, tuple):
+        logs, state = result
+        logs, own = _without_own(logs)
+        return (logs, state), own
+    if not isinstance(result, dict):
+        return result, {}
+    own = {name: value for name, value in result.items() if str(name).startswith(_OWN_PREFIX)}
+    return {name: value for name, value in result.items() if name not in own}, own
 
 
 def _step_by_step(call, record):

@@ -17,31 +17,31 @@ def gradients(model, loss_of, x, y):
     return [np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(one, "float32")), np.float64) for one in found]
 
 
+def _loss(model, loss_of, weights, x, y):
+    others = [one.value for one in model.non_trainable_variables]
+    predictions, _, losses = model.stateless_call(weights, others, x, training=True, return_losses=True)
+    return sum([loss_of(y, predictions), *losses])
+
+
 def _on_tensorflow(model, loss_of, x, y):
     import tensorflow as tf
 
-    with tf.GradientTape() as tape, keras.StatelessScope(collect_losses=True):
-        loss = sum([loss_of(y, model(x, training=True)), *model.losses])
-    return [tf.convert_to_tensor(one) for one in tape.gradient(loss, [one.value for one in model.trainable_variables])]
+    weights = [tf.convert_to_tensor(one.value) for one in model.trainable_variables]
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        loss = _loss(model, loss_of, weights, x, y)
+    return [tf.convert_to_tensor(one) for one in tape.gradient(loss, weights)]
 
 
 def _on_jax(model, loss_of, x, y):
     import jax
 
-    def loss(weights):
-        others = [one.value for one in model.non_trainable_variables]
-        predictions, _, losses = model.stateless_call(weights, others, x, training=True, return_losses=True)
-        return sum([loss_of(y, predictions), *losses])
-
-    return jax.grad(loss)([one.value for one in model.trainable_variables])
+    weights = [one.value for one in model.trainable_variables]
+    return jax.grad(lambda weights: _loss(model, loss_of, weights, x, y))(weights)
 
 
 def _on_torch(model, loss_of, x, y):
     import torch
 
-    state = [one.numpy().copy() for one in model.non_trainable_variables]
-    loss = sum([loss_of(y, model(x, training=True)), *model.losses])
-    found = torch.autograd.grad(loss, [one.value for one in model.trainable_variables])
-    for variable, value in zip(model.non_trainable_variables, state, strict=True):
-        variable.assign(value)
-    return found
+    weights = [one.value.detach().clone().requires_grad_() for one in model.trainable_variables]
+    return torch.autograd.grad(_loss(model, loss_of, weights, x, y), weights)

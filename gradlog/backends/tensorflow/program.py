@@ -12,5 +12,5 @@ class TensorFlowProgram(Program):
         step = self._model.train_step
         for recorder, tap in self.taps.items():
             recorder.switch_on()
-            step = recorder.guard.recorded_step(step, tap, self, tf.cond, tf.executing_eagerly)
+            step = recorder.guard.recorded_step(step, tap, tf.cond, tf.executing_eagerly)
         return training_function(self._model, step)
