@@ -86,9 +86,7 @@ def check(model: keras.Model, x, y=None, *, batch_size: int = 32, overfit: int =
     Example:
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "softmax", name="output")])
     >>> model.compile("adam", "binary_crossentropy")
-    >>> for finding in check(model, np.random.rand(64, 4), np.array([0, 1] * 32)):
-    ...     if not finding.cause:
-    ...         print(finding.title)
+    >>> print(check(model, np.random.rand(64, 4), np.array([0, 1] * 32))[0].title)
     GL501 alarm · softmax over one unit · output · from the start
     """
     if not hasattr(model, "layers") or not hasattr(model, "compile"):

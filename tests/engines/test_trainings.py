@@ -9,6 +9,7 @@ import pytest
 
 import gradlog
 
+pytestmark = pytest.mark.engines
 ENGINE = keras.backend.backend()
 OTHERS = {"tensorflow", "jax", "torch"} - {ENGINE}
 ROWS, BATCH = 60, 8  # the last batch is smaller

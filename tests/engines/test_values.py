@@ -9,6 +9,7 @@ import reference
 
 import gradlog
 
+pytestmark = pytest.mark.engines
 NUM_STEPS, BATCH = 6, 16
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 EAGER, COMPILED = {"run_eagerly": True}, {}

@@ -12,6 +12,7 @@ import numpy as np
 
 # Between these norms the squares of float32 neither overflow nor lose what matters to underflow.
 _SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
+_SMALLEST, _LARGEST = 2.0**-126, 2.0**127  # normal float32 that are powers of two
 _TERMS = {"absolute": jnp.abs, "squares": jnp.square}
 _POWERS = {"absolute": 1, "squares": 2}
 _SCALED = ("totals", "weights", "moved", "others", "clipped", "loss_totals")  # arrays of a step that are such sums
@@ -65,12 +66,17 @@ def _careful(tensors, terms):
     found = []
     for tensor in map(_wide, tensors):
         finite = jnp.where(jnp.isfinite(tensor), tensor, 0)
-        largest = jnp.max(jnp.abs(finite), initial=0)
-        # A power of two, so that nothing is rounded; halved first, since the next one may be infinite.
-        scale = jnp.where(largest > 0, largest, 1)
+        scale = _power_of_two(jnp.max(jnp.abs(finite), initial=0))
         divided = finite / scale
-        found.append([*(_sum(_TERMS[term](divided)) for term in terms), scale.astype(jnp.float32)])
+        found.append([*(_sum(_TERMS[term](divided)) for term in terms), scale])
     return {name: jnp.stack(column) for name, column in zip([*terms, "scale"], zip(*found, strict=True), strict=True)}
+
+
+def _power_of_two(number):
+    """Returns the power of two below a number, float32; so nothing is rounded where it divides."""
+    number = jnp.clip(number, _SMALLEST, _LARGEST).astype(jnp.float32)
+    exponent = jax.lax.bitcast_convert_type(number, jnp.uint32) & jnp.uint32(0x7F800000)
+    return jax.lax.bitcast_convert_type(exponent, jnp.float32)
 
 
 def _wide(tensor):
