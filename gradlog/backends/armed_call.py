@@ -47,13 +47,13 @@ class ArmedCall:
         if not self._recordings and armed_call(self.model) is self:
             vars(self.model)["train_function"] = self.plain
 
-    def prepare(self):
-        """Returns the `Program` that records for all loggers that have not failed."""
+    def prepare(self, arguments: tuple):
+        """Returns the `Program` that records a call, of certain arguments, for all loggers that have not failed."""
         recordings = [one for one in self._recordings if one.guard.error is None]
         recorders = tuple(recorder for one in recordings for recorder in one.recorders)
         programs = recordings[0].programs
         if recorders not in programs:
-            programs[recorders] = engine().program(self.model, recorders)
+            programs[recorders] = engine().program(self.model, recorders, arguments)
         return programs[recorders]
 
     def finish(self, program, own: dict) -> None:

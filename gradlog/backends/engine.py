@@ -76,8 +76,14 @@ class Engine(Protocol):
     def tap(self, recorder):
         """Returns the `Tap` of a recorder."""
 
-    def program(self, model, recorders: Sequence):
-        """Returns the `Program` that records the model's training step for some recorders."""
+    def program(self, model, recorders: Sequence, arguments: tuple):
+        """Returns the `Program` that records the model's training step for some recorders.
+
+        Args:
+            model: The model.
+            recorders: The `Recorder`s.
+            arguments: Those of the first call of the training function.
+        """
 
     def due_steps(self, recorders: Sequence, state, steps: int) -> set[int]:
         """Returns which of a call's steps are due for any of some recorders, where `IS_STEP_BY_STEP`."""

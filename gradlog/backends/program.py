@@ -12,18 +12,19 @@ class Program(abc.ABC):
     Args:
         model: The model.
         recorders: The `Recorder`s, one for each optimizer of each logger.
+        arguments: Those of the first call of the training function.
 
     Attributes:
         function: The training function.
         taps: Dictionary of the `Recorder`s to the `Tap`s of this program, which hold what its numbers mean.
     """
 
-    def __init__(self, model, recorders: Sequence):
+    def __init__(self, model, recorders: Sequence, arguments: tuple):
         self._model, self.taps = model, {recorder: engine().tap(recorder) for recorder in recorders}
-        self.function = self._make()
+        self.function = self._make(arguments)
 
     @abc.abstractmethod
-    def _make(self) -> Callable:
+    def _make(self, arguments: tuple) -> Callable:
         """Returns the training function."""
 
 

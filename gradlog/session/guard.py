@@ -119,14 +119,15 @@ class Guard:
         A program that cannot be made or traced is replaced by the plain one, for this very call.
 
         Args:
-            call: An `ArmedCall`: the model's `plain` function, `guards`, `prepare`, which returns a program, `finish`,
-                which takes what the program returned for gradlog, `is_step_by_step`, and `due_steps`.
+            call: An `ArmedCall`: the model's `plain` function, `guards`, `prepare`, which returns a program for the
+                arguments of a call, `finish`, which takes what it returned for gradlog, `is_step_by_step`, and
+                `due_steps`.
         """
 
         def run(*args, **kwargs):
             vars(call.model)["train_function"] = call.plain
             while guard := next((one for one in call.guards if one.error is None), None):
-                program, num_aborted = guard(call.prepare), [one.num_aborted_traces for one in call.guards]
+                program, num_aborted = guard(call.prepare, args), [one.num_aborted_traces for one in call.guards]
                 if program is None:
                     continue
                 try:

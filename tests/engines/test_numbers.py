@@ -12,7 +12,7 @@ from gradlog.stats import buckets
 RNG = np.random.default_rng(7)
 CASES = {
     "ordinary": RNG.normal(size=(40, 30)),
-    "large": RNG.normal(size=(1500, 2000)),
+    "large": RNG.normal(size=(300, 500)),
     "empty": np.zeros((0, 4)),
     "zeros": np.zeros(9),
     "scalar": np.array(-2.5),
@@ -50,6 +50,15 @@ def test_sums_and_counts(name, dtype):
     assert counts.sum() == exactly(one).size
     assert buckets.num_nonfinite(counts)[0] == exactly(one).size - kept.size
     np.testing.assert_array_equal(buckets.rows(counts[0]), np.reshape(reference.histogram_rows(kept), (-1, 3)))
+
+
+def test_a_sum_of_millions_keeps_its_digits():
+    values = RNG.uniform(size=3_000_000).astype(np.float32)
+    arrays = engine().on_host({"totals": engine().totals([ops.convert_to_tensor(values)])})
+
+    np.testing.assert_allclose(
+        arrays["totals"][0], [np.sum(values, dtype=float), np.sum(values**2, dtype=float)], rtol=1e-6
+    )
 
 
 def test_square_distances():

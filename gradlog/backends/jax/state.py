@@ -19,6 +19,15 @@ def values(model) -> list:
     return [one.value for one in (*model.trainable_variables, *model.non_trainable_variables)]
 
 
+def pairs(model, state: tuple) -> list[tuple]:
+    """Returns the variables of a model and its optimizer with the values that Keras hands to a step."""
+    variables = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
+    variables += (model.metrics_variables,)
+    return [
+        pair for of_kind, values in zip(variables, state, strict=True) for pair in zip(of_kind, values, strict=True)
+    ]
+
+
 def num_batches(model, optimizer) -> int:
     """Returns how many batches an optimizer has seen; several make a step where it accumulates."""
     count = inner_optimizer(optimizer)._iterations

@@ -8,7 +8,7 @@ from gradlog.backends.program import Program, training_function
 class TensorFlowProgram(Program):
     """A training function, one graph of all the steps of a call, as `Program` says."""
 
-    def _make(self):
+    def _make(self, arguments):
         step = self._model.train_step
         for recorder, tap in self.taps.items():
             recorder.switch_on()
