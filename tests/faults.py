@@ -362,8 +362,9 @@ def attach(is_compiled, model, callbacks):
 WAYS = {
     "fit": (fit, {}),
     "fit eagerly": (fit, {"run_eagerly": True}),
-    "fit, many steps a call": (fit, {"steps_per_execution": 3}),
 }
+if keras.backend.backend() != "torch":  # Keras refuses it there
+    WAYS["fit, many steps a call"] = fit, {"steps_per_execution": 3}
 if networks.IS_TENSORFLOW:
     WAYS |= {
         "train": (train, {}),

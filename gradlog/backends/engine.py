@@ -13,7 +13,7 @@ import numpy as np
 
 from gradlog.backends.options import RecordingPlan
 
-SUPPORTED = ("tensorflow", "jax")
+SUPPORTED = ("tensorflow", "jax", "torch")
 
 
 class Engine(Protocol):
@@ -153,7 +153,7 @@ def engine() -> Engine:
     name = keras.backend.backend()
     if name not in SUPPORTED:
         raise RuntimeError(
-            f"gradlog logs gradients of Keras on {' and '.join(SUPPORTED)}. Set the environment variable "
+            f"gradlog logs gradients of Keras on {', '.join(SUPPORTED)}. Set the environment variable "
             f"KERAS_BACKEND to one of them before Keras is imported. Received: backend={name!r}"
         )
     return importlib.import_module(f"gradlog.backends.{name}.engine")

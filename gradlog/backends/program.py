@@ -16,12 +16,14 @@ class Program(abc.ABC):
 
     Attributes:
         function: The training function.
+        step: A training step that has to stand on the model while the function runs, since that looks it up anew, or
+            `None`.
         taps: Dictionary of the `Recorder`s to the `Tap`s of this program, which hold what its numbers mean.
     """
 
     def __init__(self, model, recorders: Sequence, arguments: tuple):
         self._model, self.taps = model, {recorder: engine().tap(recorder) for recorder in recorders}
-        self.function = self._make(arguments)
+        self.step, self.function = None, self._make(arguments)
 
     @abc.abstractmethod
     def _make(self, arguments: tuple) -> Callable:

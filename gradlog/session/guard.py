@@ -131,7 +131,8 @@ class Guard:
                 if program is None:
                     continue
                 try:
-                    result = program.function(*args, **kwargs)
+                    with _standing_in(call.model, program.step):
+                        result = program.function(*args, **kwargs)
                 except Exception:
                     if num_aborted == [one.num_aborted_traces for one in call.guards]:
                         raise
@@ -206,6 +207,24 @@ def _without_own(result):
         return result, {}
     own = {name: value for name, value in result.items() if str(name).startswith(_OWN_PREFIX)}
     return {name: value for name, value in result.items() if name not in own}, own
+
+
+@contextlib.contextmanager
+def _standing_in(model, step):
+    """Has a training step stand on the model for a while, unless it is `None`."""
+    if step is None:
+        yield
+        return
+    attributes, missing = vars(model), object()
+    earlier = attributes.get("train_step", missing)
+    attributes["train_step"] = step
+    try:
+        yield
+    finally:
+        if earlier is missing:
+            del attributes["train_step"]
+        else:
+            attributes["train_step"] = earlier
 
 
 def _step_by_step(call, record):

@@ -159,9 +159,10 @@ def test_kinds_of_models(tmp_path, name):
 WAYS = {
     "compiled": {},
     "eager": {"run_eagerly": True},
-    "many steps a call": {"steps_per_execution": 5},
-    "many steps a call, eager": {"steps_per_execution": 3, "run_eagerly": True},
 }
+MANY_STEPS = {} if ENGINE == "torch" else {"steps_per_execution": 3}  # Keras refuses it on PyTorch
+if MANY_STEPS:
+    WAYS |= {"many steps a call": {"steps_per_execution": 5}, "many, eager": {**MANY_STEPS, "run_eagerly": True}}
 
 
 @pytest.mark.parametrize("every", [1, 4])
@@ -211,7 +212,7 @@ def test_optimizers(tmp_path, name):
 
 def test_two_loggers_and_several_trainings(tmp_path):
     data = networks.data(ROWS)
-    model, plain = compiled(dense, steps_per_execution=3), compiled(dense, steps_per_execution=3)
+    model, plain = compiled(dense, **MANY_STEPS), compiled(dense, **MANY_STEPS)
     loggers = [
         gradlog.GradientLogger(tmp_path / "all", every=4),
         gradlog.GradientLogger(tmp_path / "kernels", every=3, variables="kernel", histograms=False, updates=False),

@@ -1,4 +1,4 @@
-"""Recorder: what is recorded of the steps of an optimizer on JAX, and how it comes to the host."""
+"""Returning: a recorder whose steps return their numbers, where a step is no part of a larger graph."""
 
 from gradlog.backends.engine import engine
 from gradlog.backends.recorder import Recorder
@@ -6,7 +6,7 @@ from gradlog.history.history import Snapshot
 from gradlog.stats.snapshots import snapshot
 
 
-class JaxRecorder(Recorder):
+class ReturningRecorder(Recorder):
     """Records the steps of one optimizer that are due, as `Recorder` says: each returns its numbers.
 
     The host cannot know which step a batch belongs to where loss scaling has skipped some, so the step tells how many
@@ -38,8 +38,9 @@ class JaxRecorder(Recorder):
         found = []
         for arrays in map(engine().on_host, returned):
             batches, is_applied = int(arrays.pop("batches")), bool(arrays.pop("is_applied", True))
-            for step in self.due_steps(range(batches, batches + 1)) if is_applied else ():
-                if step > self._last_step:
-                    self._last_step = step
-                    found.append(snapshot(tap.layout, step, arrays))
+            step, rest = divmod(batches, self.stride)
+            is_due = step % self.options.every == 0 or not self.plan.is_only_optimizer  # of several, one decides
+            if is_applied and is_due and rest == self.stride - 1 and step > self._last_step:
+                self._last_step = step
+                found.append(snapshot(tap.layout, step, arrays))
         return found

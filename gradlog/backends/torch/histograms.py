@@ -1,0 +1,49 @@
+"""Histograms: how many elements of a tensor lie in each of the fixed buckets, in one pass."""
+
+from collections.abc import Sequence
+
+import torch
+
+from gradlog.stats import buckets
+
+_FLOAT64_OFFSET = (1023 - 127) << buckets.MANTISSA_BITS  # how far its exponent is ahead of a float32's, in buckets
+_FLOAT64_SHIFT = 52 - buckets.MANTISSA_BITS
+_FLOAT64_INFINITY = 2047 << buckets.MANTISSA_BITS
+
+
+def histograms(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Counts the elements of V tensors by the buckets of `gradlog.stats.buckets`.
+
+    Args:
+        tensors: List of V tensors of float16, bfloat16, float32 or float64 of any shape, with any values. Of float64,
+            what is too large for a float32 counts into the last finite bucket of its sign, and what is smaller than the
+            smallest normal float32 as zero.
+
+    Returns:
+        Int64 tensor [V, `buckets.NUM_BUCKETS`].
+
+    Example:
+    >>> counts = histograms([torch.tensor([1.0, 1.1, -2.0])])
+    >>> buckets.rows(counts[0].numpy()).tolist()
+    [[-2.5, -2.0, 1.0], [1.0, 1.25, 2.0]]
+    """
+    return torch.stack([_counts(one.detach().reshape(-1)) for one in tensors])
+
+
+def _counts(flat):
+    index = _float64_index(flat) if flat.dtype == torch.float64 else _float32_index(flat.to(torch.float32))
+    return torch.bincount(index, minlength=buckets.NUM_BUCKETS)
+
+
+def _float32_index(values):
+    bits = values.contiguous().view(torch.int32)
+    return (bits >> buckets.SHIFT) & (buckets.NUM_BUCKETS - 1)  # the shift fills up with the sign
+
+
+def _float64_index(values):
+    """Finds the float32 bucket of a float64 in integers alone: rounding to a float32 could move it to the next."""
+    bits = values.contiguous().view(torch.int64)
+    index = (bits & (2**63 - 1)) >> _FLOAT64_SHIFT
+    finite = torch.clamp(index - _FLOAT64_OFFSET, 0, buckets.NUM_FINITE - 1)
+    one_sign = torch.where(index < _FLOAT64_INFINITY, finite, buckets.NUM_FINITE)
+    return torch.where(bits < 0, one_sign + buckets.PER_SIGN, one_sign)

@@ -1,0 +1,61 @@
+"""Sums over the finite elements of tensors, in float32, and in float64 where its range does not do."""
+
+from collections.abc import Sequence
+
+import torch
+
+# Between these norms the squares of float32 neither overflow nor lose what matters to underflow.
+_SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
+_POWERS = {"absolute": 1, "squares": 2}
+
+
+def totals(tensors: Sequence[torch.Tensor], terms: Sequence[str] = tuple(_POWERS)) -> torch.Tensor:
+    """Sums the absolute values and the squares of each tensor's finite elements.
+
+    Args:
+        tensors: List of V float tensors of any shapes and dtypes.
+        terms: T of `"absolute"` and `"squares"`, the latter last. Defaults to both.
+
+    Returns:
+        Float64 tensor [V, T].
+
+    Example:
+    >>> totals([torch.tensor([1.0, -3.0, float("nan")]), torch.zeros([0])]).tolist()
+    [[4.0, 10.0], [0.0, 0.0]]
+    """
+    quick = torch.stack([torch.stack([_quick(one, _POWERS[term]) for term in terms]) for one in tensors])
+    if _is_ordinary(quick):
+        return quick
+    return torch.stack([torch.stack([_careful(one, _POWERS[term]) for term in terms]) for one in tensors])
+
+
+def square_distances(tensors: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Returns the squared L2 distances, float64 [V], between V tensors and as many others of the same shapes."""
+    differences = [_wide(one) - _wide(other) for one, other in zip(tensors, others, strict=True)]
+    return totals(differences, ["squares"])[:, 0]
+
+
+def _quick(tensor, power):
+    wide = _wide(tensor).reshape(-1)
+    return torch.sum(torch.abs(wide) if power == 1 else wide * wide).to(torch.float64)
+
+
+def _careful(tensor, power):
+    finite = torch.where(torch.isfinite(tensor), tensor, 0).to(torch.float64)
+    return torch.sum(torch.abs(finite) ** power)
+
+
+def _wide(tensor):
+    return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
+
+
+def _is_ordinary(quick):
+    """Whether float32 was enough; false where anything is not finite, since then the squares are not.
+
+    Squares that are nothing may have been too small; the absolute values, where they are summed, tell.
+    """
+    squares = quick[:, -1]
+    is_in_range = (squares > _SMALLEST_NORM**2) & (squares < _LARGEST_NORM**2)
+    if quick.shape[1] > 1:
+        is_in_range |= (quick == 0).all(1)
+    return bool(is_in_range.all())

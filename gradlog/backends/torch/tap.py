@@ -1,0 +1,134 @@
+"""Tap: takes the numbers of a step out of the step itself, on PyTorch.
+
+While a recorded step runs, these methods of the optimizer and the model are patched:
+
+    optimizer.scale_loss                the loss, before it is scaled
+    optimizer.apply                     how far the update moves the weights
+    optimizer._backend_apply_gradients  which variables the gradients belong to
+    optimizer._clip_gradients           the gradients: unscaled, accumulated, not yet clipped
+    model.compute_loss                  what regularizers and `add_loss` add to the loss
+    model.compute_metrics               targets and predictions, for the metrics of this batch alone
+
+Weights change in place, so those before the update are copies.
+"""
+
+import numpy as np
+import torch
+
+from gradlog.backends import penalties
+from gradlog.backends.patches import Patch
+from gradlog.backends.tap import Tap
+from gradlog.backends.torch.histograms import histograms
+from gradlog.backends.torch.sums import square_distances, totals
+
+
+class TorchTap(Tap):
+    """Records the steps of one program for one recorder, as `Tap` says."""
+
+    def __init__(self, recorder):
+        self._numbers, self._before, self._applied = {}, None, None
+        self._is_wanted, self._is_seen, self._penalized = True, False, False
+        super().__init__(recorder)
+
+    def put_on(self) -> None:
+        """Begins to look at a step."""
+        self._begin()
+        super().put_on()
+
+    def outputs(self) -> dict:
+        """Returns what the step has to return, by the name under which it stands among Keras' logs."""
+        return {self.recorder.key: self._numbers} if self._is_seen else {}
+
+    def _begin(self):
+        self._numbers, self._before, self._is_seen, self._penalized = {}, None, False, False
+
+    def _patches_of_step(self):
+        outer, inner = self.recorder.outer_optimizer, self._optimizer
+        patches = [
+            Patch(outer, "scale_loss", before=self._before_scale_loss),
+            Patch(inner, "apply", self._before_apply, self._after_apply),
+            Patch(inner, "_backend_apply_gradients", before=self._before_backend_apply),
+            Patch(inner, "_clip_gradients", after=self._after_clip),
+        ]
+        if outer is not inner:  # loss scaling skips a step whose gradients are not finite
+            patches.append(Patch(outer, "apply", before=self._before_outer_apply))
+        if self._has_penalties():
+            patches.append(Patch(self._model, "compute_loss", after=self._after_loss))
+        return patches
+
+    # What is looked at.
+
+    def _before_scale_loss(self, loss):
+        if self._plan.is_only_optimizer:
+            self.layout.has_loss = True
+            self._store("loss", loss.detach().to(torch.float32))
+
+    @torch.no_grad()
+    def _after_loss(self, result, *args, **kwargs):
+        """Follows Keras' own `compute_loss`, which has added all penalties."""
+        penalty = penalties.penalty(self._model)
+        self._penalized = True
+        if penalty is not None:
+            self.layout.has_penalty = True
+            self._store("penalty", penalty.detach())
+
+    def _before_outer_apply(self, grads, trainable_variables=None):
+        self.sees_gradients = True
+
+    @torch.no_grad()
+    def _before_apply(self, grads, trainable_variables=None):
+        self.sees_gradients = True
+        self._choose(trainable_variables or self._optimizer._trainable_variables)
+        batches = int(self._optimizer._iterations.value)
+        if self._plan.is_watched:  # no program decides
+            self._begin()
+            self._is_wanted = bool(self.recorder.due_steps(range(batches, batches + 1)))
+        self._store("batches", torch.tensor(batches))
+        if self._is_wanted:
+            self._before = [one.value.detach().clone() for one in self._variables]
+
+    def _before_backend_apply(self, grads, trainable_variables):
+        self._applied = list(trainable_variables)
+
+    @torch.no_grad()
+    def _after_clip(self, clipped, grads):
+        if self._is_wanted and self._variables:
+            self._is_seen = True
+            self._record(list(grads), list(clipped))
+
+    @torch.no_grad()
+    def _after_apply(self, result, *args, **kwargs):
+        if self._is_seen and self._options.updates:
+            after = [one.value.detach() for one in self._variables]
+            self._store("moved", square_distances(after, self._before))
+        if self._is_seen and self._plan.is_watched:
+            self.recorder.take(self._numbers)
+
+    @torch.no_grad()
+    def _after_metrics(self, result, *args, **kwargs):
+        super()._after_metrics(result, *args, **kwargs)
+
+    # What is recorded.
+
+    def _record(self, grads, clipped):
+        by_variable = dict(zip(map(id, self._applied), [one.detach() for one in grads], strict=True))
+        own = [by_variable.pop(id(variable), None) for variable in self._variables]
+        self.layout.has_gradient = np.array([gradient is not None for gradient in own])
+        own = [self._before[0].new_zeros(0) if gradient is None else gradient for gradient in own]
+        self._store("totals", totals(own))
+        self._store("weights", totals(self._before, ["squares"]))
+        self._store("counts", histograms([*own, *self._before] if self._options.histograms else own))
+        if self._penalized:
+            self._record_loss_gradients(own, self._before)
+        if by_variable:  # of variables that are not recorded
+            self._store("others", totals(list(by_variable.values()), ["squares"]))
+        if self.recorder.clips:
+            self._store("clipped", totals([one.detach() for one in clipped], ["squares"]))
+
+    # How it is handed over.
+
+    def _num_rows(self, tensor):
+        return torch.tensor(tensor.shape[0])
+
+    def _store(self, name, value, batches_ago=0):
+        self._numbers[name] = value
