@@ -77,8 +77,8 @@ class GradientLogger(keras.callbacks.Callback):
 
     Raises:
         ValueError: an argument is out of its range; the model has no trainable variables, or none that
-            `variables` chooses; Keras runs on an engine that gradlog does not support; the model does not take
-            `activations` (when the training begins).
+            `variables` chooses; the model does not take `activations` (when the training begins).
+        RuntimeError: Keras runs on an engine that gradlog does not support, or in NNX mode on JAX.
         TypeError: an argument is of a wrong type.
         OSError: `log_dir` cannot be written (when the training begins).
 
@@ -199,7 +199,8 @@ class GradientLogger(keras.callbacks.Callback):
 
         Raises:
             TypeError: `model` is not a Keras model, or `optimizer` not a Keras optimizer.
-            ValueError: the logger has `activations`, which nothing can look at between the steps of such a loop.
+            ValueError: the logger has `activations`, which nothing can look at between the steps of such a loop; or
+                Keras runs on JAX, where nothing leaves a compiled step but what it returns.
             OSError: `log_dir` cannot be written.
 
         Example:
