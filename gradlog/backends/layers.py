@@ -85,7 +85,7 @@ def _path(layer):
 
 
 def _is_of_keras(layer):
-    """Whether a layer returns its `activation`, as Keras' own do; a block of the user's own may use it anywhere."""
+    """Whether a layer returns its `activation`, as Keras' own layers do; a custom layer may use it anywhere."""
     return type(layer).__module__.partition(".")[0] == "keras"
 
 

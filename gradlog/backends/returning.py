@@ -1,4 +1,4 @@
-"""Returning: a recorder whose steps return their numbers, where a step is no part of a larger graph."""
+"""Returning: a recorder for engines whose training step returns the recorded numbers to the host."""
 
 from gradlog.backends.engine import engine
 from gradlog.backends.recorder import Recorder

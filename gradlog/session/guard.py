@@ -238,7 +238,9 @@ def _step_by_step(call, record):
         if steps == 1:
             return record(state, itertools.repeat(next(iterator)))
         vars(model)["train_function"] = call.plain
-        due, logs = next(iter(call.guards))(call.due_steps, state, steps, default=set()), None
+        due, logs = set(), None
+        for guard in call.guards:
+            due |= guard(call.due_steps, state, steps, default=set())
         model.steps_per_execution = 1  # each of these calls runs one step
         try:
             for number, batch in enumerate(itertools.islice(iterator, steps)):

@@ -20,7 +20,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 class Stateless(keras.Model):
-    """A `train_step` of the user's own, as Keras' guide to JAX writes it."""
+    """A custom `train_step`, as in Keras' guide to JAX."""
 
     def __init__(self, is_hidden=False):
         super().__init__()

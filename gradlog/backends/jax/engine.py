@@ -24,7 +24,7 @@ IS_STEP_BY_STEP = True
 
 
 def check_supported() -> None:
-    """Raises `RuntimeError` where Keras runs in NNX mode, in which a step is no function of its state."""
+    """Raises `RuntimeError` in Keras' NNX mode, where a step is not a pure function of its state."""
     is_nnx_enabled = getattr(keras.config, "is_nnx_enabled", lambda: False)
     if is_nnx_enabled():
         raise RuntimeError(

@@ -1,7 +1,7 @@
 """Sums over the finite elements of tensors, in float32, from which the host makes float64.
 
-JAX has no float64 unless it is asked for. Where the squares of float32 would overflow or underflow, a tensor is divided
-by its largest element first; the host multiplies again.
+JAX computes in float32 unless float64 is enabled. Where the squares of float32 would overflow or underflow, a tensor is
+first divided by the power of two below its largest element; the host multiplies again.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def _unscaled(sums):
 
 
 def _careful(tensors, terms):
-    """Returns the sums of finite elements, divided by the largest."""
+    """Returns the sums of finite elements, divided by a power of two."""
     found = []
     for tensor in map(_wide, tensors):
         finite = jnp.where(jnp.isfinite(tensor), tensor, 0)
