@@ -1,7 +1,11 @@
-"""Returning: a recorder for engines whose training step returns the recorded numbers to the host."""
+"""Returning: recorder and tap for engines whose training step returns the recorded numbers to the host."""
+
+import keras
+import numpy as np
 
 from gradlog.backends.engine import engine
 from gradlog.backends.recorder import Recorder
+from gradlog.backends.tap import Tap
 from gradlog.history.history import Snapshot
 from gradlog.stats.snapshots import snapshot
 
@@ -44,3 +48,44 @@ class ReturningRecorder(Recorder):
                 self._last_step = step
                 found.append(snapshot(tap.layout, step, arrays))
         return found
+
+
+class ReturningTap(Tap):
+    """Records the steps of one program for one recorder, as `Tap` says: the numbers of a step are its outputs."""
+
+    def __init__(self, recorder):
+        self._begin()
+        super().__init__(recorder)
+
+    def put_on(self) -> None:
+        """Begins to look at a step."""
+        self._begin()
+        super().put_on()
+
+    def outputs(self) -> dict:
+        """Returns what the step has to return, by the name under which it stands among Keras' logs."""
+        return {self.recorder.key: self._numbers} if self._is_seen else {}
+
+    def _begin(self):
+        self._numbers, self._before, self._applied = {}, None, None
+        self._is_seen, self._is_penalized = False, False
+
+    def _record(self, grads, clipped):
+        """Records the gradients of the applied variables, and the weights before the update."""
+        of, self._is_seen = engine(), True
+        by_variable = dict(zip(map(id, self._applied), grads, strict=True))
+        own = [by_variable.pop(id(variable), None) for variable in self._variables]
+        self.layout.has_gradient = np.array([gradient is not None for gradient in own])
+        own = [keras.ops.zeros((0,)) if gradient is None else gradient for gradient in own]
+        self._store("totals", of.totals(own))
+        self._store("weights", of.totals(self._before, ["squares"]))
+        self._store("counts", of.histograms([*own, *self._before] if self._options.histograms else own))
+        if self._is_penalized:
+            self._record_loss_gradients(own, self._before)
+        if by_variable:  # of variables that are not recorded
+            self._store("others", of.totals(list(by_variable.values()), ["squares"]))
+        if self.recorder.clips:
+            self._store("clipped", of.totals(list(clipped), ["squares"]))
+
+    def _store(self, name, value, batches_ago=0):
+        self._numbers[name] = value

@@ -15,14 +15,12 @@ Only what is computed in the step's own trace can be returned by it. Loss scalin
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from gradlog.backends import penalties
-from gradlog.backends.jax.histograms import histograms
 from gradlog.backends.jax.state import at
-from gradlog.backends.jax.sums import square_distances, totals
+from gradlog.backends.jax.sums import square_distances
 from gradlog.backends.patches import Patch
-from gradlog.backends.tap import Tap
+from gradlog.backends.returning import ReturningTap
 
 
 def scope():
@@ -30,22 +28,12 @@ def scope():
     return jax.core.get_opaque_trace_state(convention="gradlog")
 
 
-class JaxTap(Tap):
+class JaxTap(ReturningTap):
     """Records the steps of one program for one recorder, as `Tap` says."""
 
-    def __init__(self, recorder):
-        self._numbers, self._scope, self._before, self._applied, self._penalized = {}, None, None, None, False
-        self._is_seen = False
-        super().__init__(recorder)
-
-    def put_on(self) -> None:
-        """Begins to look at a step."""
-        self._numbers, self._scope, self._before, self._is_seen, self._penalized = {}, scope(), None, False, False
-        super().put_on()
-
-    def outputs(self) -> dict:
-        """Returns what the step has to return, by the name under which it stands among Keras' logs."""
-        return {self.recorder.key: self._numbers} if self._is_seen else {}
+    def _begin(self):
+        super()._begin()
+        self._scope = scope()
 
     def _patches_of_step(self):
         outer, model = self.recorder.outer_optimizer, self._model
@@ -63,7 +51,7 @@ class JaxTap(Tap):
 
     def _after_loss(self, result, *args, **kwargs):
         """Follows Keras' own `compute_loss`, which has added all penalties."""
-        self._penalized, self._num_losses = True, len(self._model.losses)
+        self._is_penalized, self._num_losses = True, len(self._model.losses)
 
     def _before_update_metrics(self, metrics_variables, unscaled_loss, *args, **kwargs):
         if scope() == self._scope:
@@ -86,7 +74,6 @@ class JaxTap(Tap):
 
     def _after_clip(self, clipped, grads):
         if scope() == self._scope and self._before is not None and not self._is_seen:
-            self._is_seen = True
             self._record(list(grads), clipped)
 
     def _after_stateless_apply(self, result, optimizer_variables, grads, trainable_variables):
@@ -99,7 +86,7 @@ class JaxTap(Tap):
         if self._options.updates:
             after = self._values_of(result[0])
             self._store("moved", square_distances(after, self._before))
-        if self._penalized:
+        if self._is_penalized:
             self._record_penalty(trainable_variables)
 
     def _after_metrics(self, result, *args, **kwargs):
@@ -121,21 +108,6 @@ class JaxTap(Tap):
         self._applied = list(inner._trainable_variables)
         inner._clip_gradients(grads)
 
-    def _record(self, grads, clipped):
-        by_variable = dict(zip(map(id, self._applied), grads, strict=True))
-        own = [by_variable.pop(id(variable), None) for variable in self._variables]
-        self.layout.has_gradient = np.array([gradient is not None for gradient in own])
-        own = [jnp.zeros([0]) if gradient is None else gradient for gradient in own]
-        self._store("totals", totals(own))
-        self._store("weights", totals(self._before, ["squares"]))
-        self._store("counts", histograms([*own, *self._before] if self._options.histograms else own))
-        if self._penalized:
-            self._record_loss_gradients(own, self._before)
-        if by_variable:  # of variables that are not recorded
-            self._store("others", totals(list(by_variable.values()), ["squares"]))
-        if clipped is not grads and self.recorder.clips:
-            self._store("clipped", totals(list(clipped), ["squares"]))
-
     def _record_penalty(self, values):
         """Records what regularizers add to the loss; what `add_loss` adds lives in the trace of the gradient."""
         variables = self._optimizer._trainable_variables
@@ -156,6 +128,3 @@ class JaxTap(Tap):
         """Returns those of the values of all of an optimizer's variables that belong to the recorded ones."""
         by_variable = dict(zip(map(id, self._optimizer._trainable_variables), values, strict=True))
         return [by_variable[id(one)] for one in self._variables]
-
-    def _store(self, name, value, batches_ago=0):
-        self._numbers[name] = value

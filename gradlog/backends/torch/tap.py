@@ -12,35 +12,16 @@ While a recorded step runs, these methods of the optimizer and the model are pat
 Weights change in place, so those before the update are copies.
 """
 
-import numpy as np
 import torch
 
 from gradlog.backends import penalties
 from gradlog.backends.patches import Patch
-from gradlog.backends.tap import Tap
-from gradlog.backends.torch.histograms import histograms
-from gradlog.backends.torch.sums import square_distances, totals
+from gradlog.backends.returning import ReturningTap
+from gradlog.backends.torch.sums import square_distances
 
 
-class TorchTap(Tap):
+class TorchTap(ReturningTap):
     """Records the steps of one program for one recorder, as `Tap` says."""
-
-    def __init__(self, recorder):
-        self._numbers, self._before, self._applied = {}, None, None
-        self._is_wanted, self._is_seen, self._penalized = True, False, False
-        super().__init__(recorder)
-
-    def put_on(self) -> None:
-        """Begins to look at a step."""
-        self._begin()
-        super().put_on()
-
-    def outputs(self) -> dict:
-        """Returns what the step has to return, by the name under which it stands among Keras' logs."""
-        return {self.recorder.key: self._numbers} if self._is_seen else {}
-
-    def _begin(self):
-        self._numbers, self._before, self._is_seen, self._penalized = {}, None, False, False
 
     def _patches_of_step(self):
         outer, inner = self.recorder.outer_optimizer, self._optimizer
@@ -67,7 +48,7 @@ class TorchTap(Tap):
     def _after_loss(self, result, *args, **kwargs):
         """Follows Keras' own `compute_loss`, which has added all penalties."""
         penalty = penalties.penalty(self._model)
-        self._penalized = True
+        self._is_penalized = True
         if penalty is not None:
             self.layout.has_penalty = True
             self._store("penalty", penalty.detach())
@@ -82,9 +63,8 @@ class TorchTap(Tap):
         batches = int(self._optimizer._iterations.value)
         if self._plan.is_watched:  # no program decides
             self._begin()
-            self._is_wanted = bool(self.recorder.due_steps(range(batches, batches + 1)))
         self._store("batches", torch.tensor(batches))
-        if self._is_wanted:
+        if not self._plan.is_watched or self.recorder.due_steps(range(batches, batches + 1)):
             self._before = [one.value.detach().clone() for one in self._variables]
 
     def _before_backend_apply(self, grads, trainable_variables):
@@ -92,9 +72,8 @@ class TorchTap(Tap):
 
     @torch.no_grad()
     def _after_clip(self, clipped, grads):
-        if self._is_wanted and self._variables:
-            self._is_seen = True
-            self._record(list(grads), list(clipped))
+        if self._before:
+            self._record([one.detach() for one in grads], [one.detach() for one in clipped])
 
     @torch.no_grad()
     def _after_apply(self, result, *args, **kwargs):
@@ -108,27 +87,7 @@ class TorchTap(Tap):
     def _after_metrics(self, result, *args, **kwargs):
         super()._after_metrics(result, *args, **kwargs)
 
-    # What is recorded.
-
-    def _record(self, grads, clipped):
-        by_variable = dict(zip(map(id, self._applied), [one.detach() for one in grads], strict=True))
-        own = [by_variable.pop(id(variable), None) for variable in self._variables]
-        self.layout.has_gradient = np.array([gradient is not None for gradient in own])
-        own = [self._before[0].new_zeros(0) if gradient is None else gradient for gradient in own]
-        self._store("totals", totals(own))
-        self._store("weights", totals(self._before, ["squares"]))
-        self._store("counts", histograms([*own, *self._before] if self._options.histograms else own))
-        if self._penalized:
-            self._record_loss_gradients(own, self._before)
-        if by_variable:  # of variables that are not recorded
-            self._store("others", totals(list(by_variable.values()), ["squares"]))
-        if self.recorder.clips:
-            self._store("clipped", totals([one.detach() for one in clipped], ["squares"]))
-
     # How it is handed over.
 
     def _num_rows(self, tensor):
         return torch.tensor(tensor.shape[0])
-
-    def _store(self, name, value, batches_ago=0):
-        self._numbers[name] = value
