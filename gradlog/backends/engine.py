@@ -37,6 +37,9 @@ class Engine(Protocol):
     def private_names(self) -> Sequence:
         """Returns the `PrivateName`s of Keras that are used on this engine alone."""
 
+    def check_training(self, model) -> None:
+        """Raises `ArgumentError` where a training of the model cannot be logged on this engine."""
+
     # The model.
 
     def is_chief(self, model) -> bool:

@@ -1,6 +1,7 @@
 """Program: a training function whose steps are recorded."""
 
 import abc
+import contextlib
 from collections.abc import Callable, Sequence
 
 from gradlog.backends.engine import engine
@@ -30,17 +31,30 @@ class Program(abc.ABC):
         """Returns the training function."""
 
 
-def training_function(model, step: Callable) -> Callable:
-    """Has the model make another training function, of another step."""
-    attributes, plain, missing = vars(model), model.train_function, object()
+@contextlib.contextmanager
+def standing_in(model, step: Callable | None):
+    """Has a training step stand on the model for a while, unless it is `None`."""
+    if step is None:
+        yield
+        return
+    attributes, missing = vars(model), object()
     earlier = attributes.get("train_step", missing)
     attributes["train_step"] = step
     try:
-        model.make_train_function(force=True)
-        return model.train_function
+        yield
     finally:
-        model.train_function = plain
         if earlier is missing:
             del attributes["train_step"]
         else:
             attributes["train_step"] = earlier
+
+
+def training_function(model, step: Callable) -> Callable:
+    """Has the model make another training function, of another step."""
+    plain = model.train_function
+    with standing_in(model, step):
+        try:
+            model.make_train_function(force=True)
+            return model.train_function
+        finally:
+            model.train_function = plain

@@ -136,6 +136,7 @@ class GradientLogger(keras.callbacks.Callback):
         """Begins a session; what is wrong with the arguments is raised here."""
         checked_model(self.model)
         self._guard = self._guard.renewed()
+        self._guard(lambda: engine().check_training(self.model))
         self._session = self._guard(lambda: self._new_session(self.model, engine().used_optimizers(self.model)))
         self._guard(lambda: self._session.begin())
         if self._guard(lambda: engine().is_chief(self.model)):

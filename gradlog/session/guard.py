@@ -13,6 +13,8 @@ import threading
 import warnings
 from collections.abc import Callable
 
+from gradlog.backends.program import standing_in
+
 THREADS = "gradlog-"  # how the names of gradlog's own threads begin
 _MAX_CHARACTERS = 300  # of what an error says
 _OWN_PREFIX = "gradlog/"  # of what a step returns for gradlog among Keras' logs
@@ -131,7 +133,10 @@ class Guard:
                 if program is None:
                     continue
                 try:
-                    with _standing_in(call.model, program.step):
+                    with contextlib.ExitStack() as standing:
+                        guard(_stand_in, standing, call.model, program.step)
+                        if guard.error is not None:
+                            continue
                         result = program.function(*args, **kwargs)
                 except Exception:
                     if num_aborted == [one.num_aborted_traces for one in call.guards]:
@@ -209,22 +214,9 @@ def _without_own(result):
     return {name: value for name, value in result.items() if name not in own}, own
 
 
-@contextlib.contextmanager
-def _standing_in(model, step):
-    """Has a training step stand on the model for a while, unless it is `None`."""
-    if step is None:
-        yield
-        return
-    attributes, missing = vars(model), object()
-    earlier = attributes.get("train_step", missing)
-    attributes["train_step"] = step
-    try:
-        yield
-    finally:
-        if earlier is missing:
-            del attributes["train_step"]
-        else:
-            attributes["train_step"] = earlier
+def _stand_in(stack, model, step):
+    """Has a step stand on the model until a stack of contexts is left."""
+    stack.enter_context(standing_in(model, step))
 
 
 def _step_by_step(call, record):

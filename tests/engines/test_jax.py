@@ -95,6 +95,14 @@ def test_the_nnx_mode_is_refused(tmp_path, monkeypatch):
         gradlog.GradientLogger(tmp_path)
 
 
+def test_weights_divided_among_processes_are_refused(tmp_path, monkeypatch):
+    """Several processes of one model need several machines, or a coordinator; so JAX is made to say that it has two."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"weights are divided among several processes.*Received: 2 processes"):
+        trained([gradlog.GradientLogger(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
+
+
 DEVICES = """
 import sys
 import keras, jax, numpy as np, networks, gradlog

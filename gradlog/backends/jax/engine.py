@@ -24,12 +24,24 @@ IS_STEP_BY_STEP = True
 
 
 def check_supported() -> None:
-    """Raises `RuntimeError` in Keras' NNX mode, where a step is not a pure function of its state."""
+    """Raises `RuntimeError` where JAX is too old, or in NNX mode, where a step is not a pure function of its state."""
+    if not hasattr(jax.core, "get_opaque_trace_state"):
+        raise RuntimeError(f"gradlog needs a newer JAX; upgrade it with `pip install -U jax`. Found: {jax.__version__}")
     is_nnx_enabled = getattr(keras.config, "is_nnx_enabled", lambda: False)
     if is_nnx_enabled():
         raise RuntimeError(
             "gradlog does not support Keras' NNX mode. Unset the environment variable KERAS_NNX_ENABLED, or call "
             "`keras.config.disable_nnx()`, before the model is made."
+        )
+
+
+def check_training(model) -> None:
+    """Raises `ArgumentError` where weights are divided among processes: none of them has the whole of an array."""
+    distribution = keras.distribution.distribution()
+    if jax.process_count() > 1 and not isinstance(distribution, keras.distribution.DataParallel):
+        raise ArgumentError(
+            "gradlog cannot log a model whose weights are divided among several processes. Expected one process, or "
+            f"`keras.distribution.DataParallel`. Received: {jax.process_count()} processes, {distribution}"
         )
 
 

@@ -34,6 +34,10 @@ def check_supported() -> None:
         raise RuntimeError(f"gradlog needs TensorFlow 2.18 or newer; upgrade it with pip. Found: {tf.__version__}")
 
 
+def check_training(model) -> None:
+    """Does nothing: whatever Keras trains here can be logged."""
+
+
 def version() -> dict[str, str]:
     """Returns TensorFlow's version."""
     return {"tensorflow": tf.__version__}

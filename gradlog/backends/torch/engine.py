@@ -18,12 +18,15 @@ __all__ = ["histograms", "square_distances", "totals"]
 _SCALARS = ("others", "clipped")  # arrays of a step that are sums of squares over several tensors
 recorder, tap, program = ReturningRecorder, TorchTap, TorchProgram
 used_optimizers = optimizers.optimizers
-undisturbed = torch.random.fork_rng
 IS_STEP_BY_STEP = False
 
 
 def check_supported() -> None:
     """Does nothing: Keras itself refuses a PyTorch that is too old."""
+
+
+def check_training(model) -> None:
+    """Does nothing: whatever Keras trains here can be logged."""
 
 
 def version() -> dict[str, str]:
@@ -106,6 +109,11 @@ def gradients(function, values):
         loss, beside = function(values)
         found = torch.autograd.grad(loss, values, allow_unused=True)
     return list(found), keras.tree.map_structure(lambda one: None if one is None else one.detach(), beside)
+
+
+def undisturbed():
+    """Leaves the random numbers of the processor and of the present device as they are."""
+    return torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else [])
 
 
 def to_numpy(tensor) -> np.ndarray:
