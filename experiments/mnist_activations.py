@@ -72,6 +72,7 @@ def run(config, log_dir, digits=None):
             scenarios.append(_run_scenario(config, activation, Path(log_dir) / activation, digits, bar))
     results = {
         "experiment": "mnist_activations",
+        "engine": keras.backend.backend(),
         "data": digits.source,
         "notice": digits.notice,
         "config": _settings(config),
@@ -92,7 +93,7 @@ def _run_scenario(config, activation, log_dir, digits, bar):
     runs.write_description(log_dir, activation, digits.source, digits.notice, _settings(config))
     logger = gradlog.GradientLogger(log_dir, every=config.every, on_finding="ignore")  # the table says it
     dataset = data.batches(digits, config.batch_size, config.seed)
-    gradlog.train(model, dataset, steps=config.steps, callbacks=[logger, bar])
+    runs.train(model, dataset, config.steps, [logger, bar])
     x_test = digits.x_test.astype(np.float32) / 255
     test = model.evaluate(x_test, digits.y_test, batch_size=1000, verbose=0, callbacks=[logger], return_dict=True)
     history = gradlog.read(log_dir)
@@ -160,7 +161,7 @@ def _table(results):
     ]
     caption = "|g| is the mean absolute gradient of the first or last kernel, run its mean over the logged steps."
     caption = "\n".join([*([results["notice"]] if results["notice"] else []), caption])
-    return runs.table(f"MNIST activations · {results['data']}", headers, rows, caption)
+    return runs.table(f"MNIST activations · {results['data']}{runs.on_engine()}", headers, rows, caption)
 
 
 def _parser():

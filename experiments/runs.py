@@ -8,12 +8,12 @@ import re
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 import gradlog
+from gradlog.backends.engine import engine
 from gradlog.diagnosis.finding import some
 from gradlog.writers import EventWriter
 
@@ -66,6 +66,20 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Ends the bar where a training stopped early."""
         self._progress.update(self._task, total=self._before + self._steps)
+
+
+def train(model, dataset, steps, callbacks):
+    """Trains with `gradlog.train` on TensorFlow, and with `fit` on the other engines, which have no such loop."""
+    if keras.backend.backend() == "tensorflow":
+        gradlog.train(model, dataset, steps=steps, callbacks=callbacks)
+    else:
+        model.fit(dataset, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=callbacks)
+
+
+def on_engine():
+    """Returns what a title says of the engine, unless it is TensorFlow: ` · on JAX 0.10.2`."""
+    names = {"jax": "JAX", "torch": "PyTorch"}
+    return "".join(f" · on {names[name]} {version}" for name, version in engine().version().items() if name in names)
 
 
 @contextlib.contextmanager
@@ -174,7 +188,7 @@ def write_results(log_dir, results, name="results.json"):
     """Writes results as JSON into a directory, with the versions that the numbers were made with."""
     versions = {
         "python": platform.python_version(),
-        "tensorflow": tf.__version__,
+        **engine().version(),
         "keras": keras.__version__,
         "gradlog": gradlog.__version__,
     }

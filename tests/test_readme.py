@@ -65,6 +65,20 @@ def test_mnist_numbers_are_those_of_the_committed_results():
         assert line in README
 
 
+def test_the_engines_stand_side_by_side_as_in_the_committed_results():
+    names = ("mnist_activations", "mnist_activations_jax", "mnist_activations_torch")
+    results = [json.loads((RESULTS / f"{name}.json").read_text()) for name in names]
+    assert [one.get("engine") for one in results] == [None, "jax", "torch"]
+    assert all(one["notice"] is None for one in results)
+    for rows in zip(*[one["scenarios"] for one in results], strict=True):
+        ratios = [row["ratio_at_start"] for row in rows]
+        ratios = [f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}" for ratio in ratios]
+        cells = [f"{row['test_accuracy']:.3f}, {ratio}" for row, ratio in zip(rows, ratios, strict=True)]
+        assert f"| {' | '.join([rows[0]['scenario'], *cells])} |" in README
+        codes = {tuple(one.split()[0] for one in row["findings"]) for row in rows}
+        assert codes == {("GL101",) if rows[0]["scenario"] == "sigmoid" else ()}
+
+
 def test_what_is_found_in_the_mnist_runs_is_that_of_the_committed_results():
     found = {
         row["scenario"]: row["findings"]
