@@ -8,7 +8,16 @@ import networks
 import pytest
 
 import gradlog
-from experiments import overhead, overhead_fit, overhead_networks, overhead_reading, overhead_tensor, runs
+from experiments import (
+    overhead,
+    overhead_fit,
+    overhead_loop,
+    overhead_networks,
+    overhead_reading,
+    overhead_rivals,
+    overhead_tensor,
+    runs,
+)
 
 CONFIG = overhead.Config(
     rounds=2,
@@ -41,14 +50,14 @@ def small():
 def results(log_dir):
     """What is measured of a small network in the place of the article's, whose many programs take long to trace."""
 
-    def build_model(config):
-        return overhead_networks.model(network, config.seed)
+    def build_model(seed):
+        return overhead_networks.model(network, seed)
 
     network = dataclasses.replace(overhead_networks.NETWORKS["article"], build=small)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(overhead_networks.NETWORKS, "article", network)
         patch.setattr(overhead_networks, "model", networks.with_variables(overhead_networks.model))
-        patch.setattr(overhead, "build_model", build_model)
+        patch.setattr(overhead_loop, "build_model", build_model)
         return overhead.run(CONFIG, log_dir)
 
 
@@ -67,7 +76,7 @@ def test_it_times_both_sides_of_the_loop_by_turns(results):
 def test_it_times_every_variant_of_fit_beside_the_bare_one(results):
     network = results["fit"]["article"]
     assert (network["batch_size"], network["weights"], network["variables"]) == (30, 3190, 4)
-    assert list(network["variants"]) == list(overhead_fit.DESCRIPTIONS)
+    assert list(network["variants"]) == [*overhead_fit.DESCRIPTIONS, *overhead_rivals.DESCRIPTIONS]
     for numbers in network["variants"].values():
         assert numbers["steps"] == 3
         assert numbers["ms_per_step"] > 0

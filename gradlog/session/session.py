@@ -65,7 +65,7 @@ class TrainingSession:
 
     def __init__(self, settings: Settings, model, optimizers: Sequence, guard: Guard, previous=None):
         self._settings, self._model, self._optimizers = settings, model, tuple(optimizers)
-        self._earlier = (previous._recording, previous._monitor) if previous else (None, None)
+        self._earlier = previous._to_go_on() if previous else (None, None)
         self.directory, self._probe = settings.log_dir, settings.probe
         of_probe, of_diagnosis = Guard("logging activations", guard), Guard("diagnosing", guard)
         self.guards = self._guard, self._probe_guard, self._diagnosis_guard = guard, of_probe, of_diagnosis
@@ -196,6 +196,11 @@ class TrainingSession:
         self._writer.write_text(snapshot.step, names.RUN_TAG, run.to_json())
         self._writer.write_text(snapshot.step, names.RUN_TABLE_TAG, run.markdown())
         self._monitor.describe(snapshot.step, run)
+
+    def _to_go_on(self):
+        """Returns recording and monitor for the next training; of a training without a due step, those before it."""
+        recording, monitor = self._earlier
+        return self._recording or recording, self._monitor or monitor
 
     def _prepare(self):
         """Makes the recording at the first recorded step, or keeps that of an earlier training."""

@@ -237,6 +237,31 @@ def test_two_loggers_and_several_trainings(tmp_path):
     np.testing.assert_allclose(joint[0].values[0], joint[1].values[0], rtol=1e-6)
 
 
+def test_programs_outlive_a_training_without_a_logged_step(tmp_path):
+    """Neither is the step traced again: a layer's `call` runs as often as it does without the logger."""
+    calls = []
+
+    class Counting(layers.Dense):
+        def call(self, inputs):
+            calls.append("call")
+            return super().call(inputs)
+
+    model = compiled(lambda: keras.Sequential([keras.Input((networks.NUM_FEATURES,)), Counting(3)]))
+    logger = gradlog.GradientLogger(tmp_path, every=12)
+    x, y = networks.data(5 * BATCH)
+
+    def count():
+        calls.clear()
+        fit(model, (x, y), [logger], epochs=1)
+        return len(calls)
+
+    count(), count()  # steps 0 to 4, of which the first is logged, and 5 to 9
+    recording = logger._session._to_go_on()[0]
+    plain = 5 if ENGINE == "torch" else 0  # PyTorch compiles nothing
+    assert (count(), logger._session._recording) == (plain, recording)  # steps 10 to 14
+    assert gradlog.read(tmp_path).steps.tolist() == [0, 12]
+
+
 def test_resuming_from_a_checkpoint(tmp_path):
     data = networks.data(ROWS)
     whole = compiled(dense)

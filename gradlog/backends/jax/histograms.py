@@ -11,6 +11,9 @@ from gradlog.stats import buckets
 _FLOAT64_OFFSET = (1023 - 127) << buckets.MANTISSA_BITS  # how far its exponent is ahead of a float32's, in buckets
 _FLOAT64_SHIFT = 52 - buckets.MANTISSA_BITS
 _FLOAT64_INFINITY = 2047 << buckets.MANTISSA_BITS
+_ONE_INDEX_EACH = jax.lax.ScatterDimensionNumbers(
+    update_window_dims=(), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,)
+)
 
 
 def histograms(tensors: Sequence[jax.Array]) -> jax.Array:
@@ -34,8 +37,15 @@ def histograms(tensors: Sequence[jax.Array]) -> jax.Array:
 
 def _counts(flat):
     index = _float64_index(flat) if flat.dtype == jnp.float64 else _float32_index(flat.astype(jnp.float32))
-    # An index from 11 bits is always within bounds; where JAX has to see to it, this takes ten times as long.
-    return jnp.zeros(buckets.NUM_BUCKETS, jnp.int32).at[index].add(1, mode="promise_in_bounds")
+    # An index from 11 bits is always within bounds; where JAX has to see to it, this takes ten times as long. It is not
+    # `.at[index].add(1)`, which makes int32 of the indices: on a CPU, twice the memory takes a fifth more time.
+    return jax.lax.scatter_add(
+        jnp.zeros(buckets.NUM_BUCKETS, jnp.int32),
+        index.astype(jnp.uint16)[:, None],
+        jnp.ones(flat.shape, jnp.int32),
+        _ONE_INDEX_EACH,
+        mode=jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS,
+    )
 
 
 def _float32_index(values):
