@@ -22,6 +22,24 @@ def markdown(results):
     return "\n".join([*_loop(results), "", *_fit(results["fit"]), "", *_rest(results)])
 
 
+def engines(results):
+    """Returns what `fit` costs on other engines as a Markdown table.
+
+    Args:
+        results: Dictionary of what `experiments.overhead.run` returned there, by the engine's name for a reader.
+    """
+    columns = list(COLUMNS.items())[:4]  # of gradlog's own
+    header = ["engine", "network", "bare, ms", *(label for _, label in columns)]
+    lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
+    for engine, measured in results.items():
+        for name, label in NETWORKS.items():
+            variants = measured["fit"][name]["variants"]
+            ratios = [variants[column]["ratio"] for column, _ in columns]
+            cells = [f"{ratio['median']:.2f} ({_range(ratio)})" for ratio in ratios]
+            lines.append(f"| {engine} | {label} | {variants['bare']['ms_per_step']:.2f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def tab(results):
     """Returns the sentences on the tab as Markdown, of a dictionary that `experiments.overhead_tab.run` returned."""
     config, page, later = results["config"], results["page"], results["start"]["later"]

@@ -97,6 +97,9 @@ TABLES = {
     "remedies_initialization": lambda: remedies("initialization"),
     "remedies_exploding": lambda: remedies("exploding"),
     "remedies_recurrent": lambda: remedies("recurrent"),
+    "overhead_engines": lambda: overhead_report.engines(
+        {"JAX": results("overhead_jax"), "PyTorch": results("overhead_torch")}
+    ),
     "overhead": lambda: overhead_report.markdown(results("overhead")),
 }
 

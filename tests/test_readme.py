@@ -103,6 +103,13 @@ def test_the_section_on_cost_is_made_from_the_committed_results():
     assert overhead_report.markdown(json.loads((RESULTS / "overhead.json").read_text())) in README
 
 
+def test_the_table_of_other_engines_is_made_from_the_committed_results():
+    results = {name: json.loads((RESULTS / f"overhead_{name}.json").read_text()) for name in ("jax", "torch")}
+
+    assert {name: one["engine"] for name, one in results.items()} == {"jax": "jax", "torch": "torch"}
+    assert overhead_report.engines({"JAX": results["jax"], "PyTorch": results["torch"]}) in README
+
+
 def test_the_numbers_of_the_tab_are_those_of_the_committed_results():
     assert overhead_report.tab(json.loads((RESULTS / "overhead_tab.json").read_text())) in README
 
