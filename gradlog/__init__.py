@@ -13,6 +13,8 @@ Names are imported when they are first used: `import gradlog` alone does not imp
 """
 
 import importlib
+import sys
+import types
 
 __version__ = "0.1.0"
 
@@ -23,10 +25,11 @@ _MODULES = {
     "check": "gradlog.session.check",
     "diagnose": "gradlog.diagnosis.diagnose",
     "read": "gradlog.events.reader",
+    "repair": "gradlog.repair.repair",
     "train": "gradlog.session.loop",
 }
 
-__all__ = ["Finding", "GradientLogger", "History", "__version__", "check", "diagnose", "read", "train"]
+__all__ = ["Finding", "GradientLogger", "History", "__version__", "check", "diagnose", "read", "repair", "train"]
 
 
 def __getattr__(name):
@@ -35,6 +38,21 @@ def __getattr__(name):
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'gradlog' has no attribute {name!r}")
+
+
+class _Gradlog(types.ModuleType):
+    """This module, in which `repair` stays the function when Python imports the package of that name."""
+
+    @property
+    def repair(self):
+        return __getattr__("repair")
+
+    @repair.setter
+    def repair(self, package):
+        pass
+
+
+sys.modules[__name__].__class__ = _Gradlog
 
 
 def __dir__():

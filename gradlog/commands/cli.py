@@ -88,7 +88,7 @@ def _parser():
     )
     parser.add_argument("--version", action="version", version=f"gradlog {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_summary, _add_diagnose, _add_plot, _add_export):
+    for add in (_add_summary, _add_diagnose, _add_plot, _add_export, _add_repair):
         add(commands)
     return parser
 
@@ -145,20 +145,38 @@ def _add_export(commands):
     _add_output(parser, ".csv or .parquet, with histograms in a second file next to it, or .json")
 
 
+def _add_repair(commands):
+    text = "try changes to a model that does not learn, and save the one that is proven to help"
+    examples = [
+        "gradlog repair model.keras data.npz -o repaired.keras",
+        "gradlog repair model.keras data.npz --epochs 50",
+    ]
+    parser = commands.add_parser("repair", help=text, **_described(text, examples, _EXIT_CODES))
+    parser.add_argument("model", metavar="MODEL", help="a compiled model, as model.save('model.keras') writes it")
+    data = "arrays x and y, and x_val and y_val if there are any, as numpy.savez('data.npz', x=x, y=y) writes them"
+    parser.add_argument("data", metavar="DATA", help=data)
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to save the repaired model: .keras")
+    numbers = {
+        "epochs": (20, "passes through the data of a training"),
+        "batch-size": (32, "rows of a batch"),
+        "trainings": (12, "how many trainings may be spent"),
+        "seeds": (3, "how many seeds the proof compares"),
+    }
+    for name, (default, what) in numbers.items():
+        parser.add_argument(f"--{name}", type=int, metavar="N", default=default, help=f"{what} (default: {default})")
+    parser.add_argument("--seconds", type=float, metavar="S", help="after which no further changes are tried")
+    parser.add_argument("--logdir", metavar="DIR", help="log every training below it, to see them in TensorBoard")
+    parser.add_argument("--json", action="store_true", help="print only JSON on standard output")
+    parser.set_defaults(command=_repair)
+
+
 def _add_output(parser, kinds):
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help=f"output file: {kinds}")
 
 
 def _add(commands, name, command, text, examples, exit_codes=_EXIT_CODES):
     """Adds a subcommand with the arguments that all share."""
-    lines = "\n".join(f"  {example}" for example in examples)
-    parser = commands.add_parser(
-        name,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"examples:\n{lines}\n\n{exit_codes}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = commands.add_parser(name, help=text, **_described(text, examples, exit_codes))
     parser.add_argument("log_dir", metavar="LOGDIR", help="directory of a run, or a directory that contains runs")
     parser.add_argument("--runs", type=_pattern, metavar="REGEX", help="only runs whose name matches")
     parser.add_argument("--variables", type=_pattern, metavar="REGEX", help="only variables whose name matches")
@@ -167,6 +185,16 @@ def _add(commands, name, command, text, examples, exit_codes=_EXIT_CODES):
     parser.add_argument("--json", action="store_true", help="print only JSON on standard output")
     parser.set_defaults(command=command)
     return parser
+
+
+def _described(text, examples, exit_codes):
+    """Returns arguments of a subcommand's parser: what it does, examples, and exit codes."""
+    lines = "\n".join(f"  {example}" for example in examples)
+    return {
+        "description": f"{text[0].upper()}{text[1:]}.",
+        "epilog": f"examples:\n{lines}\n\n{exit_codes}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
 
 
 _TAG_HELP = (
@@ -248,4 +276,14 @@ def _export(options):
         print(console.json_text(receipt))
     else:
         print("\n".join(f"Wrote {each['file']} ({each['rows']:,} rows of {each['what']})" for each in receipt["files"]))
+    return CLEAN
+
+
+def _repair(options):
+    from gradlog.commands import repair
+
+    repair.check(options.output)
+    chosen = {name: getattr(options, name) for name in ("epochs", "batch_size", "trainings", "seeds", "seconds")}
+    files = options.model, options.data, options.output
+    repair.run(*files, options.json, log_dir=options.logdir, **chosen)
     return CLEAN

@@ -1,0 +1,37 @@
+"""Another batch size: of tiny batches the gradient is noise, and of huge ones there are few steps."""
+
+from dataclasses import dataclass
+
+from gradlog.repair.changes.change import Observed
+from gradlog.repair.training import Training
+
+_USUAL = 32
+_MIN_STEPS = 20  # an epoch
+
+
+@dataclass(frozen=True)
+class BatchSize:
+    """As many rows a step.
+
+    Attributes:
+        rows: Integer.
+    """
+
+    rows: int
+    name = "batch size"
+
+    def applied(self, training: Training) -> Training:
+        """Returns the training with the batch size."""
+        return training.changed(batch_size=self.rows)
+
+    def code(self, training: Training) -> str:
+        """Returns the argument of `fit`."""
+        return f"model.fit(..., batch_size={self.rows})  # was {training.batch_size}"
+
+
+def proposals(observed: Observed) -> list[BatchSize]:
+    """Proposes the usual size where batches are smaller than 8 rows, or an epoch has few steps."""
+    size, rows = observed.training.batch_size, len(observed.data.train)
+    if size < _USUAL // 4 or (size > _USUAL and rows / size < _MIN_STEPS):
+        return [BatchSize(_USUAL)]
+    return []

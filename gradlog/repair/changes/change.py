@@ -1,0 +1,80 @@
+"""What all changes share: their form, and what they are proposed from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gradlog.diagnosis.finding import Finding, some
+from gradlog.history.history import History
+from gradlog.history.run import Run
+from gradlog.repair.data import Data
+from gradlog.repair.task import Task
+from gradlog.repair.training import Training
+
+
+class Change(Protocol):
+    """A change of a training: a name, what it makes of one, and the code that a person would write."""
+
+    name: str
+
+    def applied(self, training: Training) -> Training:
+        """Returns the changed training; the one that is given stays as it is."""
+
+    def code(self, training: Training) -> str:
+        """Returns the change of a training as lines of code, with what was there before in a comment."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A training that was tried, and what was seen of it; changes are proposed from it.
+
+    Attributes:
+        training: The `Training`.
+        task: The `Task`.
+        data: The `Data`, not prepared.
+        run: `Run`, what the model was made of.
+        findings: The `Finding`s, causes first.
+        history: The `History`.
+        epochs: Integer, passes through the data that a whole training makes.
+    """
+
+    training: Training
+    task: Task
+    data: Data
+    run: Run
+    findings: tuple[Finding, ...]
+    history: History
+    epochs: int
+
+    @property
+    def num_steps(self) -> int:
+        """The steps of a whole training."""
+        return self.epochs * -(-len(self.data.train) // self.training.batch_size)
+
+
+Proposals = Callable[[Observed], Sequence[Change]]  # likeliest first; empty where none applies
+
+
+def where(layers: Sequence) -> str:
+    """Returns the names of layers for a comment in code.
+
+    Example:
+    >>> import keras
+    >>> where([keras.layers.Dense(1, name="a"), keras.layers.Dense(1, name="b")])
+    'in a, b'
+    """
+    return f"in {some(tuple(one.name for one in layers))}"
+
+
+def optimizer_code(training: Training, **settings) -> str:
+    """Returns the optimizer of a training as one writes it, with other arguments."""
+    known = {"learning_rate": training.rate} | {name: training.settings.get(name) for name in _WRITTEN} | settings
+    inside = ", ".join(f"{name}={_short(value)}" for name, value in known.items() if value not in (None, 0, 0.0, False))
+    return f"keras.optimizers.{training.optimizer.__name__}({inside})"
+
+
+_WRITTEN = ("momentum", "nesterov", "weight_decay", "clipnorm", "global_clipnorm", "clipvalue")
+
+
+def _short(value):
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

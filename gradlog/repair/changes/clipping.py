@@ -1,0 +1,36 @@
+"""Clipping by global norm: no gradient can throw the weights far (Pascanu et al. 2013, algorithm 1)."""
+
+from dataclasses import dataclass
+
+from gradlog.repair.changes.change import Observed, optimizer_code
+from gradlog.repair.training import Training
+
+_CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """All gradients as one vector are at most so long.
+
+    Attributes:
+        norm: Number.
+    """
+
+    norm: float = 1.0
+    name = "clipping"
+
+    def applied(self, training: Training) -> Training:
+        """Returns the training with an optimizer that clips."""
+        return training.with_settings(**self._settings())
+
+    def code(self, training: Training) -> str:
+        """Returns the optimizer."""
+        return f"optimizer={optimizer_code(training, **self._settings())}"
+
+    def _settings(self):
+        return dict.fromkeys(_CLIPS) | {"global_clipnorm": self.norm}
+
+
+def proposals(observed: Observed) -> list[Clipping]:
+    """Proposes to clip where the optimizer does not."""
+    return [] if any(observed.training.settings.get(name) for name in _CLIPS) else [Clipping()]

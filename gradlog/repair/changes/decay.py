@@ -1,0 +1,67 @@
+"""Weaker regularization: penalties and weight decay that do not pull the weights to zero."""
+
+from dataclasses import dataclass
+
+from gradlog.repair.changes.change import Observed, optimizer_code
+from gradlog.repair.surgery import cloned, flattened, rebuilt
+from gradlog.repair.training import Training
+
+_STRENGTHS = ("l1", "l2", "factor")
+
+
+@dataclass(frozen=True)
+class WeakerDecay:
+    """Regularizers and weight decay, each so many times as strong.
+
+    Attributes:
+        factor: Number; 0 leaves them out.
+    """
+
+    factor: float
+    name = "regularization"
+
+    def applied(self, training: Training) -> Training:
+        """Returns the training with another model and optimizer."""
+        changed = training.changed(model=rebuilt(training.model, lambda layer: [cloned(layer, **self._weaker(layer))]))
+        decay = training.settings.get("weight_decay")
+        return changed.with_settings(weight_decay=decay * self.factor or None) if decay else changed
+
+    def code(self, training: Training) -> str:
+        """Returns regularizers and optimizer."""
+        lines = []
+        for layer in flattened(training.model):
+            for name, config in _regularizers(layer).items():
+                strengths = {one: config["config"][one] for one in _STRENGTHS if config["config"].get(one)}
+                weaker = ", ".join(f"{one}={value * self.factor:.3g}" for one, value in strengths.items())
+                was = ", ".join(f"{one}={value:.3g}" for one, value in strengths.items())
+                made = f"keras.regularizers.{config['class_name']}({weaker})" if self.factor else "None"
+                lines.append(f"{name}={made}  # in every layer that has one; was {was}")
+        decay = training.settings.get("weight_decay")
+        if decay:
+            weaker = optimizer_code(training, weight_decay=decay * self.factor)
+            lines.append(f"optimizer={weaker}  # weight_decay was {decay:g}")
+        return "\n".join(dict.fromkeys(lines))
+
+    def _weaker(self, layer):
+        found = {}
+        for name, config in _regularizers(layer).items():
+            strengths = {one: value * self.factor for one, value in config["config"].items() if one in _STRENGTHS}
+            found[name] = config | {"config": config["config"] | strengths} if self.factor else None
+        return found
+
+
+def proposals(observed: Observed) -> list[WeakerDecay]:
+    """Proposes a hundredth, and none, where there are any."""
+    training = observed.training
+    has_any = training.settings.get("weight_decay") or any(map(_regularizers, flattened(training.model)))
+    return [WeakerDecay(0.01), WeakerDecay(0.0)] if has_any else []
+
+
+def _regularizers(layer):
+    """Returns a layer's regularizers, as Keras serializes them, by argument."""
+    found = layer.get_config().items()
+    return {
+        name: value
+        for name, value in found
+        if name.endswith("_regularizer") and isinstance(value, dict) and isinstance(value.get("config"), dict)
+    }

@@ -1,0 +1,63 @@
+"""Another learning rate, so large that a step changes the weights by about a thousandth (Karpathy, cs231n notes)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradlog.repair.changes.change import Observed, optimizer_code
+from gradlog.repair.training import Training
+
+_TARGET = 3e-3  # of a step to the weights
+_USUAL = {"SGD": 0.01, "Adagrad": 0.1, "Adadelta": 1.0, "Ftrl": 0.1, "Lion": 3e-4}  # else that of Adam
+_OF_ADAM = 1e-3
+_FIRST_STEPS = 5  # logged ones, over which update ratios are looked at
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """The same optimizer with another learning rate.
+
+    Attributes:
+        rate: Number.
+    """
+
+    rate: float
+    name = "learning rate"
+
+    def applied(self, training: Training) -> Training:
+        """Returns the training with the rate; a schedule is left out."""
+        return training.with_settings(learning_rate=self.rate)
+
+    def code(self, training: Training) -> str:
+        """Returns the optimizer."""
+        before = "a schedule" if isinstance(training.settings.get("learning_rate"), dict) else f"{training.rate:g}"
+        return f"optimizer={optimizer_code(training, learning_rate=self.rate)}  # learning_rate was {before}"
+
+
+def proposals(observed: Observed) -> list[LearningRate]:
+    """Proposes the rate that the run's update ratios ask for, then the usual one, then a tenth and ten times."""
+    rate, usual = observed.training.rate, _USUAL.get(observed.training.optimizer.__name__, _OF_ADAM)
+    if rate is None:
+        return [LearningRate(usual)]
+    ratio = update_ratio(observed)
+    asked = [rounded(rate * _TARGET / ratio)] if rate and ratio and not 1 / 3 < _TARGET / ratio < 3 else []
+    around = [rate / 10, 10 * rate] if rate else []
+    found = [one for one in (*asked, usual, *around) if 0 < one <= 100 * usual and not 0.5 < one / max(rate, 1e-30) < 2]
+    return [LearningRate(one) for one in dict.fromkeys(map(rounded, found))]
+
+
+def update_ratio(observed: Observed) -> float:
+    """Returns how far an early step changes a kernel, relative to its norm: the median; 0 where it is not known."""
+    history = observed.history
+    if not len(history.steps) or "update_ratio" not in history.columns:
+        return 0.0
+    found = [history.statistic("update_ratio", name)[:_FIRST_STEPS] for name in history.kernels()]
+    values = np.array([one for each in found for one in each if np.isfinite(one) and one > 0])
+    return float(np.median(values)) if len(values) else 0.0
+
+
+def rounded(number: float) -> float:
+    """Returns a number as one writes a learning rate: 1 or 3 times a power of ten."""
+    exponent = math.floor(math.log10(number) + 1e-9)
+    return float(f"{3 if number / 10**exponent > 2 else 1}e{exponent}")

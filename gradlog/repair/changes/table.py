@@ -1,0 +1,121 @@
+"""Which changes are tried, and in which order, by what was found."""
+
+from collections.abc import Sequence
+
+from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS
+from gradlog.repair.changes import (
+    activation,
+    batch_size,
+    class_weights,
+    clipping,
+    decay,
+    depth,
+    finite_rows,
+    initializer,
+    input_scale,
+    learning_rate,
+    normalization,
+    optimizer,
+    output,
+    shuffled_rows,
+    skip,
+    target_scale,
+    warmup,
+)
+from gradlog.repair.changes.change import Change, Observed, Proposals
+
+_UNITS = (learning_rate, initializer.unusual, input_scale, activation, normalization)
+# By the code of a finding, or the kind of its symptom. A module stands for its `proposals`.
+FOR: dict[str, tuple] = {
+    "GL101": (
+        initializer.unusual,
+        activation,
+        normalization,
+        skip,
+        depth,
+        input_scale,
+        optimizer,
+        learning_rate,
+        decay,
+    ),
+    "GL102": (input_scale, initializer.unusual, target_scale, learning_rate, optimizer, normalization, clipping),
+    "GL103": (finite_rows, output, initializer.unusual, target_scale, learning_rate, optimizer, clipping),
+    "GL201": (initializer.unusual, *_UNITS),
+    "GL202": (input_scale, initializer.unusual, *_UNITS),
+    LARGE_STEPS: (learning_rate, optimizer, warmup, clipping),
+    SMALL_STEPS: (learning_rate, optimizer),
+    "GL302": (output, learning_rate, optimizer, activation, normalization),
+    "GL303": (decay, learning_rate),
+    "GL401": (output, learning_rate, optimizer, normalization, input_scale, initializer.unusual),
+    "GL402": (learning_rate, optimizer, batch_size, clipping, normalization),
+    "GL404": (output, class_weights, learning_rate, optimizer, normalization),
+    **dict.fromkeys(("GL501", "GL503", "GL504", "GL505", "GL508"), (output,)),
+    "GL502": (output, target_scale),
+    "GL506": (finite_rows,),
+    "GL507": (input_scale, normalization),
+    "GL509": (shuffled_rows,),
+    "GL510": (batch_size,),
+    "GL512": (output, initializer.unusual, target_scale, normalization),
+    "GL513": (initializer.unusual, normalization, activation, initializer),
+    "GL514": (learning_rate, optimizer, warmup, clipping),
+    "GL515": (learning_rate, optimizer),
+    "GL516": (output,),
+}
+ALL: tuple = (
+    finite_rows,
+    output,
+    input_scale,
+    target_scale,
+    shuffled_rows,
+    initializer.unusual,
+    learning_rate,
+    optimizer,
+    normalization,
+    activation,
+    decay,
+    skip,
+    depth,
+    batch_size,
+    clipping,
+    warmup,
+    initializer,
+    class_weights,
+)
+
+
+def proposed(observed: Observed) -> list[Change]:
+    """Returns the changes to try: those for the first cause and the set-up, then those for the others, then all else.
+
+    Of several findings, the first proposals of each come before the second ones.
+    """
+    lists = [_made(FOR[kind], observed) for kind in kinds(observed.findings)]
+    longest = max(map(len, lists), default=0)
+    led = [changes[place] for place in range(longest) for changes in lists if place < len(changes)]
+    return list(dict.fromkeys([*led, *_made(ALL, observed)]))
+
+
+def kinds(findings: Sequence[Finding]) -> list[str]:
+    """Returns the kinds of findings that changes are known for: causes first, then what they explain, then notes."""
+    causes = [one for one in findings if not one.cause and not one.is_note]
+    following = [one for one in findings if one.cause and not one.is_note]
+    notes = [one for one in findings if one.is_note]
+    found = map(_kind, [*causes, *following, *notes])
+    return [kind for kind in dict.fromkeys(found) if kind in FOR]
+
+
+def _kind(finding):
+    if finding.code != "GL301":
+        return finding.code
+    return LARGE_STEPS if finding.measured > finding.threshold else SMALL_STEPS
+
+
+def _made(sources, observed) -> list[Change]:
+    """Returns what the sources propose: the first of each, then the others."""
+    lists = [list(_function(source)(observed)) for source in sources]
+    longest = max(map(len, lists), default=0)
+    return [changes[place] for place in range(longest) for changes in lists if place < len(changes)]
+
+
+def _function(source) -> Proposals:
+    return source if callable(source) else source.proposals

@@ -1,0 +1,278 @@
+"""Search: which changes are tried, within how many trainings.
+
+The original is trained first. What was found leads: the changes proposed for it run a quarter of a training side by
+side, those that do no better than the original did by then are dropped, and the best of the others is trained to its
+end (successive halving, Jamieson and Talwalkar 2016). Where it does not heal, the next changes are tried on top of it.
+Some of the trainings are kept for the proof.
+"""
+
+import dataclasses
+import math
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradlog.diagnosis.finding import Finding
+from gradlog.repair.changes.change import Change
+from gradlog.repair.changes.table import proposed
+from gradlog.repair.data import Data
+from gradlog.repair.task import Task
+from gradlog.repair.training import Training
+from gradlog.repair.trial import Outcome, Trial
+
+_SHARE = 0.25  # of a training, that a candidate runs at first
+_MIN_SHORT_STEPS = 40
+_WIDTH = 4  # candidates side by side
+_BEYOND_CHANCE = 0.5  # of the way from guessing to perfect: what is silent and so good is healed
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One training that was tried: a row of the report.
+
+    Attributes:
+        changes: The `Change`s; none for the original.
+        seed: Integer.
+        outcome: `Outcome`.
+        cost: Number, the share of a training that it took.
+        log_dir: String, the directory of its run.
+    """
+
+    changes: tuple[Change, ...]
+    seed: int
+    outcome: Outcome
+    cost: float
+    log_dir: str
+
+    @property
+    def name(self) -> str:
+        """What was tried: `original`, or the names of the changes."""
+        return " + ".join(said(one) for one in self.changes) or "original"
+
+
+@dataclass
+class Budget:
+    """How many trainings, and how many seconds, may still be spent.
+
+    Attributes:
+        trainings: Number.
+        seconds: Number, or `None` for no limit.
+        spent: Number of trainings.
+    """
+
+    trainings: float
+    seconds: float | None
+    spent: float = 0.0
+    began: float = dataclasses.field(default_factory=time.monotonic)
+
+    def allows(self, trainings: float, reserve: float = 0.0) -> bool:
+        """Whether so many trainings more may be spent, with others held back."""
+        is_late = self.seconds is not None and self.elapsed * (1 + reserve / max(self.spent, 1)) > self.seconds
+        return self.spent + trainings + reserve <= self.trainings + 1e-9 and not is_late
+
+    @property
+    def elapsed(self) -> float:
+        """The seconds since it began."""
+        return time.monotonic() - self.began
+
+
+class Search:
+    """Tries changes to a training.
+
+    Args:
+        training: The original `Training`.
+        data: `Data`.
+        task: `Task`.
+        epochs: Integer, of a whole training.
+        budget: `Budget`, which is spent.
+        reserve: Number of trainings that are kept for the proof.
+        log_dir: Path; each training has its own directory there.
+        mistakes: The `Finding`s of `gradlog.check`.
+        weights: Arrays that trainings of the same model start with, or `None` for fresh weights.
+        advance: Function that is called after each epoch.
+        histograms: Boolean, whether they are logged.
+
+    Attributes:
+        tried: Dictionary of changes and seed to the `Tried` trainings, in their order.
+        original: The `Candidate` without changes.
+        best: The best `Candidate`.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        data: Data,
+        task: Task,
+        epochs: int,
+        budget: Budget,
+        reserve: float,
+        log_dir: Path,
+        mistakes: Sequence[Finding] = (),
+        weights: list | None = None,
+        advance: Callable[[], None] = lambda: None,
+        histograms: bool = True,
+    ):
+        self._data, self._task, self._epochs, self._budget = data, task, epochs, budget
+        self._reserve, self._log_dir, self._mistakes = reserve, log_dir, tuple(mistakes)
+        self._weights, self._advance, self._histograms = weights, advance, histograms
+        steps = max(1, -(-len(data.train) // data.batch_size))
+        self._short = min(epochs, max(math.ceil(_SHARE * epochs), math.ceil(_MIN_SHORT_STEPS / steps)))
+        self.tried: dict[tuple, Tried] = {}
+        self.original = self.best = Candidate((), training)
+
+    def train_original(self) -> Outcome:
+        """Trains the original, once to the point where candidates are compared, and to its end."""
+        self.run(self.original, 0, self._short)
+        return self.run(self.original, 0, self._epochs)
+
+    def is_healthy(self, outcome: Outcome) -> bool:
+        """Whether nothing is wrong at the end, and more than guessing was learned."""
+        return not outcome.failure and not outcome.problems and self._task.is_learned(outcome.score)
+
+    def improve(self) -> None:
+        """Tries changes until one heals, none is left, or the trainings are used up."""
+        seen = set()
+        while not self._is_healed():
+            base = self.best
+            changes = [one for one in proposed(base.trial.observed(self._mistakes)) if (base.changes, one) not in seen]
+            candidates = self._candidates(base, changes)
+            if not candidates:
+                break
+            seen |= {(base.changes, one.changes[-1]) for one in candidates}
+            self._try(base, candidates)
+
+    def run(self, candidate: "Candidate", seed: int, epochs: int) -> Outcome:
+        """Trains a candidate until so many epochs are done."""
+        if candidate.trial is None:
+            candidate.trial = self._trial(candidate)
+        key = candidate.changes, seed
+        before = self.tried[key].outcome.epochs if key in self.tried else 0
+        outcome = candidate.trial.train(seed, epochs)
+        candidate.outcomes[seed, epochs] = outcome
+        self._budget.spent += (outcome.epochs - before) / self._epochs
+        cost = outcome.epochs / self._epochs
+        self.tried[key] = Tried(candidate.changes, seed, outcome, cost, candidate.trial.log_dir)
+        return outcome
+
+    # What it is made of.
+
+    def _is_healed(self):
+        outcome, task = self.best.outcome(self._epochs), self._task
+        if self.best is self.original or not self.is_healthy(outcome):
+            return False
+        return task.chance == float("-inf") or outcome.score >= task.chance + _BEYOND_CHANCE * (1 - task.chance)
+
+    def _candidates(self, base, changes):
+        """Returns the next candidates: as many as the budget allows to try and one of them to train to its end."""
+        share = self._short / self._epochs
+        found = []
+        for change in changes:
+            if len(found) == _WIDTH or not self._budget.allows((len(found) + 1) * share + 1 - share, self._reserve):
+                break
+            candidate = base.with_change(change)
+            if candidate is not None:
+                found.append(candidate)
+        return found
+
+    def _try(self, base, candidates):
+        """Runs candidates side by side, and the best of them to its end; it becomes the best if it is."""
+        running = []
+        for candidate in candidates:
+            self.run(candidate, 0, self._short)
+            if self._is_better(candidate, base, self._short):
+                running.append(candidate)
+            if self._is_promising(candidate):
+                break
+        running.sort(key=lambda one: self._rank(one.outcome(self._short)), reverse=True)
+        for candidate in running:
+            if not self._budget.allows(1 - self._short / self._epochs, self._reserve):
+                break
+            self.run(candidate, 0, self._epochs)
+            if self._is_better(candidate, base, self._epochs):
+                self.best = candidate
+                break
+        for candidate in (*candidates, base):
+            if candidate not in (self.best, self.original) and candidate.trial is not None:
+                candidate.trial.forget()
+
+    def _is_promising(self, candidate):
+        """Whether a candidate is silent, and halfway to perfect, after a part of a training."""
+        outcome, task = candidate.outcome(self._short), self._task
+        is_good = task.kind != "loss" and outcome.score >= task.chance + _BEYOND_CHANCE * (1 - task.chance)
+        return is_good and self.is_healthy(outcome)
+
+    def _is_better(self, candidate, base, epochs):
+        """Whether a candidate's score is clearly better, or it has fewer problems and is not clearly worse."""
+        one, other = candidate.outcome(epochs), base.outcome(epochs)
+        if one.failure:
+            return False
+        if one.score > other.score + self._task.margin:
+            return True
+        has_fewer = _badness(one) < _badness(other)
+        return has_fewer and one.score >= other.score - self._task.margin
+
+    def _rank(self, outcome):
+        """A sort key, larger for better outcomes: a score counts most, but for what is not clearly apart."""
+        step = self._task.margin or 1e-9
+        rough = round(outcome.score / step) if math.isfinite(outcome.score) else -math.inf
+        return rough, -_badness(outcome), outcome.score
+
+    def _trial(self, candidate):
+        name = f"{len(self.tried):02d}_{_slug(candidate.changes)}"
+        weights = self._weights if candidate.keeps_model(self.original) else None
+        parts = candidate.training, self._data, self._task, self._epochs, self._log_dir / name
+        return Trial(*parts, weights, self._advance, self._histograms)
+
+
+class Candidate:
+    """A training with changes, and what came of it.
+
+    Args:
+        changes: The `Change`s, in the order in which they are made.
+        training: The changed `Training`.
+
+    Attributes:
+        trial: The `Trial` of its trainings, or `None` where none has begun.
+        codes: Tuple of the lines of code of each change.
+        outcomes: Dictionary of pairs of a seed and a number of epochs to `Outcome`s.
+    """
+
+    def __init__(self, changes: tuple[Change, ...], training: Training):
+        self.changes, self.training = changes, training
+        self.trial: Trial | None = None
+        self.outcomes: dict[tuple[int, int], Outcome] = {}
+        self.codes: tuple[str, ...] = ()
+
+    def outcome(self, epochs: int, seed: int = 0) -> Outcome:
+        """Returns what had come of it after so many epochs."""
+        return self.outcomes[seed, epochs]
+
+    def with_change(self, change: Change) -> "Candidate | None":
+        """Returns a candidate with one change more, or `None` where the model cannot be changed so."""
+        try:
+            changed = Candidate((*self.changes, change), change.applied(self.training))
+            changed.codes = (*self.codes, change.code(self.training))
+            return changed
+        except (ValueError, TypeError, AttributeError):  # of a layer that Keras cannot make so
+            return None
+
+    def keeps_model(self, other: "Candidate") -> bool:
+        """Whether the model is that of another candidate."""
+        return self.training.model is other.training.model
+
+
+def said(change: Change) -> str:
+    """Returns a change in a few words: its name and its arguments, such as `learning rate 0.001`."""
+    values = [one for one in dataclasses.astuple(change) if isinstance(one, (str, int, float))]
+    return " ".join([change.name, *(f"{one:g}" if isinstance(one, float) else str(one) for one in values)])
+
+
+def _badness(outcome):
+    """Returns how bad the findings at the end are: alarms count most."""
+    return sum(10 if one.severity == "alarm" else 1 for one in outcome.problems if not one.cause)
+
+
+def _slug(changes):
+    return re.sub("[^a-z0-9]+", "_", " ".join(map(said, changes[-2:])).lower()).strip("_") or "original"

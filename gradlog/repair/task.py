@@ -1,0 +1,133 @@
+"""Task: what a network is to learn, and how well its predictions do, whatever its loss is.
+
+Two trainings with different losses can be compared by this score alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradlog.diagnosis.checks.setup import CROSS_ENTROPIES, HINGES, REGRESSION
+
+CLASSES, LABELS, NUMBERS, LOSS = "classes", "labels", "numbers", "loss"
+_SCORES = {CLASSES: "accuracy", LABELS: "accuracy of labels", NUMBERS: "R²", LOSS: "-loss"}
+_MAX_CLASSES = 1000
+_MARGIN = 0.05  # of the way from guessing to perfect, which is more than chance
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is to learn.
+
+    Attributes:
+        kind: String: `"classes"`, one for each row; `"labels"`, several that are true or not; `"numbers"`; or `"loss"`,
+            of which nothing is known but the loss.
+        classes: The class numbers that occur; of one-hot rows their columns.
+        is_one_hot: Boolean, whether the targets are one-hot rows.
+        chance: Number, the score of guessing: of always saying the most frequent class, or the mean.
+    """
+
+    kind: str
+    classes: tuple[int, ...] = ()
+    is_one_hot: bool = False
+    chance: float = float("-inf")
+
+    @property
+    def score_name(self) -> str:
+        """The name of the score, which is higher where predictions are better."""
+        return _SCORES[self.kind]
+
+    @property
+    def margin(self) -> float:
+        """How far two scores have to differ to count."""
+        return 0.0 if self.kind == LOSS else _MARGIN * (1 - self.chance)
+
+    def is_learned(self, score: float) -> bool:
+        """Whether a score is better than guessing."""
+        return self.kind == LOSS or score > self.chance + self.margin
+
+    def score(self, predictions: np.ndarray, targets: np.ndarray, cut: float = 0.5) -> float:
+        """Returns how good predictions are.
+
+        Args:
+            predictions: Array [n, ...] of what the model returned.
+            targets: Array [n, ...].
+            cut: Number, above which a single unit says yes.
+
+        Returns:
+            The accuracy, in [0, 1]; of numbers the coefficient of determination R², at least -1.
+        """
+        predictions = np.asarray(predictions, np.float64).reshape(len(predictions), -1)
+        if self.kind == NUMBERS:
+            return _explained(predictions, np.asarray(targets, np.float64).reshape(len(targets), -1))
+        is_finite = np.isfinite(predictions)
+        if self.kind == LABELS:
+            return float((((predictions > cut) == (_rows(targets) > 0.5)) & is_finite).mean())
+        is_right = self._predicted(predictions, cut) == class_numbers(targets)
+        return float((is_right & is_finite.all(axis=1)).mean())
+
+    def _predicted(self, predictions, cut):
+        if predictions.shape[1] > 1:
+            return np.argmax(predictions, axis=1)
+        if len(self.classes) == 2:
+            return np.where(predictions[:, 0] > cut, self.classes[1], self.classes[0])
+        return np.round(predictions[:, 0])
+
+
+def task_of(loss: str | None, units: int | None, targets) -> Task:
+    """Returns the task of a network with one output.
+
+    Args:
+        loss: String, Keras' name of the loss.
+        units: Integer, of the output, or `None` if it is not known.
+        targets: Array [n, ...]; anything else, such as the targets of several outputs, is a task of which nothing is
+            known but its loss.
+    """
+    if not hasattr(targets, "dtype") or (not np.issubdtype(targets.dtype, np.number) and targets.dtype != bool):
+        return Task(LOSS)
+    rows = _rows(targets)
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    if not len(rows) or np.ndim(targets) > 2:
+        return Task(LOSS)
+    kind = _kind(loss, units, rows)
+    if kind == NUMBERS:
+        return Task(NUMBERS, chance=0.0)
+    if kind == LABELS:
+        return Task(LABELS, chance=float(np.maximum(rows.mean(0), 1 - rows.mean(0)).mean()))
+    found, counts = np.unique(class_numbers(rows), return_counts=True)
+    is_one_hot, classes = rows.shape[1] > 1, tuple(int(one) for one in found)
+    return Task(CLASSES, tuple(range(rows.shape[1])) if is_one_hot else classes, is_one_hot, counts.max() / len(rows))
+
+
+def class_numbers(targets) -> np.ndarray:
+    """Returns the class of each row: one-hot rows are decoded."""
+    rows = _rows(targets)
+    return rows.argmax(axis=1) if rows.shape[1] > 1 else rows[:, 0]
+
+
+def _kind(loss, units, rows):
+    is_whole = (rows == np.round(rows)).all()
+    if rows.shape[1] > 1:
+        is_binary = ((rows == 0) | (rows == 1)).all()
+        if not is_binary:
+            return NUMBERS
+        is_one_hot = (rows.sum(axis=1) == 1).all()
+        return CLASSES if is_one_hot else NUMBERS if loss in REGRESSION else LABELS
+    number = len(np.unique(rows[:, 0])) if is_whole else 0
+    if not 2 <= number <= min(_MAX_CLASSES, max(2, len(rows) // 2)):
+        return NUMBERS
+    if loss in (*CROSS_ENTROPIES, *HINGES) or number == 2:
+        return CLASSES
+    return CLASSES if (units or 1) >= number else NUMBERS
+
+
+def _rows(targets):
+    return np.asarray(targets, np.float64).reshape(len(targets), -1)
+
+
+def _explained(predictions, targets):
+    """Returns R²: 1 less the squared error over the variance."""
+    if predictions.shape != targets.shape or not np.isfinite(predictions).all():
+        return -1.0
+    errors, around = ((targets - predictions) ** 2).sum(), ((targets - targets.mean(axis=0)) ** 2).sum()
+    return float(max(-1.0, 1 - errors / around)) if around > 0 else 0.0
