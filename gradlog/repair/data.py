@@ -151,9 +151,12 @@ def _taken(dataset) -> Iterator:
 
 
 def _arrays(values):
-    if isinstance(values, (list, tuple)) and all(np.ndim(value) == 0 for value in values):  # numbers, no structure
-        return np.asarray(values)
-    return keras.tree.map_structure(lambda one: np.asarray(one), values)
+    """Returns a structure of arrays; a list of numbers is an array, and no structure."""
+    if isinstance(values, dict):
+        return {name: _arrays(one) for name, one in values.items()}
+    if isinstance(values, (list, tuple)) and any(np.ndim(one) for one in values):
+        return list(map(_arrays, values)) if isinstance(values, list) else tuple(map(_arrays, values))
+    return np.asarray(values)
 
 
 def _checked(rows, min_rows=_MIN_ROWS):

@@ -38,7 +38,7 @@ class Repair:
         changes: Tuple of the changes, in the order in which they are made; empty unless it is `"repaired"`.
         code: Tuple of the lines of code of each change.
         model: The changed model, compiled, with fresh weights; of the same kind where nothing changed.
-        findings: Tuple of the `Finding`s of the original training, causes first.
+        findings: Tuple of the `Finding`s of the original training, causes first, and of `gradlog.check`.
         findings_after: The same of the changed one.
         proof: `Proof`, the scores of original and change by seed; `None` where no change came so far.
         tried: Tuple of `Tried`, every training in its order.
@@ -141,7 +141,7 @@ def repair(
         weights = _learned_weights(model, data, task)
     with directory(log_dir) as path, _Progress(trainings * epochs, verbose) as progress:
         budget = Budget(trainings, seconds)
-        reserve = 2 * min(seeds - 1, (trainings - 2) // 4)
+        reserve = 2 * min(seeds - 1, max(1, (trainings - 2) // 4))
         mistakes = tuple(check(model, data.train.x, data.train.y, batch_size=data.batch_size))
         parts = training, data, task, epochs, budget, reserve, path, mistakes, weights, progress.advance
         work = _Work(Search(*parts, histograms=log_dir is not None), task, epochs, 1 + reserve // 2)
@@ -174,8 +174,8 @@ class _Work:
             changes=best.changes,
             code=best.codes,
             model=made,
-            findings=self._findings(search.original),
-            findings_after=self._findings(search.best),
+            findings=search.findings,
+            findings_after=search.best.outcomes.get((0, self._epochs), Outcome(0.0)).findings,
             proof=self._proof,
             tried=tuple(search.tried.values()),
             score_name=self._task.score_name,
@@ -204,9 +204,6 @@ class _Work:
             pairs.append(tuple(one.outcome(self._epochs, seed).score for one in (search.original, search.best)))
             self._proof = Proof(tuple(range(seed + 1)), *zip(*pairs, strict=True))
         return self._proof.is_better(self._task.margin)
-
-    def _findings(self, candidate: Candidate):
-        return candidate.outcomes.get((0, self._epochs), Outcome(0.0)).findings
 
 
 class _Progress:

@@ -1,9 +1,9 @@
 """Search: which changes are tried, within how many trainings.
 
-The original is trained first. What was found leads: the changes proposed for it run a quarter of a training side by
-side, those that do no better than the original did by then are dropped, and the best of the others is trained to its
-end (successive halving, Jamieson and Talwalkar 2016). Where it does not heal, the next changes are tried on top of it.
-Some of the trainings are kept for the proof.
+The original is trained first. What was found leads: the changes proposed for it, one by one and the first two together,
+run a quarter of a training side by side; those that do no better than the original did by then are dropped, and the
+best of the others is trained to its end (successive halving, Jamieson and Talwalkar 2016). Where it does not heal, the
+next changes are tried on top of it. Some of the trainings are kept for the proof.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from gradlog.diagnosis.finding import Finding
 from gradlog.repair.changes.change import Change
 from gradlog.repair.changes.table import proposed
 from gradlog.repair.data import Data
-from gradlog.repair.task import Task
+from gradlog.repair.task import LOSS, Task
 from gradlog.repair.training import Training
 from gradlog.repair.trial import Outcome, Trial
 
@@ -122,22 +122,31 @@ class Search:
         self.tried: dict[tuple, Tried] = {}
         self.original = self.best = Candidate((), training)
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found in the original training and before it, causes first."""
+        outcome = self.original.outcomes.get((0, self._epochs), Outcome(0.0))
+        known = {one.code for one in outcome.findings}
+        return (*outcome.findings, *(one for one in self._mistakes if one.code not in known))
+
     def train_original(self) -> Outcome:
         """Trains the original, once to the point where candidates are compared, and to its end."""
         self.run(self.original, 0, self._short)
         return self.run(self.original, 0, self._epochs)
 
     def is_healthy(self, outcome: Outcome) -> bool:
-        """Whether nothing is wrong at the end, and more than guessing was learned."""
-        return not outcome.failure and not outcome.problems and self._task.is_learned(outcome.score)
+        """Whether nothing is wrong at the end, and something was learned: much, if the set-up is wrong."""
+        if outcome.failure or outcome.problems or not self._task.is_learned(outcome.score):
+            return False
+        return self._is_good(outcome) or not any(not one.is_note for one in self._mistakes)
 
     def improve(self) -> None:
         """Tries changes until one heals, none is left, or the trainings are used up."""
         seen = set()
         while not self._is_healed():
             base = self.best
-            changes = [one for one in proposed(base.trial.observed(self._mistakes)) if (base.changes, one) not in seen]
-            candidates = self._candidates(base, changes)
+            changes = proposed(base.trial.observed(self._mistakes))
+            candidates = self._candidates(base, [one for one in changes if (base.changes, one) not in seen])
             if not candidates:
                 break
             seen |= {(base.changes, one.changes[-1]) for one in candidates}
@@ -159,19 +168,23 @@ class Search:
     # What it is made of.
 
     def _is_healed(self):
-        outcome, task = self.best.outcome(self._epochs), self._task
-        if self.best is self.original or not self.is_healthy(outcome):
-            return False
-        return task.chance == float("-inf") or outcome.score >= task.chance + _BEYOND_CHANCE * (1 - task.chance)
+        outcome = self.best.outcome(self._epochs)
+        is_changed = self.best is not self.original
+        return is_changed and self.is_healthy(outcome) and (self._is_good(outcome) or self._task.kind == LOSS)
+
+    def _is_good(self, outcome):
+        """Whether a score is halfway from guessing to perfect."""
+        chance = self._task.chance
+        return self._task.kind != LOSS and outcome.score >= chance + _BEYOND_CHANCE * (1 - chance)
 
     def _candidates(self, base, changes):
         """Returns the next candidates: as many as the budget allows to try and one of them to train to its end."""
-        share = self._short / self._epochs
-        found = []
-        for change in changes:
+        singles, share, found = [(one,) for one in changes], self._short / self._epochs, []
+        both = [(changes[0], changes[1])] if len(changes) > 1 else []
+        for added in [*singles[: _WIDTH - 1], *both, *singles[_WIDTH - 1 :]]:
             if len(found) == _WIDTH or not self._budget.allows((len(found) + 1) * share + 1 - share, self._reserve):
                 break
-            candidate = base.with_change(change)
+            candidate = base.with_changes(added, self.original)
             if candidate is not None:
                 found.append(candidate)
         return found
@@ -180,8 +193,9 @@ class Search:
         """Runs candidates side by side, and the best of them to its end; it becomes the best if it is."""
         running = []
         for candidate in candidates:
-            self.run(candidate, 0, self._short)
-            if self._is_better(candidate, base, self._short):
+            outcome = self.run(candidate, 0, self._short)
+            is_ahead = outcome.score > base.outcome(self._epochs).score + self._task.margin
+            if is_ahead or self._is_better(candidate, base, self._short):
                 running.append(candidate)
             if self._is_promising(candidate):
                 break
@@ -199,9 +213,8 @@ class Search:
 
     def _is_promising(self, candidate):
         """Whether a candidate is silent, and halfway to perfect, after a part of a training."""
-        outcome, task = candidate.outcome(self._short), self._task
-        is_good = task.kind != "loss" and outcome.score >= task.chance + _BEYOND_CHANCE * (1 - task.chance)
-        return is_good and self.is_healthy(outcome)
+        outcome = candidate.outcome(self._short)
+        return self._is_good(outcome) and self.is_healthy(outcome)
 
     def _is_better(self, candidate, base, epochs):
         """Whether a candidate's score is clearly better, or it has fewer problems and is not clearly worse."""
@@ -249,14 +262,24 @@ class Candidate:
         """Returns what had come of it after so many epochs."""
         return self.outcomes[seed, epochs]
 
-    def with_change(self, change: Change) -> "Candidate | None":
-        """Returns a candidate with one change more, or `None` where the model cannot be changed so."""
+    def with_changes(self, added: Sequence[Change], original: "Candidate") -> "Candidate | None":
+        """Returns a candidate with more changes, or `None` where the model cannot be changed so.
+
+        A change takes the place of an earlier one of its name, and of those that it overrides.
+        """
+        changes, training, codes = self.changes, original.training, []
+        for one in added:
+            gone = {one.name, *getattr(one, "overrides", ())}
+            changes = (*(other for other in changes if other.name not in gone), one)
         try:
-            changed = Candidate((*self.changes, change), change.applied(self.training))
-            changed.codes = (*self.codes, change.code(self.training))
-            return changed
+            for one in changes:
+                codes.append(one.code(training))
+                training = one.applied(training)
         except (ValueError, TypeError, AttributeError):  # of a layer that Keras cannot make so
             return None
+        candidate = Candidate(changes, training)
+        candidate.codes = tuple(codes)
+        return candidate
 
     def keeps_model(self, other: "Candidate") -> bool:
         """Whether the model is that of another candidate."""

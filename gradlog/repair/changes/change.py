@@ -13,7 +13,10 @@ from gradlog.repair.training import Training
 
 
 class Change(Protocol):
-    """A change of a training: a name, what it makes of one, and the code that a person would write."""
+    """A change of a training: a name, what it makes of one, and the code that a person would write.
+
+    One that makes others useless has their names in `overrides`.
+    """
 
     name: str
 

@@ -36,8 +36,8 @@ class Initializer:
         """Returns the arguments."""
         found = [one for one in flattened(training.model) if _starts_at_random(one)]
         before = ", ".join(dict.fromkeys(_said(one.kernel_initializer) for one in found))
-        biases = ', bias_initializer="zeros"' if any(map(_has_bias, found)) else ""
-        return f'kernel_initializer="{self.initializer}"{biases}  # in all layers with a kernel; was {before}'
+        biases = '\nbias_initializer="zeros"' if any(map(_has_bias, found)) else ""
+        return f'kernel_initializer="{self.initializer}"  # in all layers with a kernel; was {before}{biases}'
 
 
 def proposals(observed: Observed) -> list[Initializer]:

@@ -24,6 +24,7 @@ class LearningRate:
 
     rate: float
     name = "learning rate"
+    overrides = ("warm-up",)
 
     def applied(self, training: Training) -> Training:
         """Returns the training with the rate; a schedule is left out."""
@@ -59,5 +60,6 @@ def update_ratio(observed: Observed) -> float:
 
 def rounded(number: float) -> float:
     """Returns a number as one writes a learning rate: 1 or 3 times a power of ten."""
-    exponent = math.floor(math.log10(number) + 1e-9)
-    return float(f"{3 if number / 10**exponent > 2 else 1}e{exponent}")
+    exponent = math.floor(math.log10(number))
+    near = [float(f"{digit}e{exponent}") for digit in (1, 3, 10)]
+    return min(near, key=lambda one: abs(math.log(one / number)))

@@ -18,6 +18,7 @@ class Adam:
 
     rate: float = 1e-3
     name = "Adam"
+    overrides = ("learning rate", "warm-up", "clipping")
 
     def applied(self, training: Training) -> Training:
         """Returns the training with Adam and its defaults."""

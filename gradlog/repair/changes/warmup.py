@@ -24,6 +24,7 @@ class WarmUp:
     steps: int
     decay_steps: int
     name = "warm-up"
+    overrides = ("learning rate",)
 
     def applied(self, training: Training) -> Training:
         """Returns the training with the schedule."""
