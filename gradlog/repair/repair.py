@@ -142,7 +142,7 @@ def repair(
     with directory(log_dir) as path, _Progress(trainings * epochs, verbose) as progress:
         budget = Budget(trainings, seconds)
         reserve = 2 * min(seeds - 1, max(1, (trainings - 2) // 4))
-        mistakes = tuple(check(model, data.train.x, data.train.y, batch_size=data.batch_size))
+        mistakes = _mistakes(model, data)
         parts = training, data, task, epochs, budget, reserve, path, mistakes, weights, progress.advance
         work = _Work(Search(*parts, histograms=log_dir is not None), task, epochs, 1 + reserve // 2)
         work.carry_out()
@@ -243,6 +243,14 @@ def _task(model, data) -> Task:
     if len(outputs) != 1 or not hasattr(data.train.y, "dtype"):
         return task_of(None, None, None)
     return task_of(outputs[0].loss, outputs[0].units, data.train.y)
+
+
+def _mistakes(model, data) -> tuple[Finding, ...]:
+    """Returns what `gradlog.check` finds, of rows that are shuffled or not."""
+    if data.is_shuffled:
+        return tuple(check(model, *data.train, batch_size=data.batch_size))
+    starts = range(0, len(data.train), data.batch_size)
+    return tuple(check(model, (tuple(data.train.at(slice(one, one + data.batch_size))) for one in starts)))
 
 
 def _learned_weights(model, data, task) -> list | None:
