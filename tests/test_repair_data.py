@@ -43,6 +43,17 @@ def test_structures_and_lists():
     assert data.train.x["b"].shape == data.train.y.shape == (40,)
 
 
+def test_several_inputs_and_outputs_train():
+    inputs = [keras.Input((2,)), keras.Input((2,))]
+    outputs = [keras.layers.Dense(1)(inputs[0]), keras.layers.Dense(3)(inputs[1])]
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", ["mse", "mse"])
+    data = data_of([X, X], [Y[:, None], np.ones((50, 3))], None, None)
+    assert isinstance(data.train.x, tuple)
+    history = model.fit(Batches(data.train, 8, 0), epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
 def test_rows_held_out_are_finite():
     x = X.copy()
     x[::2] = np.nan

@@ -155,7 +155,7 @@ def _arrays(values):
     if isinstance(values, dict):
         return {name: _arrays(one) for name, one in values.items()}
     if isinstance(values, (list, tuple)) and any(np.ndim(one) for one in values):
-        return list(map(_arrays, values)) if isinstance(values, list) else tuple(map(_arrays, values))
+        return tuple(map(_arrays, values))  # a list is no structure to TensorFlow's generators
     return np.asarray(values)
 
 

@@ -9,15 +9,16 @@ import numpy as np
 
 from gradlog.backends.checks import ArgumentError
 from gradlog.backends.engine import check_supported
+from gradlog.backends.optimizers import inner_optimizer
 from gradlog.diagnosis.finding import Finding
 from gradlog.repair import report
 from gradlog.repair.changes.change import Change
 from gradlog.repair.data import Data, data_of
 from gradlog.repair.proof import Proof
 from gradlog.repair.search import Budget, Candidate, Search, Tried
-from gradlog.repair.task import Task, task_of
+from gradlog.repair.task import LOSS, Task, task_of
 from gradlog.repair.training import Training, seeded
-from gradlog.repair.trial import Outcome, directory, predicted
+from gradlog.repair.trial import Outcome, Start, directory, predicted
 from gradlog.session.check import check
 from gradlog.session.checks import checked_integer
 from gradlog.session.describe import described
@@ -92,8 +93,9 @@ def repair(
     permutation test says so.
 
     The model, its weights, its optimizer and the random states stay as they are: every training is of a model like it.
-    Trainings start from fresh weights, unless the model already predicts better than guessing: then those of the same
-    architecture start from its own. The same seeds give the same result, as far as the engine computes the same.
+    Trainings of the same architecture start from the model's own weights with the first seed, and from fresh ones with
+    the others; of a model that already predicts much better than guessing, all start from its own. The same seeds give
+    the same result, as far as the engine computes the same.
 
     Args:
         model: A compiled Keras model. Layers can be changed in `Sequential` and functional models; other classes need
@@ -138,12 +140,12 @@ def repair(
     with seeded(0):
         task = _task(model, data)
         training = Training.of(model, data, ("accuracy",) if task.kind in ("classes", "labels") else ())
-        weights = _learned_weights(model, data, task)
+        start = _start(model, data, task)
     with directory(log_dir) as path, _Progress(trainings * epochs, verbose) as progress:
         budget = Budget(trainings, seconds)
         reserve = 2 * min(seeds - 1, max(1, (trainings - 2) // 4))
         mistakes = _mistakes(model, data)
-        parts = training, data, task, epochs, budget, reserve, path, mistakes, weights, progress.advance
+        parts = training, data, task, epochs, budget, reserve, path, mistakes, start, progress.advance
         work = _Work(Search(*parts, histograms=log_dir is not None), task, epochs, 1 + reserve // 2)
         work.carry_out()
         return work.result(model, data, budget)
@@ -253,16 +255,18 @@ def _mistakes(model, data) -> tuple[Finding, ...]:
     return tuple(check(model, (tuple(data.train.at(slice(one, one + data.batch_size))) for one in starts)))
 
 
-def _learned_weights(model, data, task) -> list | None:
-    """Returns a copy of the weights of a model that predicts better than guessing, else `None`."""
-    if not model.built or task.chance == float("-inf"):
+def _start(model, data, task) -> Start | None:
+    """Returns the weights of a model that has not been trained yet, or has learned something, else `None`."""
+    if not model.built:
         return None
+    weights = [np.array(one) for one in model.get_weights()]
     try:
         score = task.score(predicted(model, data.held_out), data.held_out.y)
     except Exception:  # a model that cannot predict has learned nothing
-        return None
-    is_learned = score >= task.chance + 0.5 * (1 - task.chance)
-    return [np.array(one) for one in model.get_weights()] if is_learned else None
+        score = float("-inf")
+    is_learned = task.kind != LOSS and score >= task.chance + 0.5 * (1 - task.chance)
+    is_new = int(inner_optimizer(model.optimizer).iterations) == 0 and all(np.isfinite(one).all() for one in weights)
+    return Start(weights, is_learned) if is_learned or is_new else None
 
 
 def _handed_over(model, best: Candidate, data: Data) -> keras.Model:

@@ -53,6 +53,9 @@ def to_dict(repair) -> dict:
 def _found(repair):
     """Returns the findings of the original, each in a line; those that another explains are left out."""
     causes = [one for one in repair.findings if not one.cause and not one.is_note]
+    failure = next((one.outcome.failure for one in repair.tried if not one.changes), "")
+    if failure:
+        return f"The training fails: {failure}"
     if not causes:
         return "" if repair.verdict == "nothing to repair" else "Nothing was found, but nothing was learned either."
     lines = [one.title for one in causes]

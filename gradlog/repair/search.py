@@ -20,7 +20,7 @@ from gradlog.repair.changes.table import proposed
 from gradlog.repair.data import Data
 from gradlog.repair.task import LOSS, Task
 from gradlog.repair.training import Training
-from gradlog.repair.trial import Outcome, Trial
+from gradlog.repair.trial import Outcome, Start, Trial
 
 _SHARE = 0.25  # of a training, that a candidate runs at first
 _MIN_SHORT_STEPS = 40
@@ -90,7 +90,7 @@ class Search:
         reserve: Number of trainings that are kept for the proof.
         log_dir: Path; each training has its own directory there.
         mistakes: The `Finding`s of `gradlog.check`.
-        weights: Arrays that trainings of the same model start with, or `None` for fresh weights.
+        start: `Start` of trainings of the same model, or `None` for fresh weights.
         advance: Function that is called after each epoch.
         histograms: Boolean, whether they are logged.
 
@@ -110,13 +110,13 @@ class Search:
         reserve: float,
         log_dir: Path,
         mistakes: Sequence[Finding] = (),
-        weights: list | None = None,
+        start: Start | None = None,
         advance: Callable[[], None] = lambda: None,
         histograms: bool = True,
     ):
         self._data, self._task, self._epochs, self._budget = data, task, epochs, budget
         self._reserve, self._log_dir, self._mistakes = reserve, log_dir, tuple(mistakes)
-        self._weights, self._advance, self._histograms = weights, advance, histograms
+        self._start, self._advance, self._histograms = start, advance, histograms
         steps = max(1, -(-len(data.train) // data.batch_size))
         self._short = min(epochs, max(math.ceil(_SHARE * epochs), math.ceil(_MIN_SHORT_STEPS / steps)))
         self.tried: dict[tuple, Tried] = {}
@@ -234,9 +234,9 @@ class Search:
 
     def _trial(self, candidate):
         name = f"{len(self.tried):02d}_{_slug(candidate.changes)}"
-        weights = self._weights if candidate.keeps_model(self.original) else None
+        start = self._start if candidate.keeps_model(self.original) else None
         parts = candidate.training, self._data, self._task, self._epochs, self._log_dir / name
-        return Trial(*parts, weights, self._advance, self._histograms)
+        return Trial(*parts, start, self._advance, self._histograms)
 
 
 class Candidate:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -56,6 +57,19 @@ class Outcome:
         return " ".join(dict.fromkeys(one.code for one in self.problems)) or "none"
 
 
+class Start(NamedTuple):
+    """What trainings of the model that was given start with.
+
+    Attributes:
+        weights: Arrays, its own weights.
+        is_learned: Boolean, whether it predicts much better than guessing. Then every training starts with them, else
+            only that of the first seed: the others start with fresh ones.
+    """
+
+    weights: list
+    is_learned: bool
+
+
 class Trial:
     """The trainings of one `Training`, a seed after the other; each can be continued.
 
@@ -67,7 +81,7 @@ class Trial:
         task: `Task`.
         epochs: Integer, passes through the data that a whole training makes.
         log_dir: Path, the directory of the runs.
-        weights: Arrays to start with, or `None` for fresh weights.
+        start: `Start`, or `None` for fresh weights.
         advance: Function that is called after every epoch.
         histograms: Boolean, whether they are logged.
     """
@@ -79,12 +93,12 @@ class Trial:
         task: Task,
         epochs: int,
         log_dir: Path,
-        weights: list | None = None,
+        start: Start | None = None,
         advance: Callable[[], None] = lambda: None,
         histograms: bool = True,
     ):
         self.training, self._data, self._task, self._epochs = training, data, task, epochs
-        self._log_dir, self._start, self._advance, self._histograms = log_dir, weights, advance, histograms
+        self._log_dir, self._start, self._advance, self._histograms = log_dir, start, advance, histograms
         self._memory, self._model, self._logger, self._batches = _Exchangeable(), None, None, None
         self._seed, self._done, self._seconds = None, 0, 0.0
         self.outcome = Outcome(_WORST)
@@ -138,8 +152,8 @@ class Trial:
         """Sets everything to the start of a training from the seed."""
         data = self.training.prepared(self._data)
         fresh = self.training.fresh(data.train)
-        if self._start is not None:
-            fresh.set_weights(self._start)
+        if self._start is not None and (self._seed == 0 or self._start.is_learned):
+            fresh.set_weights(self._start.weights)
         fresh.optimizer.build(fresh.trainable_variables)
         self._batches = Batches(data.train, data.batch_size, self._seed if data.is_shuffled else None)
         if self._model is not None:

@@ -21,7 +21,8 @@ def test_a_training_is_repaired(tmp_path):
     found = gradlog.repair(model, x, y, epochs=20, batch_size=8, trainings=6, seeds=2, log_dir=tmp_path, verbose=0)
 
     assert found.verdict == "repaired"
-    assert [(one.name, one.rate) for one in found.changes] == [("learning rate", 0.001)]
+    assert [one.name for one in found.changes] == ["learning rate"]
+    assert found.changes[0].rate in (0.001, 0.003)
     assert "GL515" in [one.code for one in found.findings]
     assert max(found.proof.before) < 0.7 < 0.8 < min(found.proof.after)
     assert random.getstate() == state
