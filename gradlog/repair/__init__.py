@@ -3,6 +3,7 @@
 A model and its data come in; a `Repair` goes out: the changes, the changed model, and the proof. What each module does:
 
     repair      the public function and its result
+    case        what is known before the first training
     search      which changes are tried, in which order, within how many trainings
     trial       one training: its score on data held out, and what was found
     proof       original and change over several seeds

@@ -5,23 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import keras
-import numpy as np
 
 from gradlog.backends.checks import ArgumentError
 from gradlog.backends.engine import check_supported
-from gradlog.backends.optimizers import inner_optimizer
 from gradlog.diagnosis.finding import Finding
 from gradlog.repair import report
+from gradlog.repair.case import case_of
 from gradlog.repair.changes.change import Change
 from gradlog.repair.data import Data, data_of
 from gradlog.repair.proof import Proof
 from gradlog.repair.search import Budget, Candidate, Search, Tried
-from gradlog.repair.task import LOSS, Task, task_of
-from gradlog.repair.training import Training, seeded
-from gradlog.repair.trial import Outcome, Start, directory, predicted
-from gradlog.session.check import check
+from gradlog.repair.task import Task
+from gradlog.repair.training import seeded
+from gradlog.repair.trial import Outcome, directory
 from gradlog.session.checks import checked_integer
-from gradlog.session.describe import described
 
 HEALTHY, REPAIRED = "nothing to repair", "repaired"
 NOT_HEALED, NOT_PROVEN = "nothing that was tried helps", "what helped once did not help with other seeds"
@@ -137,16 +134,12 @@ def repair(
     if batch_size is not None:
         batch_size = checked_integer("batch_size", batch_size, 1, "rows")
     data = data_of(x, y, validation_data, batch_size)
-    with seeded(0):
-        task = _task(model, data)
-        training = Training.of(model, data, ("accuracy",) if task.kind in ("classes", "labels") else ())
-        start = _start(model, data, task)
+    case = case_of(model, data)
     with directory(log_dir) as path, _Progress(trainings * epochs, verbose) as progress:
         budget = Budget(trainings, seconds)
         reserve = 2 * min(seeds - 1, max(1, (trainings - 2) // 4))
-        mistakes = _mistakes(model, data)
-        parts = training, data, task, epochs, budget, reserve, path, mistakes, start, progress.advance
-        work = _Work(Search(*parts, histograms=log_dir is not None), task, epochs, 1 + reserve // 2)
+        search = Search(case, epochs, budget, reserve, path, progress.advance, histograms=log_dir is not None)
+        work = _Work(search, case.task, epochs, 1 + reserve // 2)
         work.carry_out()
         return work.result(model, data, budget)
 
@@ -238,35 +231,6 @@ def _check_model(model):
             "The model has no loss to train with. Expected a compiled model; call `model.compile(optimizer=..., "
             f"loss=...)` first. Received: {model.name!r}"
         )
-
-
-def _task(model, data) -> Task:
-    outputs = described(model).outputs
-    if len(outputs) != 1 or not hasattr(data.train.y, "dtype"):
-        return task_of(None, None, None)
-    return task_of(outputs[0].loss, outputs[0].units, data.train.y)
-
-
-def _mistakes(model, data) -> tuple[Finding, ...]:
-    """Returns what `gradlog.check` finds, of rows that are shuffled or not."""
-    if data.is_shuffled:
-        return tuple(check(model, *data.train, batch_size=data.batch_size))
-    starts = range(0, len(data.train), data.batch_size)
-    return tuple(check(model, (tuple(data.train.at(slice(one, one + data.batch_size))) for one in starts)))
-
-
-def _start(model, data, task) -> Start | None:
-    """Returns the weights of a model that has not been trained yet, or has learned something, else `None`."""
-    if not model.built:
-        return None
-    weights = [np.array(one) for one in model.get_weights()]
-    try:
-        score = task.score(predicted(model, data.held_out), data.held_out.y)
-    except Exception:  # a model that cannot predict has learned nothing
-        score = float("-inf")
-    is_learned = task.kind != LOSS and score >= task.chance + 0.5 * (1 - task.chance)
-    is_new = int(inner_optimizer(model.optimizer).iterations) == 0 and all(np.isfinite(one).all() for one in weights)
-    return Start(weights, is_learned) if is_learned or is_new else None
 
 
 def _handed_over(model, best: Candidate, data: Data) -> keras.Model:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradlog.diagnosis.finding import Finding
+from gradlog.repair.case import Case
 from gradlog.repair.changes.change import Change
 from gradlog.repair.changes.table import proposed
-from gradlog.repair.data import Data
-from gradlog.repair.task import LOSS, Task
+from gradlog.repair.task import LOSS
 from gradlog.repair.training import Training
-from gradlog.repair.trial import Outcome, Start, Trial
+from gradlog.repair.trial import Outcome, Trial
 
 _SHARE = 0.25  # of a training, that a candidate runs at first
 _MIN_SHORT_STEPS = 40
@@ -82,15 +82,11 @@ class Search:
     """Tries changes to a training.
 
     Args:
-        training: The original `Training`.
-        data: `Data`.
-        task: `Task`.
+        case: `Case`.
         epochs: Integer, of a whole training.
         budget: `Budget`, which is spent.
         reserve: Number of trainings that are kept for the proof.
         log_dir: Path; each training has its own directory there.
-        mistakes: The `Finding`s of `gradlog.check`.
-        start: `Start` of trainings of the same model, or `None` for fresh weights.
         advance: Function that is called after each epoch.
         histograms: Boolean, whether they are logged.
 
@@ -102,32 +98,28 @@ class Search:
 
     def __init__(
         self,
-        training: Training,
-        data: Data,
-        task: Task,
+        case: Case,
         epochs: int,
         budget: Budget,
         reserve: float,
         log_dir: Path,
-        mistakes: Sequence[Finding] = (),
-        start: Start | None = None,
         advance: Callable[[], None] = lambda: None,
         histograms: bool = True,
     ):
-        self._data, self._task, self._epochs, self._budget = data, task, epochs, budget
-        self._reserve, self._log_dir, self._mistakes = reserve, log_dir, tuple(mistakes)
-        self._start, self._advance, self._histograms = start, advance, histograms
+        self._case, self._task, self._epochs, self._budget = case, case.task, epochs, budget
+        self._reserve, self._log_dir, self._advance, self._histograms = reserve, log_dir, advance, histograms
+        data = case.data
         steps = max(1, -(-len(data.train) // data.batch_size))
         self._short = min(epochs, max(math.ceil(_SHARE * epochs), math.ceil(_MIN_SHORT_STEPS / steps)))
         self.tried: dict[tuple, Tried] = {}
-        self.original = self.best = Candidate((), training)
+        self.original = self.best = Candidate((), case.training)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What was found in the original training and before it, causes first."""
         outcome = self.original.outcomes.get((0, self._epochs), Outcome(0.0))
         known = {one.code for one in outcome.findings}
-        return (*outcome.findings, *(one for one in self._mistakes if one.code not in known))
+        return (*outcome.findings, *(one for one in self._case.mistakes if one.code not in known))
 
     def train_original(self) -> Outcome:
         """Trains the original, once to the point where candidates are compared, and to its end."""
@@ -138,14 +130,14 @@ class Search:
         """Whether nothing is wrong at the end, and something was learned: much, if the set-up is wrong."""
         if outcome.failure or outcome.problems or not self._task.is_learned(outcome.score):
             return False
-        return self._is_good(outcome) or not any(not one.is_note for one in self._mistakes)
+        return self._is_good(outcome) or not any(not one.is_note for one in self._case.mistakes)
 
     def improve(self) -> None:
         """Tries changes until one heals, none is left, or the trainings are used up."""
         seen = set()
         while not self._is_healed():
             base = self.best
-            changes = proposed(base.trial.observed(self._mistakes))
+            changes = proposed(base.trial.observed(self._case.mistakes))
             candidates = self._candidates(base, [one for one in changes if (base.changes, one) not in seen])
             if not candidates:
                 break
@@ -234,8 +226,8 @@ class Search:
 
     def _trial(self, candidate):
         name = f"{len(self.tried):02d}_{_slug(candidate.changes)}"
-        start = self._start if candidate.keeps_model(self.original) else None
-        parts = candidate.training, self._data, self._task, self._epochs, self._log_dir / name
+        start = self._case.start if candidate.keeps_model(self.original) else None
+        parts = candidate.training, self._case.data, self._task, self._epochs, self._log_dir / name
         return Trial(*parts, start, self._advance, self._histograms)
 
 
