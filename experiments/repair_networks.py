@@ -59,10 +59,11 @@ def _of_people(scenario, config, applicants):
 
 
 def _parts(config, digits):
-    """Returns digits to train with, and others that are held out: of the training set, so that the test set stays new."""
-    x, y = digits.x_train.astype(np.float32) / 255, digits.y_train
-    number = min(config.rows, len(y) * 3 // 4)
-    return (x[:number], y[:number]), (x[number : number + config.held_out], y[number : number + config.held_out])
+    """Returns digits to train with and others that are held out, all of the training set, in another order."""
+    order = np.random.default_rng(config.seed).permutation(len(digits.y_train))
+    number = min(config.rows, len(order) * 3 // 4)
+    parts = order[:number], order[number : number + config.held_out]
+    return tuple((digits.x_train[part].astype(np.float32) / 255, digits.y_train[part]) for part in parts)
 
 
 def _even(part):

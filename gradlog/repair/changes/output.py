@@ -83,7 +83,8 @@ def _usual(task, found):
         return Output("softmax", "categorical_crossentropy", len(task.classes))
     if len(task.classes) == 2 and found.units in (1, None):
         return Output("sigmoid", "binary_crossentropy", 1) if {*task.classes} == {0, 1} else None
-    return Output("softmax", "sparse_categorical_crossentropy", max(task.classes) + 1)
+    # There may be rows of further classes.
+    return Output("softmax", "sparse_categorical_crossentropy", max(*task.classes, (found.units or 0) - 1) + 1)
 
 
 def _said(loss):

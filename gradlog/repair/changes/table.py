@@ -89,10 +89,10 @@ def proposed(observed: Observed) -> list[Change]:
 
     Of several findings, the first proposals of each come before the second ones.
     """
-    lists = [_made(FOR[kind], observed) for kind in kinds(observed.findings)]
+    lists = [made(FOR[kind], observed) for kind in kinds(observed.findings)]
     longest = max(map(len, lists), default=0)
     led = [changes[place] for place in range(longest) for changes in lists if place < len(changes)]
-    return list(dict.fromkeys([*led, *_made(ALL, observed)]))
+    return list(dict.fromkeys([*led, *made(ALL, observed)]))
 
 
 def kinds(findings: Sequence[Finding]) -> list[str]:
@@ -110,8 +110,8 @@ def _kind(finding):
     return LARGE_STEPS if finding.measured > finding.threshold else SMALL_STEPS
 
 
-def _made(sources, observed) -> list[Change]:
-    """Returns what the sources propose: the first of each, then the others."""
+def made(sources, observed) -> list[Change]:
+    """Returns what sources of changes propose: the first of each, then the others."""
     lists = [list(_function(source)(observed)) for source in sources]
     longest = max(map(len, lists), default=0)
     return [changes[place] for place in range(longest) for changes in lists if place < len(changes)]
