@@ -63,8 +63,7 @@ class _Surgeon:
         layers = [one for layer in model.layers for one in self._in_place_of(layer)]
         if not model.inputs:
             return keras.Sequential(layers, name=model.name)
-        given = model.inputs[0]
-        inputs = keras.Input(batch_shape=given.shape, dtype=given.dtype, name=given.name)
+        inputs = _input_like(model.inputs[0])
         if first is None and self._with_skips is None:
             return keras.Sequential([inputs, *layers], name=model.name)
         x = inputs if first is None else first(inputs)
@@ -74,6 +73,8 @@ class _Surgeon:
 
     def _graph(self, model, first):
         plain = keras.Model(model.input, model.output, name=model.name)  # which is not compiled
+        inputs = keras.tree.map_structure(_input_like, plain.input)
+        given = {id(one) for one in keras.tree.flatten(inputs)}
 
         def made(layer):
             chain = self._in_place_of(layer)
@@ -81,13 +82,18 @@ class _Surgeon:
             self._chains[id(head)] = layer, chain
             return head
 
+        def scaled(tensor):
+            return self._after_first(first, tensor) if id(tensor) in given else tensor
+
         def call(head, *args, **kwargs):
             if first is not None:
-                args = keras.tree.map_structure(lambda one: self._after_first(first, one), args)
+                args = keras.tree.map_structure(
+                    lambda one: self._after_first(first, one) if id(one) in given else one, args
+                )
             layer, chain = self._chains[id(head)]
             return self._called(layer, chain, *args, **kwargs)
 
-        anew = keras.models.clone_model(plain, clone_function=made, call_function=call)
+        anew = keras.models.clone_model(plain, inputs, clone_function=made, call_function=call)
         if type(model) in (type(plain), keras.Model):
             return anew
         return type(model)(anew.input, anew.output, name=model.name)
@@ -109,9 +115,6 @@ class _Surgeon:
         return x
 
     def _after_first(self, first, tensor):
-        history = getattr(tensor, "_keras_history", None)
-        if history is None or not isinstance(history.operation, keras.layers.InputLayer):
-            return tensor
         if id(tensor) not in self._chains:
             self._chains[id(tensor)] = tensor, first(tensor)
         return self._chains[id(tensor)][1]
@@ -148,15 +151,15 @@ def output_layers(model: keras.Model) -> list[keras.Layer]:
         return _end(flattened(model))
     if not can_be_made_anew(model):
         return []
+    makers = {id(one): layer for layer in model.layers for one in _tensors(layer, "output")}
     found = []
     for tensor in keras.tree.flatten(model.output):
         chain = []
-        while (history := getattr(tensor, "_keras_history", None)) is not None:
-            layer = history.operation
+        while (layer := makers.get(id(tensor))) is not None:
             chain[:0] = flattened(layer) if isinstance(layer, keras.Model) and can_be_made_anew(layer) else [layer]
             if type(layer).__name__ not in (*_PASSING, *_ACTIVATIONS):
                 break
-            tensor = keras.tree.flatten(layer.input)[0]
+            tensor = next(iter(_tensors(layer, "input")), None)
         found += _end(chain)
     return found
 
@@ -178,7 +181,17 @@ def _is_plain(layer):
 
 
 def _keeps_shape(layer):
+    shapes = [[one.shape for one in _tensors(layer, which)] for which in ("input", "output")]
+    return len(shapes[0]) == 1 and shapes[0] == shapes[1]
+
+
+def _tensors(layer, which):
+    """Returns the symbolic inputs or outputs of a layer, where it was called once in a graph of layers."""
     try:
-        return layer.input.shape == layer.output.shape
-    except (AttributeError, ValueError):  # it was called more than once, or never on symbols
-        return False
+        return keras.tree.flatten(getattr(layer, which))
+    except (AttributeError, ValueError):
+        return []
+
+
+def _input_like(tensor):
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)

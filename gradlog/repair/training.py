@@ -128,5 +128,8 @@ def _options(model):
         "jit_compile": bool(model.jit_compile),
         "steps_per_execution": int(getattr(model, "steps_per_execution", 1) or 1),
     }
-    weights = getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+    try:
+        weights = model.get_compile_config().get("loss_weights")
+    except Exception:  # of functions that Keras cannot write
+        weights = None
     return found | ({"loss_weights": weights} if weights is not None else {})
