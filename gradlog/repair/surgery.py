@@ -54,7 +54,7 @@ class _Surgeon:
 
     def __init__(self, edit, with_skips):
         self._edit, self._with_skips = edit, with_skips
-        self._chains, self._inputs = {}, {}
+        self._chains, self._by_head, self._firsts = {}, {}, {}
 
     def operate(self, model, first=None):
         """Returns the model anew; of a chain of layers another chain, where no branch is needed."""
@@ -79,18 +79,19 @@ class _Surgeon:
         def made(layer):
             chain = self._in_place_of(layer)
             head = chain[0] if chain else keras.layers.Identity(name=layer.name)
-            self._chains[id(head)] = layer, chain
+            self._by_head[id(head)] = layer, chain
             return head
 
-        def scaled(tensor):
-            return self._after_first(first, tensor) if id(tensor) in given else tensor
+        def after_first(tensor):
+            if first is None or id(tensor) not in given:
+                return tensor
+            if id(tensor) not in self._firsts:
+                self._firsts[id(tensor)] = first(tensor)
+            return self._firsts[id(tensor)]
 
         def call(head, *args, **kwargs):
-            if first is not None:
-                args = keras.tree.map_structure(
-                    lambda one: self._after_first(first, one) if id(one) in given else one, args
-                )
-            layer, chain = self._chains[id(head)]
+            args = keras.tree.map_structure(after_first, args)
+            layer, chain = self._by_head[id(head)]
             return self._called(layer, chain, *args, **kwargs)
 
         anew = keras.models.clone_model(plain, inputs, clone_function=made, call_function=call)
@@ -99,10 +100,10 @@ class _Surgeon:
         return type(model)(anew.input, anew.output, name=model.name)
 
     def _in_place_of(self, layer):
-        if id(layer) not in self._inputs:  # a layer that is shared is made once
+        if id(layer) not in self._chains:  # a layer that is shared is made once
             is_inner = isinstance(layer, keras.Model) and can_be_made_anew(layer)
-            self._inputs[id(layer)] = [self.operate(layer)] if is_inner else list(self._edit(layer))
-        return self._inputs[id(layer)]
+            self._chains[id(layer)] = [self.operate(layer)] if is_inner else list(self._edit(layer))
+        return self._chains[id(layer)]
 
     def _called(self, layer, chain, *args, **kwargs):
         if not chain:
@@ -113,11 +114,6 @@ class _Surgeon:
         if self._with_skips is not None and self._with_skips(layer) and args[0].shape == x.shape:
             x = keras.layers.Add(name=f"{layer.name}_skip")([args[0], x])
         return x
-
-    def _after_first(self, first, tensor):
-        if id(tensor) not in self._chains:
-            self._chains[id(tensor)] = tensor, first(tensor)
-        return self._chains[id(tensor)][1]
 
 
 def flattened(model: keras.Model) -> list[keras.Layer]:
