@@ -16,8 +16,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 import gradlog
 from experiments import command, credit_data, data, repair_figure, repair_networks, repair_rivals, runs
 from gradlog.repair.case import case_of
@@ -101,7 +99,7 @@ def _repaired(config, name, sick, log_dir, progress, task):
             progress.update(task, loss=f"{name}, {strategy}")
             spent[strategy] = search(case, changes, sick.epochs, config.trainings, config.seed)
             progress.advance(task)
-    chance = float(np.unique(sick.y, return_counts=True)[1].max() / len(sick.y))  # of the most frequent class
+    chance = found.chance
     best = max(score for each in spent.values() for _, score in each)
     target = chance + _HEALED * (best - chance)
     report = found.to_dict()

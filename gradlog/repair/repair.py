@@ -41,6 +41,7 @@ class Repair:
         proof: `Proof`, the scores of original and change by seed; `None` where no change came so far.
         tried: Tuple of `Tried`, every training in its order.
         score_name: String, what the scores are.
+        chance: Number, the score of guessing; minus infinity where it is not known.
         spent: Number of trainings that were spent; a part of one counts as that part.
         seconds: Number.
         note: String, what a reader of the results must know, or empty.
@@ -55,6 +56,7 @@ class Repair:
     proof: Proof | None
     tried: tuple[Tried, ...]
     score_name: str
+    chance: float
     spent: float
     seconds: float
     note: str = ""
@@ -174,6 +176,7 @@ class _Work:
             proof=self._proof,
             tried=tuple(search.tried.values()),
             score_name=self._task.score_name,
+            chance=self._task.chance,
             spent=budget.spent,
             seconds=budget.elapsed,
             note=data.note,

@@ -24,6 +24,7 @@ def to_dict(repair) -> dict:
         "findings": [one.to_dict() for one in repair.findings],
         "findings_after": [one.to_dict() for one in repair.findings_after],
         "score": repair.score_name,
+        "chance": _finite(repair.chance),
         "proof": None
         if proof is None
         else {
@@ -85,7 +86,8 @@ def _proof(repair):
     said = f"{better} of {len(proof.seeds)} pairs improve (exact paired permutation test, one-sided: {test})."
     after = ", ".join(dict.fromkeys(one.code for one in repair.findings_after if not one.is_note)) or "none"
     before = ", ".join(dict.fromkeys(one.code for one in repair.findings if not one.is_note)) or "none"
-    head = f"Proof: {repair.score_name} on rows held out, higher is better"
+    guessing = f"; guessing gets {repair.chance:.3f}" if math.isfinite(repair.chance) else ""
+    head = f"Proof: {repair.score_name} on rows held out, higher is better{guessing}"
     table = _table(["seed", "original", "changed"], rows)
     return "\n".join([head, table, f"  {said}", f"  Findings before: {before}; after: {after}"])
 
