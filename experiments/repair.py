@@ -12,12 +12,13 @@ many trainings.
 
 import argparse
 import dataclasses
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradlog
-from experiments import command, credit_data, data, repair_figure, repair_networks, repair_rivals, runs
+from experiments import command, credit_data, data, parallel, repair_figure, repair_networks, repair_rivals, runs
 from gradlog.repair.case import case_of
 from gradlog.repair.data import data_of
 
@@ -33,8 +34,8 @@ class Config:
     networks: tuple[str, ...] = repair_networks.NAMES
     trainings: int = 12
     seeds: int = 3
-    epochs: int = 12  # of the digits
-    credit_epochs: int = 30
+    epochs: int = 10  # of the digits
+    credit_epochs: int = 20
     rows: int = 6000  # digits to train with
     held_out: int = 2000
     rivals: bool = True
@@ -53,19 +54,16 @@ def build_model(config, name, digits, applicants):
     return repair_networks.build(name, config, digits, applicants).model
 
 
-def run(config, log_dir, loaded=None):
+def run(config, log_dir, loaded=None, processes=1):
     """Repairs each network, and logs its trainings to `log_dir/<network>/<number>_<change>`.
 
     Returns:
         A dictionary, as it is written to `log_dir/results.json`.
     """
     digits, applicants = loaded or repair_networks.load(config)
-    scenarios = []
-    with runs.progress_bar() as progress:
-        task = progress.add_task("networks", total=len(config.networks) * (3 if config.rivals else 1), loss="")
-        for name in config.networks:
-            sick = repair_networks.build(name, config, digits, applicants)
-            scenarios.append(_repaired(config, name, sick, Path(log_dir) / name, progress, task))
+    shared = config, str(log_dir), digits, applicants
+    parts = len(config.networks) * (len(STRATEGIES) if config.rivals else 1)
+    scenarios = parallel.carry_out(_repaired, list(config.networks), shared, parts, processes)
     results = {
         "experiment": "repair",
         "data": f"{digits.source}; {applicants.source}",
@@ -82,23 +80,23 @@ def _settings(config):
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in ("data_dir", "csv_dir")}
 
 
-def _repaired(config, name, sick, log_dir, progress, task):
+def _repaired(shared, name):
     """Returns what came of one network, for JSON."""
+    config, log_dir, digits, applicants = shared
+    sick, log_dir = repair_networks.build(name, config, digits, applicants), Path(log_dir) / name
     parts = {"validation_data": sick.held_out, "epochs": sick.epochs, "batch_size": sick.batch_size}
     budget = {"trainings": config.trainings, "seeds": config.seeds}
-    progress.update(task, loss=f"{name}, {STRATEGIES[0]}")
     found = gradlog.repair(sick.model, sick.x, sick.y, **parts, **budget, log_dir=log_dir, verbose=0)
     (log_dir / "report.txt").write_text(f"{found}\n")
-    progress.advance(task)
+    parallel.count()
     spent = {STRATEGIES[0]: _searched(found)}
     if config.rivals:
         case = case_of(sick.model, data_of(sick.x, sick.y, sick.held_out, sick.batch_size))
         changes = repair_rivals.space(case, sick.epochs)
         rivals = zip(STRATEGIES[1:], (repair_rivals.random_search, repair_rivals.hyperband), strict=True)
         for strategy, search in rivals:
-            progress.update(task, loss=f"{name}, {strategy}")
             spent[strategy] = search(case, changes, sick.epochs, config.trainings, config.seed)
-            progress.advance(task)
+            parallel.count()
     chance = found.chance
     best = max(score for each in spent.values() for _, score in each)
     target = chance + _HEALED * (best - chance)
@@ -223,6 +221,9 @@ def _parser():
     }
     runs.add_options(parser, default, numbers)
     parser.add_argument("--no-rivals", dest="rivals", action="store_false", help="without random search and Hyperband")
+    text = "networks at a time, each in its own process (default: %(default)s)"
+    processes = min(2, os.cpu_count() or 1)
+    parser.add_argument("--processes", type=runs.at_least(1), metavar="N", default=processes, help=text)
     parser.add_argument("--quick", action="store_true", help="one network, few digits: a minute")
     data.add_options(parser)
     parser.add_argument("--credit-data", choices=credit_data.SOURCES, default="auto", help="as `--data` of credit_card")
@@ -233,7 +234,7 @@ def _parser():
 def main(argv=None):
     """Runs the experiment from the command line; returns the exit code."""
     options = vars(_parser().parse_args(argv))
-    log_dir, is_quick = options.pop("logdir"), options.pop("quick")
+    log_dir, is_quick, processes = (options.pop(name) for name in ("logdir", "quick", "processes"))
     config = Config(**{**options, "networks": tuple(dict.fromkeys(options["networks"])), **(QUICK if is_quick else {})})
     if config.rivals:
         try:
@@ -245,7 +246,7 @@ def main(argv=None):
         "repair",
         log_dir,
         load=lambda: _Loaded(repair_networks.load(config)),
-        run=lambda log_dir, loaded: run(config, log_dir, loaded),
+        run=lambda log_dir, loaded: run(config, log_dir, loaded, processes),
         tables=lambda results: [table(results), rivals_table(results)],
         draw=repair_figure.draw,
     )

@@ -89,7 +89,35 @@ def remedies(family):
     return _markdown(headers, rows)
 
 
+def repair():
+    """Returns the tables of the repairs, and of the trainings that each strategy needed."""
+    found = results("repair")
+    headers = ["network", "found", "change", "before", "after", "p", "trainings, with the proof", "findings after"]
+    rows = [
+        [
+            row["scenario"],
+            "; ".join(row["found"]) or "-",
+            " + ".join(row["changes"]) or row["verdict"],
+            *(f"{sum(row[when]) / len(row[when]):.3f}" if row[when] else "-" for when in ("before", "after")),
+            "-" if row["p_value"] is None else f"{row['p_value']:.3g}",
+            f"{row['trainings']:.1f}",
+            " ".join(row["findings_after"]) or "none",
+        ]
+        for row in found["scenarios"]
+    ]
+    names = list(found["healed"])
+    needed = [
+        [row["scenario"], *(runs.plain(row["trainings_to_target"][name]) for name in names)]
+        for row in found["scenarios"]
+    ]
+    healed = [f"{one['networks']} of {one['of']}" for one in found["healed"].values()]
+    return (
+        f"{_markdown(headers, rows)}\n\n{_markdown(['trainings until healed', *names], [*needed, ['healed', *healed]])}"
+    )
+
+
 TABLES = {
+    "repair": repair,
     "mnist_activations": mnist_activations,
     "credit_card": credit_card,
     "credit_card_split_first": lambda: credit_card("credit_card_split_first"),
