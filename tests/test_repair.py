@@ -173,6 +173,32 @@ def test_what_fails_is_a_row(monkeypatch):
     assert first not in found.changes
 
 
+class Subclassed(keras.Model):
+    def __init__(self, units=32, **arguments):
+        super().__init__(**arguments)
+        self.hidden, self.end = keras.layers.Dense(units, "sigmoid"), keras.layers.Dense(10)
+
+    def call(self, x):
+        return self.end(self.hidden(x))
+
+    def get_config(self):
+        return {"units": 32}
+
+
+def test_a_subclassed_model_gets_what_leaves_its_layers_as_they_are():
+    model = Subclassed()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-7), loss)
+    found = repair(model, trainings=6, seeds=2)
+    assert (found.verdict, [one.name for one in found.changes]) == (REPAIRED, ["learning rate"])
+    assert type(found.model) is Subclassed
+    assert not model.built
+    assert found.note == (
+        "The layers of a subclassed model, Subclassed, cannot be changed. Not tried: normalization, activation."
+    )
+    assert found.note in str(found)
+
+
 def test_ctrl_c_gives_what_is_known_so_far(monkeypatch):
     calls = []
 

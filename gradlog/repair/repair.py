@@ -179,7 +179,7 @@ class _Work:
             chance=self._task.chance,
             spent=budget.spent,
             seconds=budget.elapsed,
-            note=data.note,
+            note=data.note if self._verdict == HEALTHY else search.note,
             class_weight=best.training.class_weight,
         )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from gradlog.diagnosis.finding import Finding
 from gradlog.repair.case import Case
 from gradlog.repair.changes.change import Change
-from gradlog.repair.changes.table import proposed
+from gradlog.repair.changes.table import left_out, proposed
 from gradlog.repair.task import LOSS
 from gradlog.repair.training import Training
 from gradlog.repair.trial import Outcome, Trial
@@ -120,6 +120,14 @@ class Search:
         outcome = self.original.outcomes.get((0, self._epochs), Outcome(0.0))
         known = {one.code for one in outcome.findings}
         return (*outcome.findings, *(one for one in self._case.mistakes if one.code not in known))
+
+    @property
+    def note(self) -> str:
+        """What a reader must know: of the data, and which changes could not be tried."""
+        names = left_out(self.original.trial.observed()) if self.original.trial is not None else []
+        kind = type(self.original.training.model).__name__
+        left = f"The layers of a subclassed model, {kind}, cannot be changed. Not tried: {', '.join(names)}."
+        return " ".join(filter(None, (self._case.data.note, left if names else "")))
 
     def train_original(self) -> Outcome:
         """Trains the original, once to the point where candidates are compared, and to its end."""

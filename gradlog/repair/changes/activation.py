@@ -20,6 +20,7 @@ class HiddenActivation:
 
     activation: str
     name = "activation"
+    changes_layers = True
 
     def applied(self, training: Training) -> Training:
         """Returns the training with another model."""

@@ -15,7 +15,8 @@ from gradlog.repair.training import Training
 class Change(Protocol):
     """A change of a training: a name, what it makes of one, and the code that a person would write.
 
-    One that makes others useless has their names in `overrides`.
+    One that makes others useless has their names in `overrides`; one that only graphs of layers can have has
+    `changes_layers`.
     """
 
     name: str

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gradlog.repair.changes.change import Observed, optimizer_code
-from gradlog.repair.surgery import cloned, flattened, rebuilt
+from gradlog.repair.surgery import can_be_made_anew, cloned, flattened, rebuilt
 from gradlog.repair.training import Training
 
 _STRENGTHS = ("l1", "l2", "factor")
@@ -53,7 +53,8 @@ class WeakerDecay:
 def proposals(observed: Observed) -> list[WeakerDecay]:
     """Proposes a hundredth, and none, where there are any."""
     training = observed.training
-    has_any = training.settings.get("weight_decay") or any(map(_regularizers, flattened(training.model)))
+    has_penalties = can_be_made_anew(training.model) and any(map(_regularizers, flattened(training.model)))
+    has_any = training.settings.get("weight_decay") or has_penalties
     return [WeakerDecay(0.01), WeakerDecay(0.0)] if has_any else []
 
 

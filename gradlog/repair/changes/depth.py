@@ -20,6 +20,7 @@ class FewerLayers:
 
     kept: int = _KEPT
     name = "fewer layers"
+    changes_layers = True
 
     def applied(self, training: Training) -> Training:
         """Returns the training with another model."""

@@ -20,6 +20,7 @@ class Initializer:
 
     initializer: str
     name = "initializer"
+    changes_layers = True
 
     def applied(self, training: Training) -> Training:
         """Returns the training with another model."""

@@ -24,6 +24,7 @@ class ScaledInputs:
     means: tuple[float, ...]
     variances: tuple[float, ...]
     name = "scaled inputs"
+    changes_layers = True
 
     def applied(self, training: Training) -> Training:
         """Returns the training with another model."""

@@ -22,6 +22,7 @@ class Normalization:
 
     kind: str = "BatchNormalization"
     name = "normalization"
+    changes_layers = True
 
     def applied(self, training: Training) -> Training:
         """Returns the training with another model."""

@@ -28,6 +28,7 @@ class Output:
     loss: str | None = None
     units: int | None = None
     name = "output and loss"
+    changes_layers = True
 
     def applied(self, training: Training) -> Training:
         """Returns the training with another model and loss."""

@@ -14,6 +14,7 @@ class SkipConnections:
     """What a hidden layer gets is added to what it returns, where both have one shape."""
 
     name = "skip connections"
+    changes_layers = True
 
     def applied(self, training: Training) -> Training:
         """Returns the training with another model."""

@@ -24,6 +24,7 @@ from gradlog.repair.changes import (
     warmup,
 )
 from gradlog.repair.changes.change import Change, Observed, Proposals
+from gradlog.repair.surgery import can_be_made_anew
 
 _UNITS = (learning_rate, initializer.unusual, input_scale, activation, normalization)
 # By the code of a finding, or the kind of its symptom. A module stands for its `proposals`.
@@ -95,6 +96,13 @@ def proposed(observed: Observed) -> list[Change]:
     return list(dict.fromkeys([*led, *made(ALL, observed)]))
 
 
+def left_out(observed: Observed) -> list[str]:
+    """Returns the names of changes that would be proposed, but for a model that is no graph of layers."""
+    if can_be_made_anew(observed.training.model):
+        return []
+    return list(dict.fromkeys(one.name for one in _all(ALL, observed) if getattr(one, "changes_layers", False)))
+
+
 def kinds(findings: Sequence[Finding]) -> list[str]:
     """Returns the kinds of findings that changes are known for: causes first, then what they explain, then notes."""
     causes = [one for one in findings if not one.cause and not one.is_note]
@@ -111,7 +119,13 @@ def _kind(finding):
 
 
 def made(sources, observed) -> list[Change]:
-    """Returns what sources of changes propose: the first of each, then the others."""
+    """Returns what sources of changes propose for a model: the first of each, then the others."""
+    can_change_layers = can_be_made_anew(observed.training.model)
+    found = _all(sources, observed)
+    return [one for one in found if can_change_layers or not getattr(one, "changes_layers", False)]
+
+
+def _all(sources, observed):
     lists = [list(_function(source)(observed)) for source in sources]
     longest = max(map(len, lists), default=0)
     return [changes[place] for place in range(longest) for changes in lists if place < len(changes)]
