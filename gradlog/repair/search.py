@@ -142,14 +142,11 @@ class Search:
 
     def improve(self) -> None:
         """Tries changes until one heals, none is left, or the trainings are used up."""
-        seen = set()
         while not self._is_healed():
             base = self.best
-            changes = proposed(base.trial.observed(self._case.mistakes))
-            candidates = self._candidates(base, [one for one in changes if (base.changes, one) not in seen])
+            candidates = self._candidates(base, proposed(base.trial.observed(self._case.mistakes)))
             if not candidates:
                 break
-            seen |= {(base.changes, one.changes[-1]) for one in candidates}
             self._try(base, candidates)
 
     def run(self, candidate: "Candidate", seed: int, epochs: int) -> Outcome:
@@ -185,7 +182,7 @@ class Search:
             if len(found) == _WIDTH or not self._budget.allows((len(found) + 1) * share + 1 - share, self._reserve):
                 break
             candidate = base.with_changes(added, self.original)
-            if candidate is not None:
+            if candidate is not None and (candidate.changes, 0) not in self.tried:
                 found.append(candidate)
         return found
 
