@@ -42,15 +42,17 @@ def _keep_no_stacks():
 
 
 def _tune_no_data():
-    """Has datasets yield what they hold without a thread that tunes them.
+    """Has datasets yield what they hold as they are, without a thread that tunes them.
 
-    As an iterator is let go of, TensorFlow waits for that thread, which may oversleep by a minute or more while the
-    test's thread, that holds Python's lock, stands still.
+    To optimize a dataset's graph takes longer than to run through the few batches of a test. And as an iterator is let
+    go of, TensorFlow waits for that thread, which may oversleep by a minute or more while the test's thread, that holds
+    Python's lock, stands still.
     """
     import tensorflow as tf
 
     options = tf.data.Options()
     options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
     tf.data.Dataset._apply_debug_options = lambda self: self.with_options(options)
 
 
@@ -71,6 +73,22 @@ def _forget_graphs():
     registered = ops.gradient_registry._registry
     for name in [name for name in registered if name.startswith("CustomGradient-")]:
         del registered[name]
+
+
+@pytest.fixture(scope="module")
+def without_graph_optimizer():
+    """Has TensorFlow run graphs as they are traced: to optimize them takes an eighth of the time.
+
+    For files that compare no training with one without a logger, which has to stay what it is optimized, too.
+    """
+    if "tensorflow" not in sys.modules:
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
 @pytest.fixture(autouse=True, scope="module")
