@@ -42,17 +42,15 @@ def _keep_no_stacks():
 
 
 def _tune_no_data():
-    """Has datasets yield what they hold as they are, without a thread that tunes them.
+    """Has datasets yield what they hold without a thread that tunes them.
 
-    To optimize a dataset's graph takes longer than to run through the few batches of a test. And as an iterator is let
-    go of, TensorFlow waits for that thread, which may oversleep by a minute or more while the test's thread, that holds
-    Python's lock, stands still.
+    As an iterator is let go of, TensorFlow waits for that thread, which may oversleep by a minute or more while the
+    test's thread, that holds Python's lock, stands still.
     """
     import tensorflow as tf
 
     options = tf.data.Options()
     options.autotune.enabled = False
-    options.experimental_optimization.apply_default_optimizations = False
     tf.data.Dataset._apply_debug_options = lambda self: self.with_options(options)
 
 

@@ -85,9 +85,10 @@ def network(optimizer=None, **arguments):
     return networks.compiled(model, optimizer, **arguments)
 
 
-def fit(model, x, y, callbacks=(), **arguments):
-    arguments = {"batch_size": BATCH_SIZE, "epochs": EPOCHS, "shuffle": False, "verbose": 0, **arguments}
-    return model.fit(x, y, callbacks=list(callbacks), **arguments)
+def fit(model, x, y, callbacks=(), batch_size=BATCH_SIZE, **arguments):
+    """Trains on batches of arrays, in their order; of arrays, `fit` traces programs that gather them, each time."""
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)
+    return model.fit(batches, callbacks=list(callbacks), **{"epochs": EPOCHS, "verbose": 0, **arguments})
 
 
 def insides(model):
@@ -774,6 +775,7 @@ def generator():
 
 
 SOURCES = {
+    "arrays": lambda: dict(zip("xy", data(), strict=True)) | {"batch_size": BATCH_SIZE},
     "tf_data": lambda: {"x": tf.data.Dataset.from_tensor_slices(data()).batch(BATCH_SIZE)},
     "endless_tf_data": lambda: {
         "x": tf.data.Dataset.from_tensor_slices(data()).batch(BATCH_SIZE).repeat(),

@@ -25,8 +25,8 @@ VARIABLES = [f"layer{layer}/{name}" for layer in (1, 2, 3) for name in ("kernel"
 
 
 def fit(model, callbacks, epochs=2, **arguments):
-    x, y = networks.data()
-    model.fit(x, y, batch_size=16, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks, **arguments)
+    batches = tf.data.Dataset.from_tensor_slices(networks.data()).batch(16)
+    model.fit(batches, epochs=epochs, verbose=0, callbacks=callbacks, **arguments)
 
 
 def logged(model, log_dir, train=fit, **arguments):
