@@ -73,6 +73,20 @@ def state(model):
     return [np.array(variable) for variable in (*model.variables, *model.optimizer.variables)]
 
 
+def run_eagerly(build_model):
+    """Returns a function that builds what `build_model` builds, to run step by step.
+
+    A few steps of a small network are over before Keras would have traced one.
+    """
+
+    def build(*args, **kwargs):
+        model = build_model(*args, **kwargs)
+        model.run_eagerly = True
+        return model
+
+    return build
+
+
 def with_variables(build_model):
     """Returns a function that builds what `build_model` builds, with the variables that a first trace would make.
 

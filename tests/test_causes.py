@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import labelled
 import labelled_tables
+import networks
 import numpy as np
 import pytest
 
@@ -14,6 +15,8 @@ from gradlog.diagnosis.finding import SEVERITIES
 from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS, Diagnosed
 from gradlog.history.run import Layer, Output, Run
+
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
 
 KERNELS = tuple(f"layer{number}/kernel" for number in range(1, 6))
 EVIDENCE = Evidence(gradlog.History(KERNELS, (), np.arange(0, 200, 10), np.zeros((20, 5, 0))))
@@ -140,7 +143,9 @@ def test_a_deep_sigmoid_network_is_told_by_its_activation_whatever_its_rate(tmp_
     x, y = labelled.digits()
     keras.utils.set_random_seed(1)
 
-    first = diagnosed(labelled.mlp("sigmoid", 10, 16, labelled.adam(0.05))(), x, y, tmp_path)[0]
+    build = networks.with_variables(labelled.mlp("sigmoid", 10, 16, labelled.adam(0.05)))
+
+    first = diagnosed(build(), x, y, tmp_path)[0]
 
     assert first.code == "GL101"
     assert first.change == ('activation="relu" in the hidden layers (layer1, layer2 … layer10 (10 in all) use sigmoid)')
@@ -151,6 +156,7 @@ def test_a_mistake_in_the_set_up_stands_before_what_it_does(tmp_path):
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1, "softmax")])
     model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
 
     logger = gradlog.GradientLogger(tmp_path, 8, on_finding="ignore")
     model.fit(x, y, epochs=3, verbose=0, callbacks=[logger])
@@ -168,7 +174,7 @@ def test_a_mistake_in_the_set_up_stands_before_what_it_does(tmp_path):
 def test_a_warning_of_the_set_up_is_a_note_once_the_network_has_learned(tmp_path):
     x, y = labelled.digits()
     keras.utils.set_random_seed(1)
-    model = labelled.to_classes("softmax", from_logits=True)()
+    model = networks.with_variables(labelled.to_classes("softmax", from_logits=True))()
 
     logger = gradlog.GradientLogger(tmp_path, 8, on_finding="ignore")
     severities = []
@@ -213,7 +219,7 @@ def test_an_accuracy_that_does_not_rise_is_told_whether_the_set_up_is_checked_or
     order = np.random.default_rng(0).permutation(len(x))
     for is_checked, expected in ((True, [("GL501", ""), ("GL404", "GL501")]), (False, [])):
         keras.utils.set_random_seed(1)
-        model = labelled.yes_or_no("softmax")()
+        model = networks.with_variables(labelled.yes_or_no("softmax"))()
         logger = gradlog.GradientLogger(tmp_path / str(is_checked), 8, on_finding="ignore", check=is_checked)
         model.fit(x[order], y[order], epochs=5, verbose=0, callbacks=[logger])
 
@@ -298,6 +304,7 @@ def slow_starter():
     layers = [keras.layers.Dense(8, "tanh"), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1, "sigmoid")]
     model = keras.Sequential([keras.Input((2,)), *layers])
     model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", metrics=["accuracy"], steps_per_execution=10)
+    model.optimizer.build(model.trainable_variables)
     return model, x, (x[:, 0] * x[:, 1] > 0).astype("int32")
 
 

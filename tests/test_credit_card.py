@@ -10,14 +10,16 @@ import pytest
 import gradlog
 from experiments import credit_card, credit_data, report
 
-SECONDS = credit_card.Config(epochs=2, every=1, patience=2, data="embedded")  # every step: one program a network
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
+SECONDS = credit_card.Config(epochs=2, batch_size=160, every=1, patience=2, data="embedded")
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     log_dir = tmp_path_factory.mktemp("credit")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(credit_card, "build_model", networks.with_variables(credit_card.build_model))
+        patch.setattr(credit_card, "build_model", networks.run_eagerly(credit_card.build_model))
         return log_dir, credit_card.run(SECONDS, log_dir)
 
 

@@ -34,10 +34,20 @@ def test_embedded_digits_are_genuine_and_split_by_class():
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.skipif(not PREPARED.is_dir(), reason=f"the whole of MNIST is not prepared in {PREPARED}")
-@pytest.mark.parametrize("source", ["tfds", "auto"])
-def test_the_whole_of_mnist_through_tensorflow_datasets(source):
-    digits = data.load_mnist(source, PREPARED)
+def test_the_whole_of_mnist_through_tensorflow_datasets(monkeypatch):
+    """Both ways to ask for it come to the same builder, from which it is read once."""
+    original, asked, splits = data._split, [], {}
 
+    def split(tfds, builder, name):
+        asked.append((builder.info.full_name, name))
+        splits[name] = splits[name] if name in splits else original(tfds, builder, name)
+        return splits[name]
+
+    monkeypatch.setattr(data, "_split", split)
+    digits, same = (data.load_mnist(source, PREPARED) for source in ("tfds", "auto"))
+
+    assert asked[:2] == asked[2:]
+    assert (same.source, same.notice, len(same.x_train)) == (digits.source, None, 60000)
     assert (digits.x_train.shape, digits.x_test.shape) == ((60000, 784), (10000, 784))
     assert np.bincount(digits.y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert digits.x_train.mean() == pytest.approx(33.318, abs=1e-3)  # of all 47 million pixels

@@ -14,6 +14,8 @@ from small_logs import MEAN_ABS, write_run
 import gradlog
 from experiments import credit_card, credit_data, data, hyperparameters, mnist_activations, remedies
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
 KERNELS = ["layer1/kernel", "layer2/kernel"]
 
 
@@ -22,12 +24,13 @@ def log_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("logs")
     digits = data.load_mnist("embedded")
     few = {"data": "embedded", "steps": 21, "every": 10}
-    mnist_activations.run(mnist_activations.Config(scenarios=("sigmoid",), **few), path / "mnist", digits)
+    of_mnist = mnist_activations.Config(scenarios=("sigmoid",), **few)
     of_remedies = remedies.Config(scenarios=("exploding/lower_rate",), layers=4, seeds=2, validate_every=10, **few)
-    of_cards = credit_card.Config(scenarios=("exploding",), epochs=1, data="embedded")
+    of_cards = credit_card.Config(scenarios=("exploding",), epochs=1, batch_size=160, data="embedded")
     with pytest.MonkeyPatch.context() as patch:
-        for experiment in (remedies, credit_card):
-            patch.setattr(experiment, "build_model", networks.with_variables(experiment.build_model))
+        for experiment in (mnist_activations, remedies, credit_card):
+            patch.setattr(experiment, "build_model", networks.run_eagerly(experiment.build_model))
+        mnist_activations.run(of_mnist, path / "mnist", digits)
         remedies.run(of_remedies, path / "remedies", digits)
         credit_card.run(of_cards, path / "credit", credit_data.load("embedded"))
     return path

@@ -10,6 +10,8 @@ import pytest
 import gradlog
 from experiments import data, mnist_activations, runs
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
 SECONDS = mnist_activations.Config(steps=21, every=10, data="embedded")
 KERNELS = [f"layer{number}/kernel" for number in range(1, 7)]
 
@@ -23,12 +25,8 @@ def digits():
 def finished(tmp_path_factory, digits):
     log_dir = tmp_path_factory.mktemp("mnist")
     with pytest.MonkeyPatch.context() as patch:
-        traced_once(patch)
+        patch.setattr(mnist_activations, "build_model", networks.run_eagerly(mnist_activations.build_model))
         return log_dir, mnist_activations.run(SECONDS, log_dir, digits)
-
-
-def traced_once(patch):
-    patch.setattr(mnist_activations, "build_model", networks.with_variables(mnist_activations.build_model))
 
 
 def test_the_gradient_vanishes_with_sigmoid_alone(finished):
@@ -85,7 +83,7 @@ def test_results_are_read_back_from_the_log(finished):
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path, digits, monkeypatch):
-    traced_once(monkeypatch)
+    monkeypatch.setattr(mnist_activations, "build_model", networks.run_eagerly(mnist_activations.build_model))
     config = mnist_activations.Config(layers=3, scenarios=("relu",), steps=11, every=10, seed=3)
     one, same = (mnist_activations.run(config, tmp_path / name, digits)["scenarios"] for name in "ab")
     other = mnist_activations.run(dataclasses.replace(config, seed=4), tmp_path / "c", digits)["scenarios"]
@@ -113,7 +111,7 @@ def test_the_command_prints_the_table_and_leaves_the_files(tmp_path, capsys, rec
 
 
 def test_a_second_run_mixes_nothing_and_deletes_nothing(tmp_path, capsys, monkeypatch):
-    traced_once(monkeypatch)
+    monkeypatch.setattr(mnist_activations, "build_model", networks.run_eagerly(mnist_activations.build_model))
     command(tmp_path, "--scenarios", "relu", "--layers", "2")
     before = {path: path.read_bytes() for path in (tmp_path / "logs").rglob("*") if path.is_file()}
 

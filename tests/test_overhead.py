@@ -19,6 +19,8 @@ from experiments import (
     runs,
 )
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
 CONFIG = overhead.Config(
     rounds=2,
     every=4,

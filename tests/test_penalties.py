@@ -30,8 +30,12 @@ class OfTheUser(keras.regularizers.Regularizer):
 
 
 def network(regularizers=REGULARIZERS, **layer):
+    """Dense layers, of which the first and the one without a regularizer have a bias."""
     keras.utils.set_random_seed(3)
-    layers = [keras.layers.Dense(8, "tanh", kernel_regularizer=one, name=n) for n, one in regularizers.items()]
+    layers = [
+        keras.layers.Dense(8, "tanh", kernel_regularizer=one, use_bias=name in ("one", "five"), name=name)
+        for name, one in regularizers.items()
+    ]
     return keras.Sequential([keras.Input((6,)), *layers, keras.layers.Dense(3, name="head", **layer)])
 
 
@@ -187,7 +191,8 @@ def test_a_healthy_network_with_strong_decay_is_silent(tmp_path, strength):
     keras.utils.set_random_seed(1)
     regularizer = keras.regularizers.L2(strength)
     model = networks.with_variables(labelled.mlp("relu", 4, 32, labelled.adam(3e-3), kernel_regularizer=regularizer))()
-    model.fit(x, y, epochs=10, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path, every=8)])
+    logger = gradlog.GradientLogger(tmp_path, every=8)
+    model.fit(x, y, epochs=10, verbose=0, callbacks=[logger])
 
     assert model.evaluate(x, y, verbose=0)[1] > 0.9
     assert gradlog.diagnose(gradlog.read(tmp_path)) == []

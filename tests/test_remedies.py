@@ -13,6 +13,8 @@ import gradlog
 from experiments import data, parallel, remedies, remedy_memory, remedy_networks, remedy_tables, remedy_training
 from gradlog.history.history import Series
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
 SECONDS = remedies.Config(layers=5, units=8, steps=6, batch_size=8, every=1, validate_every=3, seeds=2, data="embedded")
 
 

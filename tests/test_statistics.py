@@ -1,5 +1,7 @@
 """Statistics and histograms against slow NumPy, for every dtype and every kind of number."""
 
+import functools
+
 import numpy as np
 import pytest
 import reference
@@ -36,6 +38,7 @@ CASES = {
 }
 COMPILED = ["gradient", "scalar", "empty", "half_zero", "infinities", "vanished", "mixed_sizes"]  # these also by XLA
 DENORMALS = np.array([1e-40, -1e-40, 3e-39, 6e-39, -9e-39, 1.17e-38, 1.2e-38, 0.0])
+OF_HISTOGRAMS = {"denormals": DENORMALS, "beyond_float32": np.array([1e300, -1e39, 1e-300, -1e-45])}
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 
 
@@ -62,23 +65,28 @@ def run(function, tensor, mode):
     return tf.function(function, jit_compile=mode == "xla")(tensor)
 
 
-def run_each(function, tensors, mode):
-    """Returns what a function of one tensor returns of each; one program has them all, each by itself."""
-    results = tf.function(lambda *t: [function(one) for one in t], jit_compile=mode == "xla")(*tensors)
-    return tf.nest.map_structure(lambda tensor: tensor.numpy(), results)
+@functools.cache
+def computed(dtype, mode):
+    """Returns tensor, totals if they are asked for, and histograms, by case; one program has all, each by itself."""
+    tensors = {case: tensor_of(values, dtype) for case, values in (CASES | OF_HISTOGRAMS).items()}
+    of_totals = COMPILED if mode == "xla" else CASES
+
+    def of_each(tensors):
+        totals_of = {case: [totals([one])] if case in of_totals else [] for case, one in tensors.items()}
+        return {case: (totals_of[case], histograms([one])) for case, one in tensors.items()}
+
+    results = tf.function(of_each, jit_compile=mode == "xla")(tensors)
+    results = tf.nest.map_structure(lambda tensor: tensor.numpy(), results)
+    return {case: (tensor, *results[case]) for case, tensor in tensors.items()}
 
 
 @pytest.mark.parametrize("mode", ["plain", "xla"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_statistics_equal_numpy(dtype, mode):
-    cases = COMPILED if mode == "xla" else list(CASES)
-    tensors = [tensor_of(CASES[case], dtype) for case in cases]
-
-    results = run_each(lambda tensor: (totals([tensor]), histograms([tensor])), tensors, mode)
-
-    for case, tensor, in_graph in zip(cases, tensors, results, strict=True):
+    for case in COMPILED if mode == "xla" else CASES:
+        tensor, (in_graph,), counts = computed(dtype, mode)[case]
         expected = reference.statistics(exactly(tensor))
-        columns, numbers = table(sums(*in_graph, np.array([tf.size(tensor)])))
+        columns, numbers = table(sums(in_graph, counts, np.array([tf.size(tensor)])))
         assert list(columns) == list(expected) == OF_GRADIENTS
         for name, value in zip(OF_GRADIENTS, numbers[0], strict=True):
             with np.errstate(over="ignore"):
@@ -89,12 +97,7 @@ def test_statistics_equal_numpy(dtype, mode):
 @pytest.mark.parametrize("mode", ["plain", "xla"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_histogram_equals_numpy_exactly(dtype, mode):
-    extra = {"denormals": DENORMALS, "beyond_float32": np.array([1e300, -1e39, 1e-300, -1e-45])}
-    tensors = {case: tensor_of(values, dtype) for case, values in {**CASES, **extra}.items()}
-
-    results = run_each(histogram, tensors.values(), mode)
-
-    for (case, tensor), counts in zip(tensors.items(), results, strict=True):
+    for case, (tensor, _, (counts,)) in computed(dtype, mode).items():
         assert counts.dtype.kind == "i"
         assert counts.sum() == tensor.shape.num_elements(), case
         assert buckets.rows(counts).tolist() == reference.histogram_rows(exactly(tensor)), case
