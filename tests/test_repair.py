@@ -20,6 +20,7 @@ from gradlog.repair.changes.learning_rate import LearningRate
 from gradlog.repair.changes.shuffled_rows import ShuffledRows
 from gradlog.repair.repair import HEALTHY, NOT_HEALED, NOT_PROVEN, REPAIRED, STOPPED
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
 EPOCHS, BATCH = 10, 16
 
 

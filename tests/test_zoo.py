@@ -61,20 +61,23 @@ def images(side):
 
 
 def transformer():
-    """An encoder of a block over embedded words, normalized ahead of attention and of the dense layers."""
+    """An encoder of two blocks over embedded words, normalized ahead of attention and of the dense layers."""
     inputs = keras.Input((6,), dtype="int32")
     x = layers.Embedding(11, 8, name="words")(inputs)
-    normalized = layers.LayerNormalization(name="norm1")(x)
-    x = layers.Add()([x, layers.MultiHeadAttention(2, 4, dropout=0.1, name="attention")(normalized, normalized)])
-    hidden = layers.Dense(16, "gelu", name="hidden")(layers.LayerNormalization(name="norm2")(x))
-    x = layers.Add()([x, layers.Dense(8, name="output")(layers.Dropout(0.1)(hidden))])
+    for block in ("block1", "block2"):
+        normalized = layers.LayerNormalization(name=f"{block}_norm1")(x)
+        attended = layers.MultiHeadAttention(2, 4, dropout=0.1, name=f"{block}_attention")(normalized, normalized)
+        x = layers.Add()([x, attended])
+        hidden = layers.Dense(16, "gelu", name=f"{block}_hidden")(layers.LayerNormalization(name=f"{block}_norm2")(x))
+        x = layers.Add()([x, layers.Dense(8, name=f"{block}_output")(layers.Dropout(0.1)(hidden))])
     return keras.Model(inputs, layers.Dense(NUM_CLASSES, name="logits")(layers.GlobalAveragePooling1D()(x)))
 
 
 def stacked_lstm():
     members = [
         layers.LSTM(8, return_sequences=True, recurrent_dropout=0.2, name="lstm1"),
-        layers.Bidirectional(layers.LSTM(6), name="lstm2"),
+        layers.Bidirectional(layers.LSTM(6, return_sequences=True), name="lstm2"),
+        layers.LSTM(4, name="lstm3"),
         layers.Dense(NUM_CLASSES, name="logits"),
     ]
     return keras.Sequential([keras.Input((6, 5)), *members])
