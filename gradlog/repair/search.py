@@ -178,12 +178,14 @@ class Search:
         """Returns the next candidates: as many as the budget allows to try and one of them to train to its end."""
         singles, share, found = [(one,) for one in changes], self._short / self._epochs, []
         both = [(changes[0], changes[1])] if len(changes) > 1 else []
+        tried = {frozenset(names) for names, _ in self.tried}  # in any order
         for added in [*singles[: _WIDTH - 1], *both, *singles[_WIDTH - 1 :]]:
             if len(found) == _WIDTH or not self._budget.allows((len(found) + 1) * share + 1 - share, self._reserve):
                 break
             candidate = base.with_changes(added, self.original)
-            if candidate is not None and (candidate.changes, 0) not in self.tried:
+            if candidate is not None and frozenset(candidate.changes) not in tried:
                 found.append(candidate)
+                tried.add(frozenset(candidate.changes))
         return found
 
     def _try(self, base, candidates):
