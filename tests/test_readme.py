@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import labelled
+import test_repair_changes
 
 import gradlog
 from experiments import overhead_report
@@ -108,6 +109,21 @@ def test_the_table_of_other_engines_is_made_from_the_committed_results():
 
     assert {name: one["engine"] for name, one in results.items()} == {"jax": "jax", "torch": "torch"}
     assert overhead_report.engines({"JAX": results["jax"], "PyTorch": results["torch"]}) in README
+
+
+def test_the_repair_is_that_of_the_committed_results():
+    found = json.loads((RESULTS / "repair.json").read_text())
+    row = next(one for one in found["scenarios"] if one["scenario"] == "mnist/sigmoid")
+    block = README.split("## Repair")[1].split("```\n")[2]
+    lines = [line.split() for line in block.splitlines()]
+
+    assert found["notice"] is None
+    for seed, (before, after) in enumerate(zip(row["before"], row["after"], strict=True)):
+        assert [str(seed), f"{before:.3f}", f"{after:.3f}"] in lines
+    assert f"{row['trainings']:.0f} trainings" in block
+    assert row["code"][0] in block
+    kinds = {type(change).__module__ for change, _, _ in test_repair_changes.CODE}
+    assert f"which of {len(kinds)} kinds of changes" in README
 
 
 def test_the_numbers_of_the_tab_are_those_of_the_committed_results():
