@@ -137,7 +137,7 @@ def repair(
         batch_size = checked_integer("batch_size", batch_size, 1, "rows")
     data = data_of(x, y, validation_data, batch_size)
     case = case_of(model, data)
-    with directory(log_dir) as path, _Progress(trainings * epochs, verbose) as progress:
+    with seeded(0), directory(log_dir) as path, _Progress(trainings * epochs, verbose) as progress:
         budget = Budget(trainings, seconds)
         reserve = 2 * min(seeds - 1, max(1, (trainings - 2) // 4))
         search = Search(case, epochs, budget, reserve, path, progress.advance, histograms=log_dir is not None)
