@@ -112,7 +112,11 @@ def _repaired(shared, name):
         "p_value": report["proof"]["p_value"] if report["proof"] else None,
         "trainings": report["trainings"],
         "findings_after": sorted({one["code"] for one in report["findings_after"] if one["severity"] != "note"}),
-        "tried": [one for one in report["tried"] if one["seed"] == 0],
+        "tried": [
+            {**one, "log_dir": os.path.relpath(one["log_dir"], Path(log_dir).parents[1])}
+            for one in report["tried"]
+            if one["seed"] == 0
+        ],
         "chance": chance,
         "target": target,
         "spent": spent,

@@ -161,7 +161,7 @@ def test_what_fails_is_a_row(monkeypatch):
     """The first change makes a training that fails."""
 
     def failing(change, training):
-        return training.changed(loss="categorical_crossentropy")  # of labels that are no rows
+        return training.changed(loss="categorical_crossentropy")  # which expects one-hot labels
 
     first = LearningRate(0.001)
     monkeypatch.setattr(LearningRate, "applied", lambda one, training: failing(one, training) if one == first
@@ -298,14 +298,14 @@ def test_the_command_saves_the_repaired_model(files, capsys):
 @pytest.mark.parametrize(
     ("model", "data", "output", "text"),
     [
-        ("none.keras", "data.npz", "o.keras", "there is no file"),
+        ("none.keras", "data.npz", "o.keras", "does not exist"),
         ("sick.keras", "none.npz", "o.keras", "No such file or directory"),
         ("sick.keras", "text.npz", "o.keras", "is not a .npz file of arrays; write one with numpy.savez"),
         ("sick.keras", "z.npz", "o.keras", "expected arrays x and y in"),
         ("text.keras", "data.npz", "o.keras", "Keras cannot load"),
         ("plain.keras", "data.npz", "o.keras", "is not compiled; save it after model.compile"),
         ("sick.keras", "data.npz", "o.txt", "expected a file that ends in .keras"),
-        ("sick.keras", "data.npz", "none/o.keras", "there is no directory"),
+        ("sick.keras", "data.npz", "none/o.keras", "does not exist"),
         ("sick.keras", "short.npz", "o.keras", "cannot be repaired: Expected as many inputs as targets"),
     ],
 )

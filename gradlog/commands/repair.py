@@ -22,7 +22,7 @@ def check(output: str | None) -> None:
     if path.suffix not in _SAVED:
         raise CommandError(f"expected a file that ends in .keras or .h5, received {output!r}")
     if not path.parent.is_dir():
-        raise CommandError(f"there is no directory {str(path.parent)!r} to save {path.name!r} in")
+        raise CommandError(f"cannot save {path.name!r}: directory {str(path.parent)!r} does not exist")
 
 
 def run(model_file: str, data_file: str, output: str | None, as_json: bool, **options) -> None:
@@ -78,7 +78,7 @@ def _data(data_file):
 
 def _model(model_file):
     if not os.path.exists(model_file):
-        raise CommandError(f"there is no file {model_file!r}")
+        raise CommandError(f"model file {model_file!r} does not exist")
     import keras
 
     try:

@@ -155,7 +155,7 @@ def _arrays(values):
     if isinstance(values, dict):
         return {name: _arrays(one) for name, one in values.items()}
     if isinstance(values, (list, tuple)) and any(np.ndim(one) for one in values):
-        return tuple(map(_arrays, values))  # a list is no structure to TensorFlow's generators
+        return tuple(map(_arrays, values))  # TensorFlow's generators do not accept lists
     return np.asarray(values)
 
 

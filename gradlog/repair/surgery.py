@@ -29,7 +29,7 @@ def rebuilt(
     """Returns a model like another, with fresh weights and other layers; it is not compiled.
 
     Args:
-        model: A Keras model. One that is no graph of layers is made of its configuration.
+        model: A Keras model. A subclassed model is made from its configuration.
         edit: Function of a layer that returns the layers in its place, in their order; none leaves it out. Defaults to
             a layer like it. Layers of models inside of the model are edited as well.
         first: Function of an input that returns what the first layers get in its place. Defaults to the input.

@@ -97,7 +97,7 @@ def proposed(observed: Observed) -> list[Change]:
 
 
 def left_out(observed: Observed) -> list[str]:
-    """Returns the names of changes that would be proposed, but for a model that is no graph of layers."""
+    """Returns the names of changes that were not proposed because the model is neither `Sequential` nor functional."""
     if can_be_made_anew(observed.training.model):
         return []
     return list(dict.fromkeys(one.name for one in _all(ALL, observed) if getattr(one, "changes_layers", False)))
