@@ -8,13 +8,11 @@ import numpy as np
 from gradlog.backends.optimizers import inner_optimizer
 from gradlog.diagnosis.finding import Finding
 from gradlog.repair.data import Data
-from gradlog.repair.task import LOSS, Task, task_of
+from gradlog.repair.task import Task, task_of
 from gradlog.repair.training import Training, seeded
 from gradlog.repair.trial import Start, predicted
 from gradlog.session.check import check
 from gradlog.session.describe import described
-
-_LEARNED = 0.5  # of the way from guessing to perfect
 
 
 class Case(NamedTuple):
@@ -72,6 +70,6 @@ def _start(model, data, task) -> Start | None:
         score = task.score(predicted(model, data.held_out), data.held_out.y)
     except Exception:  # a model that cannot predict has learned nothing
         score = float("-inf")
-    is_learned = task.kind != LOSS and score >= task.chance + _LEARNED * (1 - task.chance)
+    is_learned = task.is_good(score)
     is_new = int(inner_optimizer(model.optimizer).iterations) == 0 and all(np.isfinite(one).all() for one in weights)
     return Start(weights, is_learned) if is_learned or is_new else None

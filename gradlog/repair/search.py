@@ -25,7 +25,6 @@ from gradlog.repair.trial import Outcome, Trial
 _SHARE = 0.25  # of a training, that a candidate runs at first
 _MIN_SHORT_STEPS = 40
 _WIDTH = 4  # candidates side by side
-_BEYOND_CHANCE = 0.5  # of the way from guessing to perfect: what is silent and so good is healed
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ class Search:
         """Whether nothing is wrong at the end, and something was learned: much, if the set-up is wrong."""
         if outcome.failure or outcome.problems or not self._task.is_learned(outcome.score):
             return False
-        return self._is_good(outcome) or not any(not one.is_note for one in self._case.mistakes)
+        return self._task.is_good(outcome.score) or not any(not one.is_note for one in self._case.mistakes)
 
     def improve(self) -> None:
         """Tries changes until one heals, none is left, or the trainings are used up."""
@@ -167,12 +166,9 @@ class Search:
     def _is_healed(self):
         outcome = self.best.outcome(self._epochs)
         is_changed = self.best is not self.original
-        return is_changed and self.is_healthy(outcome) and (self._is_good(outcome) or self._task.kind == LOSS)
-
-    def _is_good(self, outcome):
-        """Whether a score is halfway from guessing to perfect."""
-        chance = self._task.chance
-        return self._task.kind != LOSS and outcome.score >= chance + _BEYOND_CHANCE * (1 - chance)
+        return (
+            is_changed and self.is_healthy(outcome) and (self._task.is_good(outcome.score) or self._task.kind == LOSS)
+        )
 
     def _candidates(self, base, changes):
         """Returns the next candidates: as many as the budget allows to try and one of them to train to its end."""
@@ -213,7 +209,7 @@ class Search:
     def _is_promising(self, candidate):
         """Whether a candidate is silent, and halfway to perfect, after a part of a training."""
         outcome = candidate.outcome(self._short)
-        return self._is_good(outcome) and self.is_healthy(outcome)
+        return self._task.is_good(outcome.score) and self.is_healthy(outcome)
 
     def _is_better(self, candidate, base, epochs):
         """Whether a candidate's score is clearly better, or it has fewer problems and is not clearly worse."""

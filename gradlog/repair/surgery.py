@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import keras
 
 _PASSING = ("Dropout", "Flatten", "Reshape", "Permute", "Identity", "ActivityRegularization")
-_ACTIVATIONS = ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax")
+ACTIVATIONS = ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax")
 
 
 def can_be_made_anew(model: keras.Model) -> bool:
@@ -133,7 +133,7 @@ def hidden_layers(model: keras.Model) -> list[keras.Layer]:
 def hidden_activations(model: keras.Model) -> list[keras.Layer]:
     """Returns the hidden layers that are an activation and nothing else."""
     outputs = {id(one) for one in output_layers(model)}
-    return [one for one in flattened(model) if type(one).__name__ in _ACTIVATIONS and id(one) not in outputs]
+    return [one for one in flattened(model) if type(one).__name__ in ACTIVATIONS and id(one) not in outputs]
 
 
 def layers_of_one_shape(model: keras.Model) -> list[keras.Layer]:
@@ -153,7 +153,7 @@ def output_layers(model: keras.Model) -> list[keras.Layer]:
         chain = []
         while (layer := makers.get(id(tensor))) is not None:
             chain[:0] = flattened(layer) if isinstance(layer, keras.Model) and can_be_made_anew(layer) else [layer]
-            if type(layer).__name__ not in (*_PASSING, *_ACTIVATIONS):
+            if type(layer).__name__ not in (*_PASSING, *ACTIVATIONS):
                 break
             tensor = next(iter(_tensors(layer, "input")), None)
         found += _end(chain)
@@ -165,7 +165,7 @@ def _end(layers):
     found = []
     for layer in reversed(layers):
         found.append(layer)
-        if type(layer).__name__ not in (*_PASSING, *_ACTIVATIONS):
+        if type(layer).__name__ not in (*_PASSING, *ACTIVATIONS):
             break
     return found[::-1]
 

@@ -13,6 +13,7 @@ CLASSES, LABELS, NUMBERS, LOSS = "classes", "labels", "numbers", "loss"
 _SCORES = {CLASSES: "accuracy", LABELS: "accuracy of labels", NUMBERS: "R²", LOSS: "-loss"}
 _MAX_CLASSES = 1000
 _MARGIN = 0.05  # of the way from guessing to perfect, which is more than chance
+_GOOD = 0.5  # of the same way
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class Task:
     def is_learned(self, score: float) -> bool:
         """Whether a score is better than guessing."""
         return self.kind == LOSS or score > self.chance + self.margin
+
+    def is_good(self, score: float) -> bool:
+        """Whether a score is halfway from guessing to perfect; never where guessing has no score."""
+        return self.kind != LOSS and score >= self.chance + _GOOD * (1 - self.chance)
 
     def score(self, predictions: np.ndarray, targets: np.ndarray, cut: float = 0.5) -> float:
         """Returns how good predictions are.

@@ -7,11 +7,9 @@ import keras
 from gradlog.diagnosis.checks.setup import REGRESSION
 from gradlog.repair.changes.activation import activation_of
 from gradlog.repair.changes.change import Observed
-from gradlog.repair.surgery import cloned, output_layers, rebuilt
+from gradlog.repair.surgery import ACTIVATIONS, cloned, output_layers, rebuilt
 from gradlog.repair.task import CLASSES, LABELS, NUMBERS
 from gradlog.repair.training import Training
-
-_PASSING_KINDS = ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax")
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Output:
     def applied(self, training: Training) -> Training:
         """Returns the training with another model and loss."""
         last, *after = output_layers(training.model)
-        alone = {id(one) for one in after if type(one).__name__ in _PASSING_KINDS}
+        alone = {id(one) for one in after if type(one).__name__ in ACTIVATIONS}
 
         def edit(layer):
             if layer is last:

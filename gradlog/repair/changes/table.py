@@ -1,5 +1,6 @@
 """Which changes are tried, and in which order, by what was found."""
 
+import itertools
 from collections.abc import Sequence
 
 from gradlog.diagnosis.finding import Finding
@@ -90,9 +91,7 @@ def proposed(observed: Observed) -> list[Change]:
 
     Of several findings, the first proposals of each come before the second ones.
     """
-    lists = [made(FOR[kind], observed) for kind in kinds(observed.findings)]
-    longest = max(map(len, lists), default=0)
-    led = [changes[place] for place in range(longest) for changes in lists if place < len(changes)]
+    led = _in_turn([made(FOR[kind], observed) for kind in kinds(observed.findings)])
     return list(dict.fromkeys([*led, *made(ALL, observed)]))
 
 
@@ -126,9 +125,13 @@ def made(sources, observed) -> list[Change]:
 
 
 def _all(sources, observed):
-    lists = [list(_function(source)(observed)) for source in sources]
-    longest = max(map(len, lists), default=0)
-    return [changes[place] for place in range(longest) for changes in lists if place < len(changes)]
+    return _in_turn([_function(source)(observed) for source in sources])
+
+
+def _in_turn(lists):
+    """Returns the first of each list, then the second of each, and so on."""
+    rounds = itertools.zip_longest(*lists)
+    return [change for each in rounds for change in each if change is not None]
 
 
 def _function(source) -> Proposals:
