@@ -13,17 +13,18 @@ import numpy as np
 
 from gradlog.repair.changes.table import ALL, made
 from gradlog.repair.data import Batches
-from gradlog.repair.search import Budget, Search
+from gradlog.repair.search import Budget, Candidate, Search
 from gradlog.repair.training import seeded
 
 _MOST_CHANGES = 3  # of the random search, at a time
 _NONE = "none"
+_OBJECTIVE = "val_accuracy"
 
 
 def space(case, epochs):
     """Returns all changes that could be proposed for a network, whatever is wrong with it."""
     with tempfile.TemporaryDirectory() as log_dir:
-        search = Search(case, epochs, Budget(1, None), 0, Path(log_dir), histograms=False)
+        search = Search(case, epochs, Budget(1, None), 0, Path(log_dir), is_kept=False)
         search.run(search.original, 0, 1)
         return list(dict.fromkeys(made(ALL, search.original.trial.observed())))
 
@@ -43,7 +44,7 @@ def random_search(case, changes, epochs, trainings, seed):
     """
     random, found = np.random.default_rng(seed), []
     with tempfile.TemporaryDirectory() as log_dir:
-        search = Search(case, epochs, Budget(trainings, None), 0, Path(log_dir), histograms=False)
+        search = Search(case, epochs, Budget(trainings, None), 0, Path(log_dir), is_kept=False)
         while len(found) < trainings:
             number = min(random.integers(1, _MOST_CHANGES + 1), len(changes))
             drawn = [changes[index] for index in random.choice(len(changes), number, replace=False)]
@@ -67,52 +68,64 @@ def hyperband(case, changes, epochs, trainings, seed):
     class Spent(keras_tuner.errors.FatalError):
         """All trainings are spent."""
 
-    found, spent = [], [0.0]
-
     class Space(keras_tuner.HyperModel):
         """The networks with two changes."""
 
         def build(self, hp):
             """Returns the compiled network."""
             names = [_NONE, *map(str, range(len(changes)))]
-            chosen = [hp.Choice(place, names) for place in ("first", "second")]
-            drawn = [changes[int(one)] for one in dict.fromkeys(chosen) if one != _NONE]
-            original = Search(case, epochs, Budget(1, None), 0, Path("."), histograms=False).original
-            self.training = (original.with_changes(drawn, original) or original).training
-            self.data = self.training.prepared(case.data)
-            return self.training.fresh(self.data.train)
+            return trials.model([hp.Choice(place, names) for place in ("first", "second")])
 
         def fit(self, hp, model, *_, epochs, initial_epoch=0, callbacks=(), **__):
-            """Trains it as `gradlog.repair` does, and notes the score."""
-            batches = Batches(self.data.train, self.data.batch_size, 0 if self.data.is_shuffled else None)
-            fitted = model.fit(
-                batches,
-                epochs=epochs,
-                initial_epoch=initial_epoch,
-                validation_data=tuple(self.data.held_out),
-                class_weight=self.training.class_weight,
-                callbacks=[*callbacks, keras.callbacks.TerminateOnNaN()],
-                verbose=0,
-            )
-            spent[0] += (epochs - initial_epoch) / case_epochs
-            score = fitted.history.get("val_accuracy", [0.0])[-1]
-            found.append((spent[0], score))
-            if spent[0] >= trainings:
+            """Trains it, and returns the score."""
+            score = trials.train(model, epochs, initial_epoch, callbacks)
+            if trials.spent >= trainings:
                 raise Spent
-            return {"val_accuracy": score}
+            return {_OBJECTIVE: score}
 
-    case_epochs = epochs
-    objective = keras_tuner.Objective("val_accuracy", "max")
-    with tempfile.TemporaryDirectory() as directory, seeded(seed):
-        tuner = keras_tuner.Hyperband(
+    trials = _Trials(case, changes, epochs)
+    with tempfile.TemporaryDirectory() as directory, seeded(seed), contextlib.suppress(Spent):
+        keras_tuner.Hyperband(
             Space(),
-            objective=objective,
+            objective=keras_tuner.Objective(_OBJECTIVE, "max"),
             max_epochs=epochs,
             hyperband_iterations=trainings,  # more than can be spent
             seed=seed,
             directory=directory,
-            project_name="repair",
+        ).search(verbose=0)
+    return trials.found
+
+
+class _Trials:
+    """The trials of Hyperband: builds and trains as `gradlog.repair` does, and notes what was spent and reached."""
+
+    def __init__(self, case, changes, epochs):
+        self.found, self.spent = [], 0.0
+        self._case, self._changes, self._epochs = case, changes, epochs
+        self._training = self._data = None
+
+    def model(self, chosen):
+        """Returns the compiled network with the changes of some numbers."""
+        drawn = [self._changes[int(one)] for one in dict.fromkeys(chosen) if one != _NONE]
+        original = Candidate((), self._case.training)
+        self._training = (original.with_changes(drawn, original) or original).training
+        self._data = self._training.prepared(self._case.data)
+        model = self._training.fresh(self._data.train)
+        model.optimizer.build(model.trainable_variables)  # so that a trial which goes on finds its state again
+        return model
+
+    def train(self, model, epochs, initial_epoch, callbacks):
+        """Trains the network that was made last, and returns its accuracy on the rows held out."""
+        fitted = model.fit(
+            Batches(self._data.train, self._data.batch_size, 0 if self._data.is_shuffled else None),
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            validation_data=tuple(self._data.held_out),
+            class_weight=self._training.class_weight,
+            callbacks=[*callbacks, keras.callbacks.TerminateOnNaN()],
+            verbose=0,
         )
-        with contextlib.suppress(Spent):
-            tuner.search(verbose=0)
-    return found
+        self.spent += (epochs - initial_epoch) / self._epochs
+        score = fitted.history.get(_OBJECTIVE, [0.0])[-1]
+        self.found.append((self.spent, score))
+        return score

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import keras
 
@@ -60,7 +60,6 @@ class Repair:
     spent: float
     seconds: float
     note: str = ""
-    class_weight: dict | None = field(default=None, repr=False)
 
     def __str__(self):
         return report.text(self)
@@ -140,7 +139,7 @@ def repair(
     with seeded(0), directory(log_dir) as path, _Progress(trainings * epochs, verbose) as progress:
         budget = Budget(trainings, seconds)
         reserve = 2 * min(seeds - 1, max(1, (trainings - 2) // 4))
-        search = Search(case, epochs, budget, reserve, path, progress.advance, histograms=log_dir is not None)
+        search = Search(case, epochs, budget, reserve, path, progress.advance, is_kept=log_dir is not None)
         work = _Work(search, case.task, epochs, 1 + reserve // 2)
         work.carry_out()
         return work.result(model, data, budget)
@@ -180,12 +179,12 @@ class _Work:
             spent=budget.spent,
             seconds=budget.elapsed,
             note=data.note if self._verdict == HEALTHY else search.note,
-            class_weight=best.training.class_weight,
         )
 
     def _outcome(self):
         search = self._search
-        if search.is_healthy(search.train_original()):
+        search.train_original()
+        if search.is_original_healthy():
             return HEALTHY
         search.improve()
         if search.best is search.original:

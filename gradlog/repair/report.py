@@ -4,8 +4,6 @@ import dataclasses
 import math
 import textwrap
 
-_WIDTH = 100
-
 
 def text(repair) -> str:
     """Returns the report of a `Repair`: the verdict, the change as code, the proof, and all that was tried."""
@@ -122,7 +120,8 @@ def _table(headers, rows):
 
 
 def _trainings(number):
-    return f"{number:.2f}".rstrip("0").rstrip(".") + " trainings"
+    said = f"{number:.2f}".rstrip("0").rstrip(".")
+    return f"{said} training" if said == "1" else f"{said} trainings"
 
 
 def _score(number):

@@ -36,7 +36,7 @@ class Tried:
         seed: Integer.
         outcome: `Outcome`.
         cost: Number, the share of a training that it took.
-        log_dir: String, the directory of its run.
+        log_dir: String, the directory of its run; empty if it is not kept.
     """
 
     changes: tuple[Change, ...]
@@ -87,7 +87,7 @@ class Search:
         reserve: Number of trainings that are kept for the proof.
         log_dir: Path; each training has its own directory there.
         advance: Function that is called after each epoch.
-        histograms: Boolean, whether they are logged.
+        is_kept: Boolean, whether the runs stay there; then histograms are logged as well.
 
     Attributes:
         tried: Dictionary of changes and seed to the `Tried` trainings, in their order.
@@ -103,10 +103,10 @@ class Search:
         reserve: float,
         log_dir: Path,
         advance: Callable[[], None] = lambda: None,
-        histograms: bool = True,
+        is_kept: bool = True,
     ):
         self._case, self._task, self._epochs, self._budget = case, case.task, epochs, budget
-        self._reserve, self._log_dir, self._advance, self._histograms = reserve, log_dir, advance, histograms
+        self._reserve, self._log_dir, self._advance, self._is_kept = reserve, log_dir, advance, is_kept
         data = case.data
         steps = max(1, -(-len(data.train) // data.batch_size))
         self._short = min(epochs, max(math.ceil(_SHARE * epochs), math.ceil(_MIN_SHORT_STEPS / steps)))
@@ -128,16 +128,21 @@ class Search:
         left = f"The layers of a subclassed model, {kind}, cannot be changed. Not tried: {', '.join(names)}."
         return " ".join(filter(None, (self._case.data.note, left if names else "")))
 
-    def train_original(self) -> Outcome:
+    def train_original(self) -> None:
         """Trains the original, once to the point where candidates are compared, and to its end."""
         self.run(self.original, 0, self._short)
-        return self.run(self.original, 0, self._epochs)
+        self.run(self.original, 0, self._epochs)
 
     def is_healthy(self, outcome: Outcome) -> bool:
         """Whether nothing is wrong at the end, and something was learned: much, if the set-up is wrong."""
         if outcome.failure or outcome.problems or not self._task.is_learned(outcome.score):
             return False
         return self._task.is_good(outcome.score) or not any(not one.is_note for one in self._case.mistakes)
+
+    def is_original_healthy(self) -> bool:
+        """Whether the original is healthy, and nothing was wrong with it at any time."""
+        outcome = self.original.outcome(self._epochs)
+        return self.is_healthy(outcome) and all(one.is_note for one in outcome.findings)
 
     def improve(self) -> None:
         """Tries changes until one heals, none is left, or the trainings are used up."""
@@ -158,17 +163,17 @@ class Search:
         candidate.outcomes[seed, epochs] = outcome
         self._budget.spent += (outcome.epochs - before) / self._epochs
         cost = outcome.epochs / self._epochs
-        self.tried[key] = Tried(candidate.changes, seed, outcome, cost, candidate.trial.log_dir)
+        log_dir = candidate.trial.log_dir if self._is_kept else ""
+        self.tried[key] = Tried(candidate.changes, seed, outcome, cost, log_dir)
         return outcome
 
     # What it is made of.
 
     def _is_healed(self):
         outcome = self.best.outcome(self._epochs)
-        is_changed = self.best is not self.original
-        return (
-            is_changed and self.is_healthy(outcome) and (self._task.is_good(outcome.score) or self._task.kind == LOSS)
-        )
+        if self.best is self.original or not self.is_healthy(outcome):
+            return False
+        return self._task.is_good(outcome.score) or self._task.kind == LOSS
 
     def _candidates(self, base, changes):
         """Returns the next candidates: as many as the budget allows to try and one of them to train to its end."""
@@ -231,7 +236,7 @@ class Search:
         name = f"{len(self.tried):02d}_{_slug(candidate.changes)}"
         start = self._case.start if candidate.keeps_model(self.original) else None
         parts = candidate.training, self._case.data, self._task, self._epochs, self._log_dir / name
-        return Trial(*parts, start, self._advance, self._histograms)
+        return Trial(*parts, start, self._advance, histograms=self._is_kept)
 
 
 class Candidate:

@@ -1,7 +1,6 @@
 """Trial: one training that is tried, its score on data held out, and what was found."""
 
 import contextlib
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,14 +35,12 @@ class Outcome:
         score: Number, `Task.score` on the rows held out; minus infinity if the training failed.
         findings: The `Finding`s, causes first.
         epochs: Integer, passes through the data.
-        seconds: Number.
         failure: String, the error that ended it; empty if it came to its end.
     """
 
     score: float
     findings: tuple[Finding, ...] = ()
     epochs: int = 0
-    seconds: float = 0.0
     failure: str = ""
 
     @property
@@ -100,7 +97,7 @@ class Trial:
         self.training, self._data, self._task, self._epochs = training, data, task, epochs
         self._log_dir, self._start, self._advance, self._histograms = log_dir, start, advance, histograms
         self._memory, self._model, self._logger, self._batches = _Exchangeable(), None, None, None
-        self._seed, self._done, self._seconds = None, 0, 0.0
+        self._seed, self._done = None, 0
         self.outcome = Outcome(_WORST)
 
     @property
@@ -117,11 +114,11 @@ class Trial:
     def train(self, seed: int, epochs: int) -> Outcome:
         """Trains from a seed until so many epochs are done, unless that has failed before; returns what came of it."""
         if seed != self._seed:
-            self._seed, self._done, self._seconds, self.outcome = seed, 0, 0.0, Outcome(_WORST)
+            self._seed, self._done, self.outcome = seed, 0, Outcome(_WORST)
             self._memory.target = MemoryWriter()
         if self.outcome.failure or epochs <= self._done:
             return self.outcome
-        began, failure, score = time.perf_counter(), "", _WORST
+        failure, score = "", _WORST
         with warnings.catch_warnings(), seeded(seed):
             warnings.simplefilter("ignore")
             try:
@@ -132,9 +129,8 @@ class Trial:
             except Exception as error:  # a candidate that fails is a row of the table
                 failure = in_short(error)
         self._done = epochs
-        self._seconds += time.perf_counter() - began
         findings = tuple(diagnose(self.history))
-        self.outcome = Outcome(score if np.isfinite(score) else _WORST, findings, epochs, self._seconds, failure)
+        self.outcome = Outcome(score if np.isfinite(score) else _WORST, findings, epochs, failure)
         return self.outcome
 
     def observed(self, mistakes: tuple[Finding, ...] = ()) -> Observed:
