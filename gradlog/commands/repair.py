@@ -1,6 +1,8 @@
 """Repair: `gradlog repair MODEL.keras DATA.npz` tries changes to a saved model, and saves the one that helps."""
 
 import os
+import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -44,7 +46,8 @@ def run(model_file: str, data_file: str, output: str | None, as_json: bool, **op
     from gradlog.repair.repair import REPAIRED, repair
 
     try:
-        found = repair(model, x, y, validation_data=held_out, verbose=0 if as_json else 1, **options)
+        shows_bar = sys.stdout.isatty() and not as_json
+        found = repair(model, x, y, validation_data=held_out, verbose=int(shows_bar), **options)
     except (ValueError, TypeError) as error:
         raise CommandError(f"{model_file!r} cannot be repaired: {error}") from error
     is_saved = output is not None and found.verdict == REPAIRED
@@ -82,7 +85,9 @@ def _model(model_file):
     import keras
 
     try:
-        model = keras.models.load_model(model_file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the optimizer's state, which trainings do not start with
+            model = keras.models.load_model(model_file)
     except Exception as error:  # Keras raises many kinds, as for custom classes
         raise CommandError(f"Keras cannot load {model_file!r}: {error}") from error
     if getattr(model, "loss", None) is None:
