@@ -52,6 +52,8 @@ def test_chance_is_the_score_of_the_best_constant_answer():
     assert task_of("mse", 1, NUMBER).chance == 0
     assert not digits.is_learned(digits.chance)
     assert digits.is_learned(digits.chance + 0.06)
+    assert not digits.is_nearly_perfect(digits.chance + 0.89 * (1 - digits.chance))
+    assert digits.is_nearly_perfect(digits.chance + 0.91 * (1 - digits.chance))
 
 
 def test_the_score_of_classes():

@@ -140,9 +140,13 @@ class Search:
         return self._task.is_good(outcome.score) or not any(not one.is_note for one in self._case.mistakes)
 
     def is_original_healthy(self) -> bool:
-        """Whether the original is healthy, and nothing was wrong with it at any time."""
+        """Whether the original is healthy, and either learned nearly everything or nothing was ever wrong with it.
+
+        A problem that has closed may still have cost much of what could be learned.
+        """
         outcome = self.original.outcome(self._epochs)
-        return self.is_healthy(outcome) and all(one.is_note for one in outcome.findings)
+        was_never_sick = all(one.is_note for one in outcome.findings)
+        return self.is_healthy(outcome) and (was_never_sick or self._task.is_nearly_perfect(outcome.score))
 
     def improve(self) -> None:
         """Tries changes until one heals, none is left, or the trainings are used up."""

@@ -14,6 +14,7 @@ _SCORES = {CLASSES: "accuracy", LABELS: "accuracy of labels", NUMBERS: "R²", LO
 _MAX_CLASSES = 1000
 _MARGIN = 0.05  # of the way from guessing to perfect, which is more than chance
 _GOOD = 0.5  # of the same way
+_NEARLY_PERFECT = 0.9
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,11 @@ class Task:
 
     def is_good(self, score: float) -> bool:
         """Whether a score is halfway from guessing to perfect; never where guessing has no score."""
-        return self.kind != LOSS and score >= self.chance + _GOOD * (1 - self.chance)
+        return self._has_come(_GOOD, score)
+
+    def is_nearly_perfect(self, score: float) -> bool:
+        """Whether a score is nine tenths of that way, which leaves little to gain."""
+        return self._has_come(_NEARLY_PERFECT, score)
 
     def score(self, predictions: np.ndarray, targets: np.ndarray, cut: float = 0.5) -> float:
         """Returns how good predictions are.
@@ -70,6 +75,9 @@ class Task:
             return float((((predictions > cut) == (_rows(targets) > 0.5)) & is_finite).mean())
         is_right = self._predicted(predictions, cut) == class_numbers(targets)
         return float((is_right & is_finite.all(axis=1)).mean())
+
+    def _has_come(self, share, score):
+        return self.kind != LOSS and score >= self.chance + share * (1 - self.chance)
 
     def _predicted(self, predictions, cut):
         if predictions.shape[1] > 1:
