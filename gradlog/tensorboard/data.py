@@ -6,9 +6,10 @@ import numpy as np
 from tensorboard import errors
 
 from gradlog.diagnosis.diagnose import diagnose
-from gradlog.diagnosis.finding import SEVERITIES, some
+from gradlog.diagnosis.finding import SEVERITIES
 from gradlog.history import names
 from gradlog.history.history import History, Series
+from gradlog.history.tree import some
 from gradlog.tensorboard import metadata
 from gradlog.tensorboard import variables as variable_names
 from gradlog.tensorboard.sampling import MAX_CELLS, sampled
@@ -160,7 +161,7 @@ def findings(history: History) -> list[dict]:
         {
             **finding.to_dict(),
             "steps": finding.steps,
-            "place": some(finding.where) or "whole run",
+            "place": finding.place or some(finding.where) or "whole run",
             "has_numbers": not finding.is_of_setup,
             "rank": min(SEVERITIES.index(one.severity) for one in group),
             "statistic": metadata.STATISTIC_OF_FINDING.get(finding.code),
