@@ -44,6 +44,8 @@ class Tree:
 
     def block(self, name: str) -> Block | None:
         """Returns the block of a variable or a layer, or that is meant itself; `None` if it is in none."""
+        if not self._known:
+            return None
         return next((self._known[start] for start in blocks.starts(name) if start in self._known), None)
 
     def label(self, name: str) -> str:
