@@ -56,10 +56,11 @@ class Tree:
         return self._labels.get(name) or self._label(name)
 
     def inner(self, name: str) -> str:
-        """Returns a label without the number of its block."""
+        """Returns a label without the number of its block; an empty string for a block itself."""
         block, label = self.block(name), self.label(name)
-        start = f"{block.short}{_BETWEEN_PARTS}" if block else ""
-        return label[len(start) :] if label.startswith(start) else label
+        if block is None or not label.startswith(block.short):
+            return label
+        return label[len(block.short) :].removeprefix(_BETWEEN_PARTS)
 
     def grouped(self, chosen: Iterable[str]) -> list[tuple[Block | str, list[int]]]:
         """Returns the places of names by block, or by name for those in no block, in the order of their first."""
