@@ -257,12 +257,12 @@ def _diagnose(options):
 
 
 def _plot(options):
-    from gradlog.commands import plot, selection
+    from gradlog.commands import layers, plot, selection
 
     plot.check(options.output)
     chosen = _chosen(options)
     runs = selection.with_variables(selection.read(options.log_dir, chosen), chosen)
-    receipt = plot.save(runs, options.output, options.layers)
+    receipt = plot.save(runs if options.layers else layers.by_block(runs), options.output)
     print(console.json_text(receipt) if options.json else f"Wrote {receipt['file']}")
     return CLEAN
 

@@ -21,6 +21,11 @@ def is_long(history: History) -> bool:
     return tree(history).is_long
 
 
+def by_block(runs: dict[str, History]) -> dict[str, History]:
+    """Returns runs, a dictionary by name, with those `folded` that have many kernels."""
+    return {name: folded(run) if is_long(run) else run for name, run in runs.items()}
+
+
 def folded(history: History) -> History:
     """Returns a run whose kernels are those of its blocks: the largest of each statistic at each step.
 

@@ -4,7 +4,7 @@ import io
 import os
 from pathlib import Path
 
-from gradlog.commands import console, layers, selection
+from gradlog.commands import console, selection
 from gradlog.history.history import History
 
 ENDINGS = (".pdf", ".png", ".svg")
@@ -24,11 +24,10 @@ def check(path: str | os.PathLike) -> None:
     selection.check_installed("matplotlib", "plot")
 
 
-def save(runs: dict[str, History], path: str | os.PathLike, all_layers: bool = False) -> dict:
+def save(runs: dict[str, History], path: str | os.PathLike) -> dict:
     """Draws runs, a dictionary by name, and writes the figure in the format of the file's extension: PNG, SVG or PDF.
 
-    A network of many blocks is drawn block by block, unless `all_layers` is true. Notes on standard error name the runs
-    that are left out.
+    Notes on standard error name the runs that are left out.
 
     Returns:
         A dictionary for `--json`: `file`, and the names of the `runs` in it and of those `left_out`.
@@ -37,7 +36,7 @@ def save(runs: dict[str, History], path: str | os.PathLike, all_layers: bool = F
         CommandError: If there is nothing to draw, or the file cannot be written.
     """
     drawn = _drawn(runs)
-    picture, canvas = figure(drawn if all_layers else _by_block(drawn)), io.BytesIO()
+    picture, canvas = figure(drawn), io.BytesIO()
     picture.savefig(canvas, format=Path(path).suffix[1:].lower(), dpi=_DOTS_PER_INCH)
     with selection.writing(path):
         Path(path).write_bytes(canvas.getvalue())  # in one go: if drawing fails, an older picture stays intact
@@ -54,10 +53,6 @@ def _drawn(runs):
     if len(able) > MAX_RUNS:
         console.note(f"drawing only the first {MAX_RUNS} of {len(able)} runs; choose others with --runs REGEX")
     return dict(list(able.items())[:MAX_RUNS])
-
-
-def _by_block(runs):
-    return {name: layers.folded(run) if layers.is_long(run) else run for name, run in runs.items()}
 
 
 def figure(runs: dict[str, History]):

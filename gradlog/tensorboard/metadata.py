@@ -32,9 +32,9 @@ HISTOGRAMS = {
 }
 # What `gradlog/attention` has of each head.
 ATTENTION = {
-    "entropy": {"label": "entropy of the attention, over its maximum", "is_fraction": True},
-    "logit": {"label": "largest attention logit", "is_fraction": False},
-    "sink": {"label": "share of the attention on the first token", "is_fraction": True},
+    "entropy": {"label": "entropy, over its maximum", "is_fraction": True},
+    "logit": {"label": "largest logit", "is_fraction": False},
+    "sink": {"label": "share of the first token", "is_fraction": True},
 }
 PARTS = {"kernels": "kernels", "biases": "biases", "all": "all variables"}
 # The statistic in which a finding shows, by the code of its rule.

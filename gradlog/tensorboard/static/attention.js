@@ -18,7 +18,7 @@ export function drawAttention(container, answered, view) {
   const {label, is_fraction: isFraction} = view.attentionValues[view.attention];
   const scale = new Scale(filled.map(({attention}) => ofAllSteps(attention)), isFraction);
   const panels = element('div', {class: 'panels'});
-  container.append(legend(scale, label), panels);
+  container.append(element('h3', {text: label}), legend(scale, label, false), panels);
   const draw = (step) => drawPanels(panels, filled, scale, {...view, step}, container.clientWidth);
   draw(view.step);
   return ({step}) => {

@@ -96,14 +96,14 @@ export function layerChooser({variables, picked, labels, blockOf}, change) {
     block ? [blockItem(block, names, picked, item)] : names.map(item),
   );
   const summary = element('summary', {text: `Layers over time (${picked.length} of ${variables.length})`});
-  return element('details', {class: 'layers', open: variables.length <= 12}, summary, element('ul', {}, ...items));
+  return element('details', {class: 'layers', 'data-key': '', open: variables.length <= 12}, summary, element('ul', {}, ...items));
 }
 
 function blockItem(block, names, picked, item) {
   const number = names.filter((name) => picked.includes(name)).length;
   const summary = element('summary', {text: number ? `${block} (${number} of ${names.length})` : block});
   const list = element('ul', {}, ...names.map(item));
-  return element('li', {}, element('details', {class: 'block', open: number > 0}, summary, list));
+  return element('li', {}, element('details', {class: 'block', 'data-key': block, open: number > 0}, summary, list));
 }
 
 /** The step slider, with a button that plays the steps. */

@@ -46,10 +46,14 @@ function made(table, choice) {
   };
 }
 
+/** How many rows each block has, by its place. */
+function sizesOf({places}) {
+  return places.reduce((counted, place) => counted.set(place, (counted.get(place) ?? 0) + 1), new Map());
+}
+
 /** The rows: places of variables, and the block if it is folded. */
 function rowsOf({variables, tree}, choice) {
-  const rows = new Map();
-  const sizes = tree.places.reduce((counted, place) => counted.set(place, (counted.get(place) ?? 0) + 1), new Map());
+  const [rows, sizes] = [new Map(), sizesOf(tree)];
   variables.forEach((name, place) => {
     const block = tree.blocks[tree.places[place]];
     const isRow = block && sizes.get(tree.places[place]) > 1 && isFolded(block.key, tree, choice);
@@ -68,10 +72,10 @@ function largest(places, row) {
 
 /** Where the rows of each block with several layers are, one after the other. */
 function spansOf(rows, {tree}) {
-  const spans = [];
+  const [spans, sizes] = [[], sizesOf(tree)];
   rows.forEach(({block, places}, row) => {
     const of = tree.blocks[tree.places[places[0]]];
-    if (!of || (!block && tree.places.filter((place) => place === tree.places[places[0]]).length < 2)) return;
+    if (!of || sizes.get(tree.places[places[0]]) < 2) return;
     const last = spans.at(-1);
     if (last?.block === of && last.end === row) last.end++;
     else spans.push({block: of, isFolded: block !== null, first: row, end: row + 1});

@@ -2,9 +2,10 @@
 
 import {drawAttention} from './attention.js';
 import * as charts from './charts.js';
+import {Choices} from './choices.js';
 import {isDark, onThemeChange} from './colors.js';
 import {Content} from './content.js';
-import {choice, layerChooser, RunChooser, StepSlider} from './controls.js';
+import {RunChooser, StepSlider} from './controls.js';
 import {element} from './dom.js';
 import {emptyState} from './empty.js';
 import {findingsList} from './findings.js';
@@ -40,8 +41,8 @@ export class Page {
     body.replaceChildren(this.side, this.main, this.live);
     this.tooltip = new Tooltip(body);
     this.chooser = new RunChooser((change) => this.change(change));
-    this.choices = element('div', {});
-    this.side.append(this.chooser.root, this.choices);
+    this.choices = new Choices((change) => this.change(change));
+    this.side.append(this.chooser.root, this.choices.root);
     this.slider = new StepSlider((step) => this.move(step));
     this.hint = element('p', {class: 'hint', hidden: true});
     this.folder = new Folder((change) => this.change(change));
@@ -206,7 +207,7 @@ export class Page {
     const view = (this.shown = this.view());
     this.slider.draw(view.steps, Math.max(view.steps.indexOf(view.step), 0));
     this.chooser.draw(this.state);
-    this.drawChoices(view);
+    this.choices.draw(view, this.model, attention.length > 0);
     this.frames.rows = {
       heatmaps: () => rows.ofTables(tables, view.statistic),
       profile: () => rows.ofProfile(tables, this.shown),
@@ -251,34 +252,6 @@ export class Page {
     list.scrollTop = scrolled;
   }
 
-  /** Draws the choices if they have changed; an expanded list stays expanded. */
-  drawChoices(view) {
-    const {attention} = view;
-    const hasAttention = this.content.attention.length > 0;
-    const chosen = [view.picked, view.statistic, view.part, view.layer, view.kind, hasAttention, attention];
-    const key = JSON.stringify([view.variables, ...chosen]);
-    if (key === this.choicesKey) return;
-    this.choicesKey = key;
-    const focused = [...this.choices.querySelectorAll('select, input, summary')].indexOf(document.activeElement);
-    const isOpen = this.choices.querySelector('details')?.open;
-    const layers = layerChooser(view, (name) => this.togglePicked(view.picked, name));
-    if (isOpen !== undefined) layers.open = isOpen;
-    const names = Object.fromEntries(view.variables.map((name) => [name, view.labels.get(name) ?? name]));
-    this.choices.replaceChildren(
-      choice('Statistic', labels(this.model.statistics), view.statistic, (statistic) => this.change({statistic})),
-      choice('Variables', this.model.parts, view.part, (part) => this.change({part})),
-      layers,
-      choice('Layer in histograms', names, view.layer, (layer) => this.change({layer}), view.blockOf),
-      choice('Histograms of', labels(this.model.histograms), view.kind, (kind) => this.change({kind})),
-      ...(hasAttention ? [choice('Attention', labels(this.model.attention), attention, (value) => this.change({attention: value}))] : []),
-    );
-    if (focused >= 0) this.choices.querySelectorAll('select, input, summary')[focused]?.focus();
-  }
-
-  togglePicked(picked, name) {
-    this.change({picked: picked.includes(name) ? picked.filter((each) => each !== name) : [...picked, name]});
-  }
-
   /** Shows a finding in the charts: its statistic, its layers, its first step. */
   async find(run, finding) {
     const chosen = this.chosen();
@@ -305,10 +278,6 @@ export class Page {
     this.frames.scrollTo('heatmaps');
     this.live.textContent = `The charts show ${finding.name} in ${run.run}.`;
   }
-}
-
-function labels(choices) {
-  return Object.fromEntries(Object.entries(choices).map(([name, {label}]) => [name, label]));
 }
 
 function orFirst(name, choices) {

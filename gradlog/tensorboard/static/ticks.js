@@ -3,7 +3,7 @@
 import {canvas} from './dom.js';
 
 export const LINE = 12; // CSS pixels that a label takes
-const [MAX_GUTTER, MAX_GUTTER_OF_BLOCKS] = [110, 190]; // CSS pixels
+const [MAX_GUTTER, MAX_GUTTER_OF_BLOCKS] = [110, 215]; // CSS pixels
 const MAX_LETTERS = 60; // of a layer's name, counted from its end
 const [, MEASURING] = canvas(1, 1);
 
@@ -18,17 +18,19 @@ export function layerTicks({table, look, high}) {
 
 /** As many labels as fit, the first row of each block before others; a block that has one label alone has its title. */
 function ticksOfBlocks({labels, heads, spans}, high, each) {
-  const starts = new Map(spans.map((span) => [span.first, span]));
+  const bySpan = new Map(spans.map((span) => [span.first, span]));
+  const starts = [...new Set([0, ...spans.flatMap(({first, end}) => [first, end])])].sort((one, other) => one - other);
   const [result, fits] = [[], (row, other) => (other - row) * high >= LINE];
-  let [last, start] = [-Infinity, 0];
-  labels.forEach((label, row) => {
-    const span = starts.get(row);
-    if (span) start = row;
-    const next = spans.find(({first}) => first > row)?.first ?? Infinity;
-    if (!fits(last, row) || !(span || ((row - start) % each === 0 && fits(row, next)))) return;
-    const isAlone = span && !fits(row + each, span.end + 1);
-    result.push({row, text: isAlone ? span.block.title : shortened(label, heads[row], MAX_GUTTER_OF_BLOCKS)});
-    last = row;
+  let last = -Infinity;
+  starts.forEach((start, index) => {
+    const next = starts[index + 1] ?? labels.length;
+    for (let row = start; row < next; row += each) {
+      if (!fits(last, row) || (row !== start && !fits(row, next))) continue;
+      const isAlone = row === start && bySpan.has(start) && !fits(start + each, next);
+      const text = shortened(labels[row], heads[row], MAX_GUTTER_OF_BLOCKS);
+      result.push({row, text: isAlone ? bySpan.get(start).block.title : text});
+      last = row;
+    }
   });
   return result;
 }
