@@ -21,7 +21,7 @@ def described(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
     try:
         known = json.loads(content)
-        version, layers, values = known["version"], known["layers"], known["values"]
+        version, layers, values = known["version"], list(known["layers"]), list(known["values"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"its metadata do not describe it ({error})") from error
     if version != _VERSION:
