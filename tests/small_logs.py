@@ -1,5 +1,6 @@
 """Small logs of known numbers, written in milliseconds with gradlog's own writers, for what reads them."""
 
+import event_files
 import numpy as np
 
 from gradlog.history.history import Snapshot
@@ -11,6 +12,17 @@ COLUMNS = ("gradient_mean_abs", "gradient_nonfinite", "update_ratio")
 # mean |g| [3 steps, 4 variables]: the first layer's vanishes beside the last's, and is zero at last
 MEAN_ABS = np.array([[1e-6, 2e-6, 1e-2, 2e-2], [4e-6, 5e-6, 3e-2, 5e-2], [0, 0, 5e-2, 1e-1]])
 STEPS = (0, 10, 20)
+
+
+# A network of four blocks of eight kernels, and what its two layers of attention do at steps 0 and 10, [2, 2, 3, 3].
+BLOCKS = (
+    *(f"block_{number}/{layer}/kernel" for number in range(4) for layer in "abcdefgh"),
+    "head/kernel",
+    "head/bias",
+)
+ATTENDING = ("block_1/a", "block_3/a")
+ATTENTION = np.linspace(0.01, 0.36, 36).reshape(2, 2, 3, 3)
+ATTENTION[:, 1, 2] = np.nan  # a layer with fewer heads
 
 
 def counts(number=4):
@@ -43,6 +55,15 @@ def write_run(log_dir, mean_abs=MEAN_ABS, steps=STEPS, nonfinite=0, variables=VA
         tensors = {"gradients": counts(shape[1]), "weights": counts(shape[1])} if histograms else {}
         writer.write(Snapshot(step, tuple(variables), COLUMNS, table, scalars=numbers, **tensors))
     writer.close()
+
+
+def write_blocks(log_dir, version=1):
+    """Writes a run of `BLOCKS`, the gradients of which are 1e-4, 2e-4 and so on, with its attention."""
+    levels = np.arange(1, len(BLOCKS) + 1) * 1e-4
+    write_run(log_dir, [levels, levels * 3], (0, 10), variables=BLOCKS, histograms=True)
+    heads = [event_files.attention(ATTENDING, values, version) for values in ATTENTION]
+    events = [event_files.event(step, value) for step, value in zip((0, 10), heads, strict=True)]
+    event_files.write(log_dir / "events.out.tfevents.9.attention", *events)
 
 
 def write_scalars(log_dir, scalars, step=0):

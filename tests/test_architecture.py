@@ -35,7 +35,7 @@ WITHOUT_ENGINE = [
     "gradlog.writers",
     "gradlog.writers.event_writer",
     "gradlog.diagnosis.checks.table",
-    *(f"gradlog.history.{name}" for name in ("names", "history", "frames", "growing", "builder")),
+    *(f"gradlog.history.{name}" for name in ("names", "history", "frames", "growing", "builder", "tree")),
     *(f"gradlog.stats.{name}" for name in ("buckets", "statistics", "snapshots")),
     "gradlog.events.reader",
     *(f"gradlog.diagnosis.{name}" for name in ("finding", "diagnose", "monitor", "rules.table")),

@@ -99,6 +99,49 @@ sigmoid    0-0  2 -> 2  0.01 -> 0.01      -  2.0e-3  2.0e-3       1  2.0e-3  2.0
 """
 
 
+DEEP = [f"block_{number}/{layer}/kernel" for number in range(4) for layer in "abcdefgh"]
+BLOCKS = """
+                         -------- |g| ---------  ---- update ratio ----
+deep: largest of a block  at start  over the run  at start  over the run
+block 0                     8.0e-4        8.0e-2    2.3e-3        2.3e-3
+block 1                     1.6e-3        1.6e-1    4.7e-3        4.7e-3
+block 2                     2.4e-3        2.4e-1    7.2e-3        7.2e-3
+block 3                     3.2e-3        3.2e-1    9.7e-3        9.7e-3
+head                        3.3e-3        3.3e-1    1.0e-2        1.0e-2
+"""
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """A run of four blocks of eight kernels; gradients are 1e-4 to 33e-4, then 199 times as large."""
+    levels = np.arange(1, 34) * 1e-4
+    write_run(tmp_path / "deep", np.stack([levels, levels * 199]), [0, 10], variables=[*DEEP, "head/kernel"])
+    return tmp_path
+
+
+def test_summary_of_a_network_of_many_blocks_has_the_largest_of_each(run, deep):
+    first, _, blocks = run("summary", deep)[1].partition("\n\n")
+
+    assert len(first.splitlines()) == 3
+    assert [line.split() for line in blocks.splitlines()] == [line.split() for line in BLOCKS.strip().splitlines()]
+
+
+def test_summary_lists_every_layer_if_asked_and_json_stays_as_it_is(run, deep, logs):
+    lines = run("summary", deep / "deep", "--layers")[1].partition("\n\n")[2].splitlines()
+
+    assert lines[1].startswith("deep: layers ")
+    assert [line.split("  ")[0] for line in lines[2:4]] == ["0 · a", "0 · b"]
+    assert len(lines) == 2 + 33
+    assert "layer1" in run("summary", logs / "relu", "--layers")[1].partition("\n\n")[2]
+    assert run("summary", deep, "--json", "--layers") == run("summary", deep, "--json")
+
+
+def test_summary_says_the_blocks_of_a_finding(run, deep, found):
+    found[2] = [dataclasses.replace(finding(where=(DEEP[0], DEEP[8])), place="blocks 0 to 1 · a")]
+
+    assert run("summary", deep)[1].partition("\n\n")[0].splitlines()[-1].endswith("GL101 blocks 0 to 1 · a")
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_on_a_narrow_screen_the_table_goes_on_below(run, logs, monkeypatch, columns):
     write_run(logs / "a_run_with_quite_a_long_name_of_its_own")

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgba
 from small_logs import MEAN_ABS, STEPS, write_run, write_scalars
 
 import gradlog
-from gradlog.commands import cli, panels, plot
+from gradlog.commands import cli, layers, panels, plot
 
 KERNELS = MEAN_ABS[:, [0, 2]]
 
@@ -256,3 +256,41 @@ def test_without_gradients_there_is_nothing_to_draw(tmp_path, capsys):
     assert cli.main(["plot", str(tmp_path / "logs"), "-o", str(tmp_path / "a.png")]) == 2
     assert capsys.readouterr().err == "error: nothing to draw, since no run has gradients: logs\n"
     assert not (tmp_path / "a.png").exists()
+
+
+def test_a_network_of_many_blocks_is_drawn_block_by_block_unless_all_layers_are_wanted(tmp_path):
+    variables = [f"block_{number}/{layer}/kernel" for number in range(4) for layer in "abcdefgh"]
+    levels = np.random.default_rng(0).lognormal(size=(3, 32))
+    write_run(tmp_path / "run", levels, STEPS, variables=variables)
+    run = gradlog.read(tmp_path / "run")
+
+    folded = layers.folded(run)
+
+    assert layers.is_long(run)
+    np.testing.assert_allclose(panels.mean_abs(folded), levels.reshape(3, 4, 8).max(2), rtol=1e-6)
+    assert [layers.label(folded, name, 30) for name in folded.variables] == [f"block {n}" for n in range(4)]
+    above, rows = axes_of(plot.figure({"run": folded}))
+    assert [text.get_text() for text in above.get_xticklabels()] == [f"block {n}" for n in range(4)]
+    _, rows = axes_of(plot.figure({"run": run}))
+    assert [text.get_text() for text in rows[0][0].get_yticklabels()][:2] == ["0 · a", "0 · d"]
+
+
+def test_the_command_folds_blocks_and_draws_every_layer_if_asked(tmp_path, monkeypatch):
+    variables = [f"block_{number}/{layer}/kernel" for number in range(4) for layer in "abcdefgh"]
+    write_run(tmp_path / "run", np.ones((3, 32)), STEPS, variables=variables)
+    drawn = []
+    monkeypatch.setattr(plot, "figure", lambda runs, figure=plot.figure: drawn.append(runs) or figure(runs))
+
+    for arguments in ([], ["--layers"]):
+        assert cli.main(["plot", str(tmp_path), "-o", str(tmp_path / "picture.png"), *arguments]) == 0
+
+    assert [len(runs["run"].variables) for runs in drawn] == [4, 32]
+
+
+def test_a_block_without_a_number_at_a_step_is_missing_and_one_number_is_enough(tmp_path):
+    variables = [f"block_{number}/{layer}/kernel" for number in range(2) for layer in "ab"]
+    write_run(tmp_path / "run", [[np.nan, np.nan, np.nan, 2.0]], [0], variables=variables)
+
+    folded = panels.mean_abs(layers.folded(gradlog.read(tmp_path / "run")))
+
+    np.testing.assert_array_equal(folded, [[np.nan, 2.0]])

@@ -10,13 +10,25 @@ import event_files
 import numpy as np
 import pytest
 import tensorboard_server as server
-from small_logs import COLUMNS, MEAN_ABS, STEPS, VARIABLES, write_run, write_scalars
+from small_logs import (
+    ATTENDING,
+    ATTENTION,
+    BLOCKS,
+    COLUMNS,
+    MEAN_ABS,
+    STEPS,
+    VARIABLES,
+    write_blocks,
+    write_run,
+    write_scalars,
+)
+from tensorboard import errors
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
 
 import gradlog
 from gradlog.history.history import History, Series, Snapshot
 from gradlog.history.run import Layer, Run
-from gradlog.tensorboard import data, demo, metadata
+from gradlog.tensorboard import attention, data, demo, metadata
 from gradlog.tensorboard.plugin import GradientsLoader
 from gradlog.writers import EventWriter
 
@@ -54,6 +66,8 @@ def log_dir(tmp_path_factory):
         scalars={f"activation_dead/{layer}": [0.5] * 2 for layer in [*reversed(MANY_LAYERS), "relu"]},
     )
     write_unfrozen(path / "unfrozen")
+    write_blocks(path / "blocks")
+    write_blocks(path / "newer", version=2)
     write_malformed(path / "malformed")
     return path
 
@@ -98,7 +112,7 @@ def ask(request, log_dir):
         status, content = server.get(f"{address}data/{route}?{urllib.parse.urlencode(parameters)}")
         return status, json.loads(content)
 
-    server.wait_for(lambda: len(answer("runs")[1]["runs"]) == 9)
+    server.wait_for(lambda: len(answer("runs")[1]["runs"]) == 11)
     answer.address = address
     return answer
 
@@ -178,11 +192,12 @@ def test_histogram_that_was_not_logged_is_empty(ask):
 
 @pytest.mark.parametrize("run", ["sick", "deep/healthy", "small", "described", HOSTILE])
 def test_findings_are_those_of_the_reader(ask, log_dir, run):
-    expected = [json.loads(json.dumps(each.to_dict())) for each in gradlog.diagnose(gradlog.read(log_dir / run))]
+    found = [json.loads(json.dumps(each.to_dict())) for each in gradlog.diagnose(gradlog.read(log_dir / run))]
+    expected = [each | {"place": each["place"] or ", ".join(each["where"]) or "whole run"} for each in found]
 
     answer = ask("findings", run=run)[1]["findings"]
 
-    added = {"steps", "place", "has_numbers", "rank", "statistic"}
+    added = {"steps", "has_numbers", "rank", "statistic"}
     assert [{key: value for key, value in each.items() if key not in added} for each in answer] == expected
 
 
@@ -235,6 +250,59 @@ def test_a_table_says_which_variables_are_kernels_and_biases(ask):
     assert of_layers["short_names"]["layer4/kernel"] == "layer4"
 
 
+def test_a_table_says_where_its_variables_stand_in_blocks(ask):
+    tree = table(ask, "blocks")["tree"]
+
+    assert tree["blocks"] == [{"key": f"block_{n}", "short": str(n), "title": f"block {n}"} for n in range(4)]
+    assert tree["places"] == [*np.repeat(range(4), 8).tolist(), None, None]
+    assert tree["inner"] == [*"abcdefgh" * 4, "head", "head/bias"]
+    assert tree["is_long"]
+    nothing = {"blocks": [], "places": [], "inner": [], "is_long": False}
+    assert table(ask, "small")["tree"] == nothing
+
+
+def test_attention_has_the_numbers_that_were_written(ask):
+    for column, value in enumerate(("entropy", "logit", "sink")):
+        status, answer = ask("attention", run="blocks", value=value)
+
+        assert status == 200
+        assert (answer["layers"], answer["steps"], answer["num_steps"]) == (list(ATTENDING), [0, 10], 2)
+        assert answer["labels"] == ["block 1", "block 3"]
+        np.testing.assert_allclose(np.array(answer["values"], float), ATTENTION[..., column], rtol=1e-5)
+        assert answer["values"][0][1][2] is None
+    assert list(ask("runs")[1]["attention"]) == ["entropy", "logit", "sink"]
+    has_attention = {run["run"]: run["has_attention"] for run in ask("runs")[1]["runs"]}
+    assert {run for run, has in has_attention.items() if has} == {"blocks", "newer"}
+
+
+def test_attention_of_a_large_network_is_thinned():
+    metadata = json.dumps({"version": 1, "layers": [f"a{n}" for n in range(48)], "values": ["entropy"]}).encode()
+    tensors = {step: np.full((48, 64, 1), step, np.float32) for step in range(0, 300, 3)}
+
+    answer = attention.table(metadata, tensors, BLOCKS, "entropy", 200)
+
+    assert answer["steps"] == sorted(answer["steps"])
+    assert (answer["steps"][0], answer["steps"][-1], answer["num_steps"]) == (0, 297, 100)
+    assert [values[3][5] for values in answer["values"]] == answer["steps"]
+    assert len(json.dumps(answer)) < 3e6
+
+
+@pytest.mark.parametrize(
+    "metadata", [b"", b"[]", b'{"version": 1, "layers": [1], "values": ["entropy"]}', b'{"version": 1}']
+)
+def test_metadata_of_attention_that_mean_nothing_are_said(metadata):
+    with pytest.raises(errors.InvalidArgumentError, match="The attention cannot be read"):
+        attention.table(metadata, {}, BLOCKS, "entropy", 10)
+
+
+def test_tensors_that_are_not_what_their_metadata_say_are_left_out():
+    metadata = b'{"version": 1, "layers": ["a", "b"], "values": ["entropy"]}'
+    tensors = {0: np.zeros((3, 2, 1), np.float32), 1: np.zeros(4, np.float32), 2: np.zeros((2, 2, 1), np.int32)}
+
+    assert attention.table(metadata, tensors, (), "entropy", 10)["steps"] == []
+    assert attention.table(metadata, tensors | {3: np.ones((2, 2, 1))}, (), "entropy", 10)["values"] == [[[1, 1]] * 2]
+
+
 def test_a_histogram_is_found_by_the_name_of_the_layer(ask):
     by_layer = ask("histograms", run="small", kind="weight", variable="layer1")
 
@@ -258,6 +326,10 @@ def test_the_sick_run_has_a_vanishing_gradient(ask):
         ("table", {"run": "small", "statistic": "gradient_norm", "max_steps": "0000012345"}, 400, "from 1 to 2000"),
         ("table", {"run": "../small", "statistic": "gradient_norm"}, 404, "No run"),
         ("table", {"run": "foreign", "statistic": "gradient_norm"}, 404, "No run"),
+        ("attention", {"run": "blocks"}, 400, "Missing parameter: 'value'"),
+        ("attention", {"run": "blocks", "value": "nothing"}, 400, "Unknown value of attention"),
+        ("attention", {"run": "small", "value": "entropy"}, 404, "attention of run 'small' was not logged"),
+        ("attention", {"run": "newer", "value": "entropy"}, 400, "it has version 2, and this one reads version 1"),
         ("histograms", {"run": "small", "kind": "nothing", "variable": "a"}, 400, "Unknown kind of histogram"),
         ("findings", {"run": ""}, 404, "No run"),
         ("table", {"run": "malformed", "statistic": "gradient_norm"}, 400, "run 'malformed' cannot be read"),

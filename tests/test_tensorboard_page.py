@@ -12,7 +12,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import tensorboard_server as server
-from small_logs import MEAN_ABS, write_run, write_scalars
+from small_logs import ATTENDING, ATTENTION, BLOCKS, MEAN_ABS, write_blocks, write_run, write_scalars
 
 from gradlog.tensorboard import demo
 from gradlog.writers import EventWriter
@@ -420,3 +420,155 @@ def test_help_stands_where_there_are_no_runs_and_what_is_written_then_is_followe
 def test_a_prefix_of_the_path_is_kept(browser, log_dir):
     with tab(browser, opened(log_dir, "--load_fast=false", "--path_prefix=/some/where"), whole=True) as (_, frame):
         panel(frame, "small").wait_for()
+
+
+@pytest.fixture(scope="module")
+def of_blocks(tmp_path_factory):
+    """The address of a run of four blocks of eight kernels, with attention."""
+    path = tmp_path_factory.mktemp("blocks")
+    write_blocks(path / "deep")
+    return opened(path, runs=1)
+
+
+def markers(frame):
+    """The blocks of the heat map, and whether each is unfolded."""
+    all_of = "all => all.map((one) => [one.dataset.block, one.classList.contains('open')])"
+    return dict(frame.locator("#heatmaps .marker").evaluate_all(all_of))
+
+
+def test_many_layers_start_folded_and_a_block_shows_its_largest_value(browser, of_blocks):
+    with tab(browser, of_blocks) as (_, frame):
+        cells = cells_of(frame, "deep")
+        cells.wait_for()
+
+        assert markers(frame) == {f"block_{number}": False for number in range(4)}
+        for block in range(4):
+            text = hover(frame, cells, 1, block, 2, 5)
+            assert text.startswith(f"deep · block {block}, the largest of 8 · step 10 · ")
+            assert float(text.split(" · ")[-1]) == pytest.approx(8 * (block + 1) * 3e-4, rel=1e-3)
+        assert hover(frame, cells, 0, 4, 2, 5) == "deep · head/kernel · step 0 · 0.0033"
+
+
+def test_a_click_unfolds_a_block_and_another_folds_it(browser, of_blocks):
+    with tab(browser, of_blocks) as (page, frame):
+        cells = cells_of(frame, "deep")
+        cells.wait_for()
+
+        cells.click(position=place(cells, 0, 2, 2, 5))
+
+        frame.locator(".marker.open").wait_for()
+        assert markers(frame) == {f"block_{number}": number == 2 for number in range(4)}
+        assert hover(frame, cells_of(frame, "deep"), 0, 3, 2, 12) == "deep · block_2/b/kernel · step 0 · 0.0018"
+        assert "p.gradlog.turned=" + "%5B%22block_2%22%5D" in page.url
+        page.reload()  # the address alone brings it back
+        frame.locator(".marker.open").click()
+        frame.locator(".marker.open").wait_for(state="detached")
+        assert markers(frame) == {f"block_{number}": False for number in range(4)}
+        assert "turned" not in page.url
+        frame.locator(".marker").nth(1).click()
+        frame.locator(".marker.open").wait_for()
+        assert markers(frame)["block_1"]
+
+
+def test_all_blocks_are_folded_and_unfolded_at_once(browser, of_blocks):
+    with tab(browser, of_blocks, "&p.gradlog.turned=%5B%22block_1%22%5D") as (page, frame):
+        frame.locator(".marker.open").wait_for()
+
+        frame.get_by_role("button", name="Unfold all blocks").click()
+
+        frame.wait_for_function("document.querySelectorAll('.marker.open').length === 4")
+        assert hover(frame, cells_of(frame, "deep"), 0, 31, 2, 33) == "deep · block_3/h/kernel · step 0 · 0.0032"
+        assert "p.gradlog.blocks=unfolded" in page.url
+        frame.get_by_role("button", name="Fold all blocks", exact=True).click()
+        frame.wait_for_function("document.querySelectorAll('.marker.open').length === 0")
+        assert "p.gradlog.blocks=folded" in page.url
+
+
+def test_blocks_are_unfolded_and_folded_with_the_keyboard(browser, of_blocks):
+    with tab(browser, of_blocks) as (_, frame):
+        cells_of(frame, "deep").wait_for()
+        heat_map = panel(frame, "deep").locator(".heatmap")
+        said = frame.locator(".unseen")
+
+        heat_map.focus()
+        heat_map.press("ArrowDown")
+        assert said.inner_text() == "deep · block 1, the largest of 8 · step 10 · 0.0048"
+        heat_map.press("Enter")
+        frame.locator(".marker.open").wait_for()
+        assert markers(frame)["block_1"]
+        heat_map.press("ArrowDown")  # from the first layer of the block, which keeps the focus
+        assert said.inner_text() == "deep · block_1/b/kernel · step 10 · 0.003"
+        heat_map.press(" ")
+        frame.locator(".marker.open").wait_for(state="detached")
+        heat_map.press("ArrowUp")
+        assert said.inner_text() == "deep · block 0, the largest of 8 · step 10 · 0.0024"
+
+
+def test_labels_keep_the_number_of_the_block(browser, of_blocks):
+    with tab(browser, of_blocks) as (_, frame):
+        cells_of(frame, "deep").wait_for()
+        layers = frame.get_by_label("Layer in histograms")
+
+        groups = layers.locator("optgroup").evaluate_all("all => all.map((one) => [one.label, one.innerText])")
+        assert [label for label, _ in groups] == [f"block {number}" for number in range(4)]
+        assert layers.locator("option").all_inner_texts() == [f"{n} · {x}" for n in range(4) for x in "abcdefgh"] + [
+            "head"
+        ]
+        assert layers.input_value() == BLOCKS[0]
+        assert frame.locator("#overTime .u-legend").inner_text().split("deep ")[1].startswith("0 · a")
+        frame.locator(".layers > summary").click()
+        frame.locator(".layers .block", has_text="block 2").locator("summary").click()
+        frame.locator(f".layers input[data-layer='{BLOCKS[17]}']").check()
+        frame.get_by_text("block 2 (1 of 8)").wait_for()
+        assert "2 · b" in frame.locator("#overTime .u-legend").inner_text()
+
+
+def test_a_finding_frames_its_folded_blocks(browser, tmp_path):
+    variables = [name for name in BLOCKS if name.endswith("kernel")]
+    levels = np.where([name.startswith(("block_0", "block_1")) for name in variables], 1e-8, 1e-2)
+    write_run(tmp_path / "sick", np.tile(levels, (12, 1)), range(0, 120, 10), variables=variables)
+    with tab(browser, opened(tmp_path, runs=1)) as (_, frame):
+        frame.get_by_role("button", name="sick: vanishing gradient GL101 · blocks 0 to 1").click()
+
+        frame.locator("#heatmaps .box").wait_for()
+        where = frame.locator("#heatmaps .box").evaluate("box => [box.style.top, box.style.height]")
+        assert where == ["0%", "40%"]  # two rows of five
+
+
+def test_a_network_without_blocks_has_nothing_to_fold(browser, address):
+    with tab(browser, address, "&p.gradlog.filter=small") as (_, frame):
+        cells_of(frame, "small").wait_for()
+
+        assert frame.locator(".marker, optgroup, .layers .block").count() == 0
+        assert not frame.get_by_role("button", name="Fold all blocks", exact=True).is_visible()
+        assert not frame.locator("#attention").is_visible()
+
+
+def test_attention_is_a_map_of_heads_by_layers_that_moves_with_the_slider(browser, of_blocks, tmp_path):
+    with tab(browser, of_blocks) as (page, frame):
+        section = frame.locator("#attention")
+        section.wait_for()
+        section.scroll_into_view_if_needed()
+        cells = section.locator(".u-over")
+        cells.wait_for()
+
+        for head, layer in ((0, 0), (2, 0), (1, 1)):
+            text = hover(frame, cells, head, layer, 3, 2)
+            assert text.startswith(f"deep · {ATTENDING[layer]} · head {head} · step 10 · ")
+            assert float(text.split(" · ")[-1]) == pytest.approx(ATTENTION[1, layer, head, 0], abs=1e-3)
+        assert hover(frame, cells, 2, 1, 3, 2).endswith(" · –")  # this layer has two heads
+
+        frame.get_by_role("combobox", name="Attention").select_option("sink")
+        section.get_by_role("heading", name="share of the first token").wait_for()
+        frame.get_by_role("slider", name="Step").press("Home")
+        section.get_by_text("by heads; step 0").wait_for()
+        text = hover(frame, section.locator(".u-over"), 1, 0, 3, 2)
+        assert float(text.split(" · ")[-1]) == pytest.approx(ATTENTION[0, 0, 1, 2], abs=1e-3)
+        page.wait_for_url(re.compile("p.gradlog.attention=sink"), timeout=2000)
+
+        with page.expect_download() as download:
+            section.get_by_role("button", name="CSV").click()
+        download.value.save_as(tmp_path / "attention.csv")
+    rows = list(csv.DictReader((tmp_path / "attention.csv").open(newline="")))
+    assert (rows[0]["layer"], rows[0]["head"], len(rows)) == (ATTENDING[0], "0", 2 * 2 * 3)
+    assert float(rows[1]["sink"]) == pytest.approx(ATTENTION[0, 0, 1, 2], rel=1e-4)

@@ -94,7 +94,7 @@ def _parser():
 
 
 def _add_summary(commands):
-    _add(
+    parser = _add(
         commands,
         "summary",
         _summary,
@@ -105,6 +105,7 @@ def _add_summary(commands):
             "gradlog summary logs --json",
         ],
     )
+    parser.add_argument("--layers", action="store_true", help="list every layer, and no blocks in place of many layers")
 
 
 def _add_diagnose(commands):
@@ -132,6 +133,7 @@ def _add_plot(commands):
         ["gradlog plot logs -o gradients.png", "gradlog plot logs -o relu.pdf --runs relu --variables kernel"],
     )
     _add_output(parser, ".png, .svg or .pdf")
+    parser.add_argument("--layers", action="store_true", help="draw every layer, and no blocks in place of many layers")
 
 
 def _add_export(commands):
@@ -241,7 +243,7 @@ def _summary(options):
     chosen = _chosen(options)
     runs = selection.read_whole(options.log_dir, chosen)
     shown = selection.with_variables(selection.within_steps(runs, chosen), chosen)
-    summary.show(shown, diagnose.findings(runs, chosen), options.json)
+    summary.show(shown, diagnose.findings(runs, chosen), options.json, options.layers)
     return CLEAN
 
 
@@ -255,12 +257,12 @@ def _diagnose(options):
 
 
 def _plot(options):
-    from gradlog.commands import plot, selection
+    from gradlog.commands import layers, plot, selection
 
     plot.check(options.output)
     chosen = _chosen(options)
     runs = selection.with_variables(selection.read(options.log_dir, chosen), chosen)
-    receipt = plot.save(runs, options.output)
+    receipt = plot.save(runs if options.layers else layers.by_block(runs), options.output)
     print(console.json_text(receipt) if options.json else f"Wrote {receipt['file']}")
     return CLEAN
 

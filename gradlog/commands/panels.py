@@ -11,6 +11,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.ticker import MaxNLocator
 
 from gradlog.commands.console import shortened
+from gradlog.commands.layers import label
 from gradlog.commands.selection import kernels
 from gradlog.history.history import History
 
@@ -99,11 +100,11 @@ def _profile(axes, places, values, is_bad, style):
 
 def _name_layers(axes, histories, is_by_number):
     """Names the layers if all runs have the same; otherwise numbers them, or labels only the first and the last."""
-    names = [tuple(map(short, kernels(history))) for history in histories]
+    names = [tuple(label(history, name, _MAX_NAME_LENGTH) for name in kernels(history)) for history in histories]
     number = len(names[0]) if is_by_number else 2
     is_named = len(set(names)) == 1
     places = _some(number, _MAX_NAMES_BELOW)
-    labels = [shortened(names[0][place], _MAX_NAME_LENGTH) if is_named else str(place + 1) for place in places]
+    labels = [names[0][place] if is_named else str(place + 1) for place in places]
     axes.set_xticks(places, labels if is_by_number else ["first layer", "last layer"])
     if len(places) * max(map(len, labels)) > _MAX_LETTERS_BELOW:
         axes.tick_params(axis="x", rotation=30)
@@ -134,7 +135,7 @@ def heat_map(axes: Axes, history: History, norm: LogNorm | None) -> QuadMesh | N
             axes.pcolormesh(*grid, marked, cmap=ListedColormap([color]), rasterized=True)
     names = kernels(history)
     places = _some(len(names), _MAX_NAMES)
-    axes.set_yticks(places, [shortened(short(names[place]), _MAX_NAME_LENGTH) for place in places], fontsize=8)
+    axes.set_yticks(places, [label(history, names[place], _MAX_NAME_LENGTH) for place in places], fontsize=8)
     axes.set_ylim(len(names) - 0.5, -0.5)  # the first layer on top
     _number_steps(axes, history.steps)
     axes.set_xlim(grid[0][0], grid[0][-1])
@@ -195,11 +196,6 @@ def has_activations(history: History) -> bool:
 def depth_colors() -> tuple:
     """Returns the colours of the first and of the last layer."""
     return tuple(_depth_colors(2))
-
-
-def short(name: str) -> str:
-    """Returns a variable's name as figures show it: the name of the layer for its kernel."""
-    return name.removesuffix("/kernel")
 
 
 def _depth_colors(number):

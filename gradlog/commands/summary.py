@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 import gradlog
-from gradlog.commands import console, selection
+from gradlog.commands import console, layers, selection
 from gradlog.history.history import History
+from gradlog.history.tree import some
 
 _MAX_FINDINGS = 3  # in a cell
 _MAX_NAME_LENGTH, _WIDE = 32, 200  # characters of a run's name, on a terminal narrower than wide
+_MAX_LAYER_LENGTH = 60  # characters of a layer's name
 _GRADIENTS = ["first", "last", "ratio"]
 _MAX_PLAIN = 1e5  # ratios from here on have an exponent
 _LOSS = "train/loss"
@@ -106,13 +108,16 @@ def row(run: str, history: History, findings: list) -> Row:
     )
 
 
-def show(runs: dict[str, History], findings: dict[str, list], as_json: bool) -> None:
-    """Prints the summary of runs, a dictionary by name, with their findings, as a table or JSON."""
+def show(runs: dict[str, History], findings: dict[str, list], as_json: bool, all_layers: bool = False) -> None:
+    """Prints the summary of runs, a dictionary by name, with their findings, as a table or JSON.
+
+    Below the table stand the blocks of networks that have many, or every layer of all networks if `all_layers` is true.
+    """
     rows = [row(name, history, findings[name]) for name, history in runs.items()]
     if as_json:
         print(console.json_text({"version": gradlog.__version__, "runs": [asdict(each) for each in rows]}))
     else:
-        print(text(rows, console.width()))
+        print("\n\n".join([text(rows, console.width()), *_tables_of_layers(runs, all_layers)]))
 
 
 def text(rows: list[Row], columns: int) -> str:
@@ -131,6 +136,32 @@ def text(rows: list[Row], columns: int) -> str:
     parts = [part for part in parts if any(cell != "-" for cells in part[2] for cell in cells)]
     rows = [[cell for cells in line for cell in cells] for line in zip(*(part[2] for part in parts), strict=True)]
     return console.table([part[:2] for part in parts], rows, columns)
+
+
+def _tables_of_layers(runs, all_layers):
+    for name, history in runs.items():
+        if selection.has_statistics(history) and (all_layers or layers.is_long(history)):
+            yield _table_of_layers(name, history if all_layers else layers.folded(history), all_layers)
+
+
+def _table_of_layers(run, history, all_layers):
+    """Returns a run's kernels as a table: gradients and update ratios at the first step and over the run."""
+    kernels, groups = (
+        selection.kernels(history),
+        [("", [f"<{run}: {'layers' if all_layers else 'largest of a block'}"])],
+    )
+    rows = [[layers.label(history, name, _MAX_LAYER_LENGTH)] for name in kernels]
+    for title, statistic in (("|g|", "gradient_mean_abs"), ("update ratio", "update_ratio")):
+        if statistic in history.columns and len(history.steps):
+            groups.append((title, ["at start", "over the run"]))
+            for row, name in zip(rows, kernels, strict=True):
+                row.extend(_start_and_mean(history.statistic(statistic, name).astype(np.float64)))
+    return console.table(groups, rows, console.width())
+
+
+def _start_and_mean(values):
+    known = [number if math.isfinite(number) else None for number in (float(values[0]), _mean(values))]
+    return [_short_power(number) for number in known]
 
 
 def _steps_text(row):
@@ -184,6 +215,8 @@ def _codes(row):
 
 
 def _short(finding):
+    if finding["place"] not in ("", some(tuple(finding["where"]))):  # it says blocks
+        return f"{finding['code']} {finding['place']}"
     first, *others = [name.removesuffix("/kernel") for name in finding["where"]] or [""]
     return f"{finding['code']} {first}".rstrip() + (f" +{len(others)}" if others else "")
 
@@ -212,8 +245,12 @@ def _gradients(history, kernels):
     if not kernels or "gradient_mean_abs" not in history.columns or not len(history.steps):
         return Gradients(), Gradients()
     ends = [history.statistic("gradient_mean_abs", name).astype(np.float64) for name in (kernels[0], kernels[-1])]
-    means = [float(np.mean(values[np.isfinite(values)])) if np.isfinite(values).any() else math.nan for values in ends]
-    return _ratio(float(ends[0][0]), float(ends[1][0])), _ratio(*means)
+    return _ratio(float(ends[0][0]), float(ends[1][0])), _ratio(*map(_mean, ends))
+
+
+def _mean(values):
+    is_finite = np.isfinite(values)
+    return float(np.mean(values[is_finite])) if is_finite.any() else math.nan
 
 
 def _ratio(first, last):

@@ -5,10 +5,10 @@ import textwrap
 from dataclasses import dataclass
 
 from gradlog.history.markdown import escaped
+from gradlog.history.tree import some
 
 WARNING, NOTE = "warning", "note"
 SEVERITIES = ("alarm", WARNING, NOTE)  # worst first
-_MAX_NAMES = 4
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Finding:
             not say enough.
         explains: Codes of the findings that follow from this one, worst first.
         cause: String, the code of the finding that explains this one; empty if none does.
+        place: String, `where` in words, as `"blocks 0 to 5 · attention"`; empty for the names as they are.
 
     Example:
     >>> name, message = "weights collapsing to zero", "The weights of a/kernel collapse to zero: 0.1 % is left."
@@ -55,6 +56,7 @@ class Finding:
     change: str = ""
     explains: tuple[str, ...] = ()
     cause: str = ""
+    place: str = ""
 
     @property
     def rank(self) -> tuple:
@@ -83,7 +85,8 @@ class Finding:
     @property
     def title(self) -> str:
         """One line: what, where and since when."""
-        parts = [f"{self.code} {self.severity}", self.name, *([some(self.where)] if self.where else []), self.steps]
+        place = self.place or some(self.where)
+        parts = [f"{self.code} {self.severity}", self.name, *([place] if place else []), self.steps]
         return " · ".join(parts)
 
     def __str__(self):
@@ -117,7 +120,7 @@ class Finding:
         lists = {name: tuple(map(str, values.get(name, ()))) for name in ("where", "remedies", "explains")}
         numbers = {name: float("nan" if values[name] is None else values[name]) for name in ("measured", "threshold")}
         found = cls(**values | lists | numbers)
-        texts = (found.code, found.name, found.message, found.change, found.cause)
+        texts = (found.code, found.name, found.message, found.change, found.cause, found.place)
         steps = (found.first_step, 0 if found.last_step is None else found.last_step)
         are_right = all(isinstance(text, str) for text in texts) and all(isinstance(step, int) for step in steps)
         if found.severity not in SEVERITIES or not are_right:
@@ -130,20 +133,6 @@ class Finding:
         finite = {name: _finite(values[name]) for name in ("measured", "threshold")}
         lists = {name: list(values[name]) for name in ("where", "remedies", "explains")}
         return {**values, **lists, **finite}
-
-
-def some(names: tuple[str, ...]) -> str:
-    """Returns names for a sentence: all of a few, otherwise the first two and the last.
-
-    Example:
-    >>> some(("a", "b"))
-    'a, b'
-    >>> some(tuple("abcdefg"))
-    'a, b … g (7 in all)'
-    """
-    if len(names) <= _MAX_NAMES:
-        return ", ".join(names)
-    return f"{names[0]}, {names[1]} … {names[-1]} ({len(names)} in all)"
 
 
 def _finite(number):

@@ -8,6 +8,7 @@ FORMAT_VERSION = 1
 PLUGIN_NAME = "gradlog"
 STATISTICS_TAG = "gradlog/statistics"
 FINDINGS_TAG = "gradlog/findings"
+ATTENTION_TAG = "gradlog/attention"
 RUN_TAG = "gradlog/run"  # JSON
 RUN_TABLE_TAG = "gradlog/run_table"  # the same as a Markdown table
 

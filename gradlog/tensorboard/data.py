@@ -6,9 +6,10 @@ import numpy as np
 from tensorboard import errors
 
 from gradlog.diagnosis.diagnose import diagnose
-from gradlog.diagnosis.finding import SEVERITIES, some
+from gradlog.diagnosis.finding import SEVERITIES
 from gradlog.history import names
 from gradlog.history.history import History, Series
+from gradlog.history.tree import some
 from gradlog.tensorboard import metadata
 from gradlog.tensorboard import variables as variable_names
 from gradlog.tensorboard.sampling import MAX_CELLS, sampled
@@ -29,8 +30,8 @@ def table(history: History, statistic: str, max_steps: int) -> dict:
         A dictionary of `variables` (V names, from input to output), `steps` [T], `values` [T, V] with `None` for
         numbers that are not finite or missing, `nonfinite`, a list of (index of step, index of variable, number of NaN
         or infinite elements of the gradient; 0 if the statistic itself is not finite), `num_steps`, the number of
-        logged steps, and `parts` and `short_names` as the functions of `gradlog.tensorboard.variables` return them.
-        Layers have no parts.
+        logged steps, and `parts`, `short_names` and `tree` as the functions of `gradlog.tensorboard.variables` return
+        them. Layers have no parts.
 
     Raises:
         InvalidArgumentError: If there is no such statistic.
@@ -49,6 +50,7 @@ def table(history: History, statistic: str, max_steps: int) -> dict:
         "num_steps": len(steps),
         "parts": {} if metadata.STATISTICS[statistic]["is_of_layers"] else variable_names.parts(variables),
         "short_names": variable_names.short_names(history.variables),
+        "tree": variable_names.tree(history.variables, variables),
     }
 
 
@@ -160,7 +162,7 @@ def findings(history: History) -> list[dict]:
         {
             **finding.to_dict(),
             "steps": finding.steps,
-            "place": some(finding.where) or "whole run",
+            "place": finding.place or some(finding.where) or "whole run",
             "has_numbers": not finding.is_of_setup,
             "rank": min(SEVERITIES.index(one.severity) for one in group),
             "statistic": metadata.STATISTIC_OF_FINDING.get(finding.code),

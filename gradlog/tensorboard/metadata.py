@@ -30,6 +30,12 @@ HISTOGRAMS = {
     names.WEIGHT_HISTOGRAM: {"label": "weights", "is_of_layers": False},
     names.ACTIVATION_HISTOGRAM: {"label": "activations", "is_of_layers": True},
 }
+# What `gradlog/attention` has of each head.
+ATTENTION = {
+    "entropy": {"label": "entropy, over its maximum", "is_fraction": True},
+    "logit": {"label": "largest logit", "is_fraction": False},
+    "sink": {"label": "share of the first token", "is_fraction": True},
+}
 PARTS = {"kernels": "kernels", "biases": "biases", "all": "all variables"}
 # The statistic in which a finding shows, by the code of its rule.
 STATISTIC_OF_FINDING = {

@@ -11,7 +11,7 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
 from gradlog.history import names
-from gradlog.tensorboard import data, metadata, variables
+from gradlog.tensorboard import attention, data, metadata, variables
 from gradlog.tensorboard.runs import Runs
 
 _STATIC = Path(__file__).parent / "static"
@@ -47,7 +47,13 @@ class GradientsPlugin(base_plugin.TBPlugin):
     def get_plugin_apps(self):
         """Returns the routes. Files are served by name only: no part of a request is used as a path."""
         files = [path for path in sorted(_STATIC.rglob("*")) if path.suffix in _SERVED]
-        routes = {"runs": self._list, "table": self._table, "histograms": self._histograms, "findings": self._findings}
+        routes = {
+            "runs": self._list,
+            "table": self._table,
+            "attention": self._attention,
+            "histograms": self._histograms,
+            "findings": self._findings,
+        }
         return {
             **{f"/{path.relative_to(_STATIC).as_posix()}": _served(path) for path in files},
             **{f"/data/{name}": _answered(function) for name, function in routes.items()},
@@ -66,6 +72,7 @@ class GradientsPlugin(base_plugin.TBPlugin):
             "statistics": metadata.STATISTICS,
             "parts": metadata.PARTS,
             "histograms": metadata.HISTOGRAMS,
+            "attention": metadata.ATTENTION,
             "runs": self._runs.list(ctx, experiment),
         }
 
@@ -73,6 +80,13 @@ class GradientsPlugin(base_plugin.TBPlugin):
         run, statistic = _required(arguments, "run"), _required(arguments, "statistic")
         history = self._runs.history(ctx, experiment, run, with_scalars=statistic in names.LAYER_SCALARS)
         return data.table(history, statistic, _steps(arguments))
+
+    def _attention(self, ctx, experiment, arguments):
+        run, value = _required(arguments, "run"), _required(arguments, "value")
+        attention.check(value)
+        history = self._runs.history(ctx, experiment, run, with_scalars=False)
+        content, tensors = self._runs.attention(ctx, experiment, run)
+        return attention.table(content, tensors, history.variables, value, _steps(arguments))
 
     def _histograms(self, ctx, experiment, arguments):
         run, kind = _required(arguments, "run"), _required(arguments, "kind")

@@ -41,9 +41,10 @@ class Runs:
         """Returns a dictionary for each run with gradlog's statistics, in TensorBoard's order.
 
         Each has `run`, `color` (the run's number among all runs, from which TensorBoard picks its colour), `last_step`
-        and `wall_time`, which increase as the run goes on.
+        and `wall_time`, which increase as the run goes on, and `has_attention`, whether its attention was logged.
         """
         described = self._tables(ctx, experiment)
+        with_attention = self._tables(ctx, experiment, tag=names.ATTENTION_TAG)
         runs = sorted(self._provider.list_runs(ctx, experiment_id=experiment), key=_order)
         return [
             {
@@ -51,6 +52,7 @@ class Runs:
                 "color": number,
                 "last_step": described[run.run_name].max_step,
                 "wall_time": float(np.nan_to_num(described[run.run_name].max_wall_time)),
+                "has_attention": run.run_name in with_attention,
             }
             for number, run in enumerate(runs)
             if run.run_name in described
@@ -97,6 +99,18 @@ class Runs:
             raise errors.InvalidArgumentError(f"{tag!r} of run {run!r} is not a histogram: {error}.") from error
         return Series(np.array(sorted(by_step), np.int64), [by_step[step] for step in sorted(by_step)])
 
+    def attention(self, ctx, experiment: str, run: str) -> tuple[bytes, dict[int, np.ndarray]]:
+        """Returns the metadata of a run's attention, and the tensors by step.
+
+        Raises:
+            NotFoundError: If the run's attention was not logged.
+        """
+        described = self._tables(ctx, experiment, run, names.ATTENTION_TAG).get(run)
+        if described is None:
+            raise errors.NotFoundError(f"The attention of run {run!r} was not logged.")
+        read = self._read_tensors(ctx, experiment, run, names.ATTENTION_TAG, metadata.PLUGIN_NAME)
+        return described.plugin_content, {datum.step: np.asarray(datum.numpy) for datum in read}
+
     def _keep(self, key, content):
         with self._lock:  # requests come in several threads
             self._kept.pop(key, None)
@@ -104,12 +118,12 @@ class Runs:
             while sum(_num_bytes(history) for _, history, _ in self._kept.values()) > _MAX_BYTES_KEPT:
                 del self._kept[next(iter(self._kept))]  # the least recently used
 
-    def _tables(self, ctx, experiment, run=None):
-        chosen = providers.RunTagFilter(runs=None if run is None else [run], tags=[names.STATISTICS_TAG])
+    def _tables(self, ctx, experiment, run=None, tag=names.STATISTICS_TAG):
+        chosen = providers.RunTagFilter(runs=None if run is None else [run], tags=[tag])
         listed = self._provider.list_tensors(
             ctx, experiment_id=experiment, plugin_name=metadata.PLUGIN_NAME, run_tag_filter=chosen
         )
-        return {name: tags[names.STATISTICS_TAG] for name, tags in listed.items() if names.STATISTICS_TAG in tags}
+        return {name: tags[tag] for name, tags in listed.items() if tag in tags}
 
     def _read_tensors(self, ctx, experiment, run, tag, plugin_name):
         chosen = providers.RunTagFilter(runs=[run], tags=[tag])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from gradlog.history import names
+from gradlog.history.tree import tree_of
 from gradlog.tensorboard import metadata
 
 _KERNEL, _BIAS = "/kernel", "/bias"
@@ -35,6 +36,37 @@ def short_name(variable: str) -> str:
 def short_names(variables: Sequence[str]) -> dict[str, str]:
     """Returns the short names by variable, without those that are no shorter."""
     return {name: short_name(name) for name in variables if short_name(name) != name}
+
+
+def tree(variables: Sequence[str], shown: Sequence[str]) -> dict:
+    """Returns where names stand in the network's blocks.
+
+    Args:
+        variables: Strings, the run's variables, which tell what its blocks are.
+        shown: Strings, those of the variables, or the layers, that the page shows.
+
+    Returns:
+        A dictionary of `blocks`, with `key`, `short` and `title` each; `places`, the index of each name's block or
+        `None`; `inner`, each name in short, without its block; and `is_long`, whether to show it block by block. All
+        lists are empty where the network has no blocks.
+
+    Example:
+    >>> names = [f"layer_{number}/{layer}/kernel" for number in (0, 1) for layer in ("attention", "mlp")]
+    >>> found = tree(names, names)
+    >>> found["blocks"][1]
+    {'key': 'layer_1', 'short': '1', 'title': 'block 1'}
+    >>> found["places"], found["inner"]
+    ([0, 0, 1, 1], ['attention', 'mlp', 'attention', 'mlp'])
+    """
+    known = tree_of(tuple(variables))
+    index = {block: place for place, block in enumerate(known.blocks)}
+    is_empty = not index
+    return {
+        "blocks": [{"key": block.key, "short": block.short, "title": block.title} for block in known.blocks],
+        "places": [] if is_empty else [index.get(known.block(name)) for name in shown],
+        "inner": [] if is_empty else [known.inner(name) for name in shown],
+        "is_long": known.is_long,
+    }
 
 
 def with_histogram(variables: Sequence[str], kind: str, name: str) -> str:

@@ -6,8 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from gradlog.diagnosis.finding import NOTE, Finding, some, written
+from gradlog.diagnosis.finding import NOTE, Finding, written
 from gradlog.diagnosis.rules.evidence import Evidence
+from gradlog.history.tree import tree_of
 
 LARGE_STEPS, SMALL_STEPS = "large steps", "small steps"  # kinds of symptoms that a code does not tell apart
 _HEALED_AFTER = 3  # logged steps without the symptom; a shorter gap is a pause
@@ -95,6 +96,7 @@ def finding_of(rule: Rule, symptom: Symptom, evidence: Evidence) -> Finding | No
     if is_in.sum() < symptom.min_logged_steps:
         return None
     where = _where(symptom, is_in)
+    place = tree_of(tuple(evidence.variables)).said(where)
     measured = symptom.measured[is_in]
     measured = measured[~np.isnan(measured)] if (~np.isnan(measured)).any() else measured
     worst = float(measured.min() if symptom.is_lower_worse else measured.max())
@@ -108,8 +110,9 @@ def finding_of(rule: Rule, symptom: Symptom, evidence: Evidence) -> Finding | No
         last_step=int(steps[spans[-1][1] - 1]) if is_over else None,
         measured=worst,
         threshold=float(symptom.threshold),
-        message=symptom.message.format(where=some(where), measured=written(worst)),
+        message=symptom.message.format(where=place, measured=written(worst)),
         remedies=symptom.remedies,
+        place=place,
     )
 
 

@@ -27,6 +27,7 @@ export function drawProfile(container, shownRuns, view) {
     ...common(container, view),
     title: `${view.statisticName} by depth`,
     xNames: names.map((name) => labels.get(name)),
+    xTicks: ticks(names, labels, view.blockOf),
     xLabel: 'input → output',
     height: 360,
   };
@@ -45,11 +46,20 @@ export function drawProfile(container, shownRuns, view) {
   };
 }
 
+/** A tick for each block, and for each layer that is in none. */
+function ticks(names, labels, blockOf) {
+  return names.flatMap((name, at) => {
+    const block = blockOf.get(name);
+    if (block === undefined) return [{at, text: labels.get(name)}];
+    return block === blockOf.get(names[at - 1]) ? [] : [{at, text: block}];
+  });
+}
+
 /** Draws the picked layers over the steps: a colour per run, a dash per layer. Returns what `drawProfile` does. */
 export function drawOverTime(container, shownRuns, view) {
   const drawn = shownRuns.flatMap(({run, table}) =>
     view.picked.map((name, index) => ({
-      label: `${run.run} ${name}`,
+      label: `${run.run} ${view.labels.get(name) ?? name}`,
       color: runColor(run.color),
       dash: DASHES[index % DASHES.length],
       x: table.steps,

@@ -14,6 +14,7 @@ export class Content {
     this.parts = new WeakMap();
     this.tables = []; // {run, table} of each run
     this.histograms = []; // {run, histogram}
+    this.attention = []; // {run, attention} of each run that has it
     this.findings = []; // {run, findings}
     this.progress = ''; // what is still loading, in words
     this.key = ''; // identifies what the tables show
@@ -21,9 +22,9 @@ export class Content {
   }
 
   /**
-   * Requests tables, which show most, then histograms, then findings, which take longest.
+   * Requests tables, which show most, then histograms, attention, and findings, which take longest.
    * @param {Array} runs
-   * @param {Object} chosen What to show: statistic, part, kind, layer, picked, step.
+   * @param {Object} chosen What to show: statistic, part, kind, layer, attention, picked, step.
    * @param {number} steps How many steps of a table fit on the page.
    * @param {Object} calls isWanted(), whether to go on; report(isOfFindings), called when more has arrived, findings
    *   only or anything; complain(error).
@@ -54,6 +55,11 @@ export class Content {
     const histograms = await gather(tables, histogram, about('histograms', keepHistograms));
     if (!isWanted()) return;
     this.histograms = histograms;
+    const withAttention = tables.map(({run}) => run).filter((run) => run.has_attention);
+    const attention = (run) => this.attentionOf(run, chosen.attention);
+    const answers = await gather(withAttention, attention, about('attention', () => {}));
+    if (!isWanted()) return;
+    this.attention = answers;
     if (Date.now() - begun > SLOW) about('findings', () => {}).report([], 0);
     const keepFindings = (answers) => (this.findings = this.findings.length > answers.length ? this.findings : answers);
     const findings = await gather(tables, ({run}) => this.findingsOf(run), about('findings', keepFindings));
@@ -83,6 +89,10 @@ export class Content {
 
   async histogram(run, kind, layer) {
     return {run, histogram: layer ? await this.model.histogramsOf(run, kind, layer) : NO_HISTOGRAM};
+  }
+
+  async attentionOf(run, value) {
+    return {run, attention: await this.model.attentionOf(run, value)};
   }
 
   async findingsOf(run) {

@@ -11,12 +11,24 @@ function labelled(text, control) {
   return element('div', {class: 'control'}, element('label', {for: id, text}), control);
 }
 
-/** A drop-down list of {value: text}. */
-export function choice(text, choices, chosen, change) {
-  const options = Object.entries(choices).map(([value, name]) =>
-    element('option', {value, text: name, selected: value === chosen}),
+/** A drop-down list of {value: text}; values with a group, by `groupOf`, stand below its name. */
+export function choice(text, choices, chosen, change, groupOf = new Map()) {
+  const option = ([value, name]) => element('option', {value, text: name, selected: value === chosen});
+  const options = grouped(Object.entries(choices), ([value]) => groupOf.get(value)).flatMap(([group, entries]) =>
+    group ? [element('optgroup', {label: group}, ...entries.map(option))] : entries.map(option),
   );
   return labelled(text, element('select', {change: (event) => change(event.target.value)}, ...options));
+}
+
+/** Items one after the other with the same group: lists of [group, items]. */
+function grouped(items, groupOf) {
+  const groups = [];
+  for (const item of items) {
+    const group = groupOf(item);
+    if (groups.length && groups.at(-1)[0] === group) groups.at(-1)[1].push(item);
+    else groups.push([group, [item]]);
+  }
+  return groups;
 }
 
 /** The regular expression that runs must match, and the list of runs. */
@@ -73,15 +85,25 @@ export class RunChooser {
   }
 }
 
-/** The layers to draw over time. */
-export function layerChooser(variables, picked, change) {
-  const items = variables.map((name) => {
+/** The layers to draw over time; those of a block are folded, unless one of them is chosen. */
+export function layerChooser({variables, picked, labels, blockOf}, change) {
+  const item = (name) => {
     const box = element('input', {type: 'checkbox', 'data-layer': name, change: () => change(name)});
     box.checked = picked.includes(name);
-    return element('li', {}, element('label', {}, box, element('span', {text: name})));
-  });
+    return element('li', {title: name}, element('label', {}, box, element('span', {text: labels.get(name) ?? name})));
+  };
+  const items = grouped(variables, (name) => blockOf.get(name)).flatMap(([block, names]) =>
+    block ? [blockItem(block, names, picked, item)] : names.map(item),
+  );
   const summary = element('summary', {text: `Layers over time (${picked.length} of ${variables.length})`});
-  return element('details', {class: 'layers', open: variables.length <= 12}, summary, element('ul', {}, ...items));
+  return element('details', {class: 'layers', 'data-key': '', open: variables.length <= 12}, summary, element('ul', {}, ...items));
+}
+
+function blockItem(block, names, picked, item) {
+  const number = names.filter((name) => picked.includes(name)).length;
+  const summary = element('summary', {text: number ? `${block} (${number} of ${names.length})` : block});
+  const list = element('ul', {}, ...names.map(item));
+  return element('li', {}, element('details', {class: 'block', 'data-key': block, open: number > 0}, summary, list));
 }
 
 /** The step slider, with a button that plays the steps. */

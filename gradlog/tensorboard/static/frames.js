@@ -8,6 +8,7 @@ const TITLES = {
   findings: 'Findings',
   heatmaps: 'Layers over steps',
   profile: 'By depth',
+  attention: 'Attention',
   overTime: 'Over time',
   ratios: 'Ratio of last to first layer',
   histograms: 'Histograms',
@@ -34,6 +35,11 @@ export class Frames {
 
   roots() {
     return Object.values(this.sections);
+  }
+
+  /** Shows a section or hides it. */
+  show(name, isShown) {
+    this.sections[name].hidden = !isShown;
   }
 
   scrollTo(name) {

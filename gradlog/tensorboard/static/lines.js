@@ -9,7 +9,7 @@ const FEW = 12; // lines; with more, a tooltip names the one near the pointer in
  * Draws a chart into a container and returns it; undefined if there are no numbers.
  * @param {Element} container
  * @param {Array} lines {label, color, dash, x, y}; y is null if there is no number.
- * @param {Object} look width, isLogarithmic, title, xNames (labels of 0, 1, …), xText(value), xLabel, yLabel,
+ * @param {Object} look width, isLogarithmic, title, xNames (names of 0, 1, …), xTicks ({at, text}), xText(value), xLabel, yLabel,
  *   mark (an x, see `moveMark`), tooltip, nothing (the text if there are no numbers).
  */
 export function lines(container, lines, look) {
@@ -85,15 +85,15 @@ function texts(text) {
   return (_, splits) => splits.map((value) => (value === null || value === undefined ? '' : text(value)));
 }
 
-function named({xNames, xLabel}) {
-  const each = Math.ceil(xNames.length / 40);
-  const places = xNames.map((_, index) => index).filter((index) => index % each === 0);
-  const longest = Math.max(...xNames.map((name) => name.length));
+function named({xTicks, xLabel}) {
+  const each = Math.ceil(xTicks.length / 40);
+  const ticks = xTicks.filter((_, index) => index % each === 0);
+  const longest = Math.max(...xTicks.map(({text}) => text.length));
   return {
     ...axis(),
     label: xLabel,
-    splits: () => places,
-    values: () => places.map((index) => xNames[index].slice(-24)),
+    splits: () => ticks.map(({at}) => at),
+    values: () => ticks.map(({text}) => text.slice(-24)),
     rotate: -40,
     size: Math.min(30 + 5 * longest, 120),
   };

@@ -20,6 +20,7 @@ export class Model {
     this.statistics = {}; // {label, is_fraction, is_of_layers} by name
     this.parts = {}; // labels of groups of variables, by name
     this.histograms = {}; // {label, is_of_layers} of kinds of histograms, by name
+    this.attention = {}; // {label, is_fraction} of what is known of a head, by name
   }
 
   /** Asks for the runs and what can be shown of them; returns whether anything is new. */
@@ -38,6 +39,11 @@ export class Model {
   /** The histograms of a variable or a layer of a run over the steps. */
   histogramsOf(run, kind, variable) {
     return this.remembered('histograms', run, {kind, variable, max_steps: 200});
+  }
+
+  /** One value of the heads of a run over the steps. */
+  attentionOf(run, value) {
+    return this.remembered('attention', run, {value, max_steps: 200});
   }
 
   /** The findings of a run, worst first. */

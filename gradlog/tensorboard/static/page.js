@@ -1,12 +1,16 @@
 /** Page: combines the user's choices, the server's answers and the charts. */
 
+import {drawAttention} from './attention.js';
 import * as charts from './charts.js';
+import {Choices} from './choices.js';
 import {isDark, onThemeChange} from './colors.js';
 import {Content} from './content.js';
-import {choice, layerChooser, RunChooser, StepSlider} from './controls.js';
+import {RunChooser, StepSlider} from './controls.js';
 import {element} from './dom.js';
 import {emptyState} from './empty.js';
 import {findingsList} from './findings.js';
+import {Folder, turnedAround} from './folder.js';
+import {hasBlocks} from './folding.js';
 import {Frames} from './frames.js';
 import {drawHistograms} from './histograms.js';
 import {Model} from './model.js';
@@ -37,11 +41,12 @@ export class Page {
     body.replaceChildren(this.side, this.main, this.live);
     this.tooltip = new Tooltip(body);
     this.chooser = new RunChooser((change) => this.change(change));
-    this.choices = element('div', {});
-    this.side.append(this.chooser.root, this.choices);
+    this.choices = new Choices((change) => this.change(change));
+    this.side.append(this.chooser.root, this.choices.root);
     this.slider = new StepSlider((step) => this.move(step));
     this.hint = element('p', {class: 'hint', hidden: true});
-    this.frames = new Frames({profile: this.slider.root});
+    this.folder = new Folder((change) => this.change(change));
+    this.frames = new Frames({profile: this.slider.root, heatmaps: this.folder.root});
   }
 
   /** Draws the page, and keeps drawing what is new. */
@@ -150,13 +155,14 @@ export class Page {
 
   /** The user's choices; the first of what can be chosen stands in for anything missing or unknown. */
   chosen() {
-    const {statistics, parts, histograms} = this.model;
+    const {statistics, parts, histograms, attention} = this.model;
     const {statistic, part, kind} = this.state;
     return {
       ...this.state,
       statistic: orFirst(statistic, statistics),
       part: orFirst(part, parts),
       kind: orFirst(kind, histograms),
+      attention: orFirst(this.state.attention, attention),
     };
   }
 
@@ -170,10 +176,12 @@ export class Page {
       isOfLayers,
       kindName: this.model.histograms[drawn.kind].label,
       isKindOfLayers: this.model.histograms[drawn.kind].is_of_layers,
+      attentionValues: this.model.attention,
       isReading: Boolean(this.content.progress),
       tooltip: this.tooltip,
       say: (text) => (this.live.textContent = text),
       pick: (step, layer) => this.pick(step, layer),
+      turn: (block) => this.turnAround(block),
     };
   }
 
@@ -182,25 +190,37 @@ export class Page {
     this.change({step, layer, picked: picked.slice(-MAX_PICKED)});
   }
 
+  /** Folds a block, or unfolds it; nothing has to be requested. */
+  turnAround(block) {
+    Object.assign(this.state, turnedAround(block, this.state));
+    writeState(this.state);
+    this.shown = {...this.shown, turned: this.state.turned};
+    this.frames.fill('heatmaps', (content) => drawHeatmaps(content, this.content.tables, this.shown));
+  }
+
   /** Draws what has arrived for so many matching runs; only the findings if nothing else is new. */
   show(numMatching, isOfFindings) {
     this.showHint(numMatching);
     this.showFindings(this.content.findings);
     if (isOfFindings) return;
-    const {tables, histograms} = this.content;
+    const {tables, histograms, attention} = this.content;
     const view = (this.shown = this.view());
     this.slider.draw(view.steps, Math.max(view.steps.indexOf(view.step), 0));
     this.chooser.draw(this.state);
-    this.drawChoices(view);
+    this.choices.draw(view, this.model, attention.length > 0);
     this.frames.rows = {
       heatmaps: () => rows.ofTables(tables, view.statistic),
       profile: () => rows.ofProfile(tables, this.shown),
       overTime: () => rows.ofOverTime(tables, view),
+      attention: () => rows.ofAttention(attention, view.attention),
       ratios: () => rows.ofRatios(tables),
       histograms: () => rows.ofHistograms(histograms, view),
     };
+    this.folder.draw(tables.some(({table}) => hasBlocks(table)));
+    this.frames.show('attention', attention.length > 0);
     this.frames.fill('heatmaps', (content) => drawHeatmaps(content, tables, view));
     this.frames.fill('profile', (content) => charts.drawProfile(content, tables, view));
+    this.frames.fill('attention', (content) => drawAttention(content, attention, view));
     this.frames.fill('overTime', (content) => charts.drawOverTime(content, tables, view));
     this.frames.fill('ratios', (content) => charts.drawRatios(content, tables, view));
     this.frames.fill('histograms', (content) => drawHistograms(content, histograms, view));
@@ -232,30 +252,6 @@ export class Page {
     list.scrollTop = scrolled;
   }
 
-  /** Draws the choices if they have changed; an expanded list stays expanded. */
-  drawChoices(view) {
-    const key = JSON.stringify([view.variables, view.picked, view.statistic, view.part, view.layer, view.kind]);
-    if (key === this.choicesKey) return;
-    this.choicesKey = key;
-    const focused = [...this.choices.querySelectorAll('select, input, summary')].indexOf(document.activeElement);
-    const isOpen = this.choices.querySelector('details')?.open;
-    const layers = layerChooser(view.variables, view.picked, (name) => this.togglePicked(view.picked, name));
-    if (isOpen !== undefined) layers.open = isOpen;
-    const names = Object.fromEntries(view.variables.map((name) => [name, name]));
-    this.choices.replaceChildren(
-      choice('Statistic', labels(this.model.statistics), view.statistic, (statistic) => this.change({statistic})),
-      choice('Variables', this.model.parts, view.part, (part) => this.change({part})),
-      layers,
-      choice('Layer in histograms', names, view.layer, (layer) => this.change({layer})),
-      choice('Histograms of', labels(this.model.histograms), view.kind, (kind) => this.change({kind})),
-    );
-    if (focused >= 0) this.choices.querySelectorAll('select, input, summary')[focused]?.focus();
-  }
-
-  togglePicked(picked, name) {
-    this.change({picked: picked.includes(name) ? picked.filter((each) => each !== name) : [...picked, name]});
-  }
-
   /** Shows a finding in the charts: its statistic, its layers, its first step. */
   async find(run, finding) {
     const chosen = this.chosen();
@@ -282,10 +278,6 @@ export class Page {
     this.frames.scrollTo('heatmaps');
     this.live.textContent = `The charts show ${finding.name} in ${run.run}.`;
   }
-}
-
-function labels(choices) {
-  return Object.fromEntries(Object.entries(choices).map(([name, {label}]) => [name, label]));
 }
 
 function orFirst(name, choices) {

@@ -35,6 +35,16 @@ export function ofOverTime(shownRuns, view) {
   return [['run', 'step', 'variable', view.statistic], ...rows];
 }
 
+/** One value of the heads at all steps. */
+export function ofAttention(answered, value) {
+  const rows = answered.flatMap(({run, attention: {steps, layers, values}}) =>
+    steps.flatMap((step, time) =>
+      layers.flatMap((layer, row) => values[time][row].map((number, head) => [run.run, step, layer, head, number])),
+    ),
+  );
+  return [['run', 'step', 'layer', 'head', value], ...rows];
+}
+
 /** The ratios over time. */
 export function ofRatios(shownRuns) {
   const rows = shownRuns.flatMap(({run, table}) =>

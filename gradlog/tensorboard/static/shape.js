@@ -11,14 +11,30 @@ export function ofPart(table, part) {
   }
   const variables = places.map((place) => table.variables[place]);
   const short = new Map(Object.entries(table.short_names));
+  const tree = {...table.tree, places: pick(table.tree.places, places), inner: pick(table.tree.inner, places)};
+  const heads = variables.map((_, row) => headOf(tree, row));
+  const plain = isPart ? variables.map((name) => short.get(name) ?? name) : variables;
   return {
     ...table,
     variables,
     short,
-    labels: isPart ? variables.map((name) => short.get(name) ?? name) : variables,
+    tree,
+    heads,
+    labels: tree.blocks.length ? heads.map((head, row) => head + tree.inner[row]) : plain,
     values: table.values.map((row) => places.map((place) => row[place])),
     marks,
   };
+}
+
+function pick(list, places) {
+  return list.length ? places.map((place) => list[place]) : [];
+}
+
+/** What the label of a row begins with: its block. */
+function headOf({blocks, places, inner}, row) {
+  const block = blocks[places[row] ?? -1];
+  if (!block) return '';
+  return inner[row] ? `${block.short} · ` : block.title;
 }
 
 /** A variable by its name, or else one with the same short name: statistics of activations are listed by layer. */

@@ -11,6 +11,9 @@ const DEFAULTS = {
   step: null,
   picked: [],
   layer: '',
+  blocks: '', // 'folded', 'unfolded', or as the server says
+  turned: [], // blocks that are not as that says
+  attention: '',
   kind: '',
 };
 

@@ -23,8 +23,25 @@ export function viewOf(state, shownRuns, chosenFinding) {
     picked: picked.length ? picked : ends,
     layer: sameLayer(variables, state.layer, short) ?? variables[0] ?? '',
     kind: state.kind,
+    attention: state.attention,
     box: chosenFinding && boxOf(chosenFinding),
+    blocks: state.blocks,
+    turned: state.turned,
+    ...namesOf(shownRuns.map(({table}) => table)),
   };
+}
+
+/** What variables are called: `labels` and the titles of their blocks, `blockOf`, where the network has blocks. */
+function namesOf(tables) {
+  const [labels, blockOf] = [new Map(), new Map()];
+  for (const {tree, variables, labels: texts} of tables) {
+    if (!tree.blocks.length) continue;
+    variables.forEach((name, row) => {
+      labels.set(name, texts[row]);
+      if (tree.places[row] !== null) blockOf.set(name, tree.blocks[tree.places[row]].title);
+    });
+  }
+  return {labels, blockOf};
 }
 
 /** Where a finding is in its run's heat map. */
