@@ -90,7 +90,8 @@ def _watches(model):
 
 def _kept_of_block(block, result, *args, **kwargs):
     """Keeps a block's output where it has the shape of the first input."""
-    given, output = first_floats([args, kwargs]), first_floats(result)
+    inputs = (first_floats(one) for one in (*args, *kwargs.values()))  # some are masks
+    given, output = next((one for one in inputs if one is not None), None), first_floats(result)
     is_alike = given is not None and output is not None and given.shape == output.shape and len(output.shape) > 1
     return output if is_alike else None
 
