@@ -21,7 +21,7 @@ from gradlog.backends.measures import Measure, Reading
 from gradlog.backends.watching import Watch, first_floats
 from gradlog.history import names
 
-MAX_TOKENS = 256  # of which rank and median are taken; half a megabyte of a block whose width is 512
+MAX_TOKENS = 64  # of which rank and median are taken; the eigenvalues of more need threads, for which training competes
 
 
 def of_block(output, axis: int = -1):
@@ -33,8 +33,8 @@ def of_block(output, axis: int = -1):
 
     Returns:
         Float32 tensor [3]: the root mean square; the largest absolute value; the mean cosine between two different
-        tokens of one example, NaN where an example has only one. And the first tokens, float32
-        [at most `MAX_TOKENS`, D].
+        tokens of one example, NaN where an example has only one. And every n-th token, float32
+        [at most `MAX_TOKENS`, D]; n is odd, so that they stand at different places of their sequences.
 
     Example:
     >>> numbers, tokens = of_block(ops.array([[[3.0, 0.0], [0.0, 4.0]]]))
@@ -47,7 +47,9 @@ def of_block(output, axis: int = -1):
     squares = ops.sum(ops.square(output), -1, keepdims=True)
     size, largest = ops.sqrt(ops.mean(squares) / width), ops.max(ops.abs(output))
     directions = output * ops.rsqrt(ops.maximum(squares, np.finfo(np.float32).tiny))
-    return ops.stack([size, largest, _cosine(directions)]), ops.reshape(output, (-1, width))[:MAX_TOKENS]
+    tokens = ops.reshape(output, (-1, width))
+    step = (ops.shape(tokens)[0] + MAX_TOKENS - 1) // MAX_TOKENS // 2 * 2 + 1
+    return ops.stack([size, largest, _cosine(directions)]), tokens[::step]
 
 
 def _cosine(directions):

@@ -20,7 +20,8 @@ def of_stream(output):
     """The four numbers of a block's output [B, ..., D], pair by pair."""
     output = np.float64(output).reshape(len(output), -1, output.shape[-1])
     tokens = output.reshape(-1, output.shape[-1])
-    values = np.linalg.svd(tokens[:256], compute_uv=False)
+    chosen = tokens[:: 2 * (-(-len(tokens) // 64) // 2) + 1]
+    values = np.linalg.svd(chosen, compute_uv=False)
     shares = values / values.sum()
     shares = shares[shares > 0]
     cosines = [
@@ -31,7 +32,7 @@ def of_stream(output):
     ]
     found = {
         "rms": np.sqrt((output**2).mean()),
-        "peak": abs(output).max() / np.median(abs(tokens[:256])),
+        "peak": abs(output).max() / np.median(abs(chosen)),
         "rank": np.exp(-(shares * np.log(shares)).sum()) / len(values),
     }
     return found | ({"cosine": np.mean(cosines)} if cosines else {})
@@ -161,7 +162,7 @@ def test_examples_are_the_tokens_where_there_is_nothing_else():
     assert "cosine" not in stream(history)["block"]
 
 
-def test_rank_and_median_are_of_the_first_tokens(monkeypatch):
+def test_rank_and_median_are_of_some_tokens():
     x = RNG.normal(size=(2, 300, 8)).astype(np.float32)
     model = model_of(Mixing(name="block"), x=x)
 
