@@ -48,7 +48,6 @@ def log_dir(tmp_path_factory):
         path / "small",
         histograms=True,
         nonfinite=np.array([[0, 0, 0, 0], [0, 0, 7, 0], [0, 0, 0, 0]]),
-        attention=np.ones((3, 2, 4, 3)),  # of the same plugin, and no table of statistics
     )
     write_run(path / "sick", SICK, range(0, 120, 10), variables=DEEP)
     write_run(

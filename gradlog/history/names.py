@@ -9,7 +9,6 @@ PLUGIN_NAME = "gradlog"
 STATISTICS_TAG = "gradlog/statistics"
 ATTENTION_TAG = "gradlog/attention"
 FINDINGS_TAG = "gradlog/findings"
-ATTENTION_TAG = "gradlog/attention"
 RUN_TAG = "gradlog/run"  # JSON
 RUN_TABLE_TAG = "gradlog/run_table"  # the same as a Markdown table
 
