@@ -147,7 +147,8 @@ def test_what_the_optimizer_remembers(tmp_path, name):
             # Rounding may move an element across.
             near = np.mean(np.abs(one.divides() / one.epsilon - 1) < 1e-3)
             np.testing.assert_allclose(history.statistic(COLUMNS[1])[index, row], seen[-1], atol=near + 1e-6)
-    assert min(seen) < 0.9 and max(seen) > 0.1, seen
+    assert min(seen) < 0.9, seen
+    assert max(seen) > 0.1, seen
 
 
 @pytest.mark.parametrize("name", ["sgd", "lion", "adafactor", "own"])
@@ -238,7 +239,9 @@ def test_half_precision(tmp_path, policy):
 
     assert isinstance(model.optimizer, optimizers.LossScaleOptimizer) == (policy == "mixed_float16")
     ratios = history.statistic(COLUMNS[0])[history.steps > 0]
-    assert np.isfinite(ratios).all() and (ratios > 0).all() and np.median(ratios) < 10
+    assert np.isfinite(ratios).all()
+    assert (ratios > 0).all()
+    assert np.median(ratios) < 10
     assert (history.statistic(COLUMNS[1]) == 0).all()
 
 
