@@ -39,7 +39,7 @@ def test_every_tag_that_is_written_is_in_the_table(tmp_path):
     expected |= {custom_scalars.TAG, "gradient_norm/global", "gradient_norm/global_clipped", "train/loss"}
     expected |= {f"{prefix}/<layer>" for prefix in ("activation", "activation_dead", "activation_saturated")}
     expected |= {f"{kind}/<metric>" for kind in ("train", "validation", "test")}
-    expected |= {names.PENALTY_TAG, names.RUN_TAG, names.RUN_TABLE_TAG}
+    expected |= {names.PENALTY_TAG, names.LEARNING_RATE_TAG, names.RUN_TAG, names.RUN_TABLE_TAG}
     assert documented == expected
 
 
