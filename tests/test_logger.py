@@ -191,7 +191,9 @@ def test_tags_steps_and_values_as_tensorboard_reads_them(tmp_path):
     steps = {f"{kind}/{name}": [0, 5, 10] for kind in per_variable for name in VARIABLES}
     for layer in (1, 2, 3):  # biases start at zero, and a change relative to zero is no number
         steps[f"update_ratio/layer{layer}/bias"] = [5, 10]
-    steps |= {tag: [0, 5, 10] for tag in ("train/loss", "train/accuracy", "gradient_norm/global")}
+    steps |= {
+        tag: [0, 5, 10] for tag in ("train/loss", "train/accuracy", "train/learning_rate", "gradient_norm/global")
+    }
     steps |= {f"{kind}/{name}": [6, 12] for kind in ["validation"] for name in ("loss", "accuracy")}
     steps |= {f"test/{name}": [12] for name in ("loss", "accuracy")}
     steps["gradlog/statistics"] = [0, 5, 10]

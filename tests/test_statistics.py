@@ -14,6 +14,7 @@ from gradlog.stats.snapshots import StepLayout, snapshot
 from gradlog.stats.statistics import STATISTICS, sums, table
 
 OF_GRADIENTS = [name for name in STATISTICS if name.startswith("gradient_")]
+OF_SECOND_MOMENTS = ("second_moment_ratio", "epsilon_fraction", "unused_rows")
 
 RNG = np.random.default_rng(0)
 SMALLEST = np.finfo(np.float32).tiny
@@ -103,6 +104,26 @@ def test_histogram_equals_numpy_exactly(dtype, mode):
         assert buckets.rows(counts).tolist() == reference.histogram_rows(exactly(tensor)), case
 
 
+@pytest.mark.parametrize("step", [0, 3])
+def test_a_step_tells_of_the_second_moments(step):
+    """Of a variable without one, and of one that is frozen, nothing; ahead of the first update, no ratio."""
+    gradients = [RNG.normal(size=(3, 4)), None, RNG.normal(size=5), RNG.normal(size=(5, 2))]
+    taken = [tf.constant(np.zeros(0) if one is None else one, tf.float32) for one in gradients]
+    arrays = {"totals": totals(taken).numpy(), "counts": histograms(taken).numpy(), "weights": np.ones((4, 1))}
+    arrays |= {"ratios": np.array([[48.0, 12.0], [1.0, 1.0], [8.0, 10.0]]), "below": np.array([3.0, 1.0, 5.0])}
+    arrays["rows"] = np.array([[2, 4]])
+    layout = StepLayout(tuple("abcd"), np.array([12, 7, 5, 10]), np.array([True, False, True, True]))
+    layout.remembered, layout.embeddings, layout.num_rows = (0, 1, 3), (2,), (5,)
+
+    made = snapshot(layout, step, arrays)
+
+    nan = np.nan
+    ratios = [2.0, nan, nan, np.sqrt(2)] if step else [nan] * 4
+    expected = [ratios, [0.25, nan, nan, 0.5], [nan, nan, nan, 0.4]]
+    assert made.columns[-3:] == OF_SECOND_MOMENTS
+    np.testing.assert_array_equal(made.statistics[:, -3:].T, np.float32(expected))
+
+
 @pytest.mark.parametrize("is_regularized", [True, False])
 @pytest.mark.parametrize("knows_updates", [True, False])
 def test_a_step_has_every_statistic_of_gradients_weights_and_updates(knows_updates, is_regularized):
@@ -135,9 +156,10 @@ def test_a_step_has_every_statistic_of_gradients_weights_and_updates(knows_updat
         | reference.loss_statistics(gradient, penalty)
         for gradient, penalty, *both in zip(gradients, penalties, before, after, strict=True)
     ]
-    names = [name for name in STATISTICS if knows_updates or name != "update_ratio"]
+    known = [name for name in STATISTICS if name not in OF_SECOND_MOMENTS]
+    names = [name for name in known if knows_updates or name != "update_ratio"]
     names = [name for name in names if is_regularized or not name.startswith("loss_")]
-    assert list(expected[0]) == list(STATISTICS)
+    assert list(expected[0]) == known
     assert made.columns == tuple(names)
     np.testing.assert_allclose(made.statistics, [[row[name] for name in names] for row in expected], rtol=1e-4)
     squares = sum((gradient**2).sum() for gradient in gradients if gradient is not None)

@@ -239,7 +239,8 @@ def test_the_page_is_told_what_it_can_show(ask):
     layers = [name for name, each in answer["statistics"].items() if each["is_of_layers"]]
     assert layers == ["activation_dead", "activation_saturated"]
     fractions = [name for name, each in answer["statistics"].items() if each["is_fraction"]]
-    assert fractions == ["gradient_zero_fraction", *layers]
+    assert fractions == ["gradient_zero_fraction", *layers, "epsilon_fraction", "unused_rows"]
+    assert "second_moment_ratio" in answer["statistics"]
     assert list(answer["parts"]) == ["kernels", "biases", "all"]
     assert [each["label"] for each in answer["histograms"].values()] == ["gradients", "weights", "activations"]
 

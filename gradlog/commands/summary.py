@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 import gradlog
-from gradlog.commands import console, layers, selection
+from gradlog.commands import console, layers, precision, selection
+from gradlog.history import names
 from gradlog.history.history import History
 from gradlog.history.tree import some
 
@@ -108,16 +109,26 @@ def row(run: str, history: History, findings: list) -> Row:
     )
 
 
-def show(runs: dict[str, History], findings: dict[str, list], as_json: bool, all_layers: bool = False) -> None:
+def show(
+    runs: dict[str, History],
+    findings: dict[str, list],
+    as_json: bool,
+    all_layers: bool = False,
+    loss_scale: float | None = None,
+) -> None:
     """Prints the summary of runs, a dictionary by name, with their findings, as a table or JSON.
 
-    Below the table stand the blocks of networks that have many, or every layer of all networks if `all_layers` is true.
+    Below the table stand the blocks of networks that have many, or every layer of all networks if `all_layers` is true;
+    with a loss scale, also what would be lost in fewer bits, as `gradlog.commands.precision` has it.
     """
     rows = [row(name, history, findings[name]) for name, history in runs.items()]
+    lost = {} if loss_scale is None else {name: precision.shares(one, loss_scale) for name, one in runs.items()}
     if as_json:
-        print(console.json_text({"version": gradlog.__version__, "runs": [asdict(each) for each in rows]}))
-    else:
-        print("\n\n".join([text(rows, console.width()), *_tables_of_layers(runs, all_layers)]))
+        entries = [asdict(each) | ({"precision": lost[each.run]} if lost else {}) for each in rows]
+        print(console.json_text({"version": gradlog.__version__, "runs": entries}))
+        return
+    of_precision = [precision.text(lost, loss_scale, console.width())] if lost else []
+    print("\n\n".join([text(rows, console.width()), *_tables_of_layers(runs, all_layers), *of_precision]))
 
 
 def text(rows: list[Row], columns: int) -> str:
@@ -225,8 +236,8 @@ def _metric(history):
     """Returns the metric to show: an accuracy, if there is one."""
     tags = [tag.partition("/") for tag in history.scalars]
     kinds = ("train", "validation", "test")
-    names = list(dict.fromkeys(name for kind, _, name in tags if kind in kinds and name != "loss"))
-    return min(names, key=lambda name: (name != "accuracy", "accuracy" not in name), default=None)
+    found = list(dict.fromkeys(name for kind, _, name in tags if kind in kinds and name not in names.NO_METRICS))
+    return min(found, key=lambda name: (name != "accuracy", "accuracy" not in name), default=None)
 
 
 def _ends(history, tag):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradlog.history import frames, names
+from gradlog.history import frames, names, precision
 from gradlog.history.attention import Attention
 from gradlog.history.inputs import Inputs
 from gradlog.history.names import CLIPPED_NORM, GLOBAL_NORM
@@ -54,7 +54,9 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
     """Joins what was recorded at one step of several optimizers.
 
     Args:
-        snapshots: One `Snapshot` or several, of different variables and the same columns.
+        snapshots: One `Snapshot` or several, of different variables. A statistic that one of them lacks is NaN there.
+            Of a tag that several have, such as that of the learning rate, the first one's number stands; norms are
+            joined.
         variables: The names of all variables, in the order in which they are to stand.
     """
     first, *others = snapshots
@@ -66,16 +68,16 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
     def joined(arrays):
         return None if arrays[0] is None else np.concatenate(arrays)[order]
 
-    scalars = {}
+    scalars, columns = {}, _union(snapshot.columns for snapshot in snapshots)
     for snapshot in snapshots:
         for tag, number in snapshot.scalars.items():
             is_norm = tag in scalars and tag.startswith(f"{names.NORM}/")
-            scalars[tag] = math.hypot(scalars[tag], number) if is_norm else number
+            scalars[tag] = math.hypot(scalars[tag], number) if is_norm else scalars.get(tag, number)
     return Snapshot(
         step=first.step,
         variables=tuple(known[index] for index in order),
-        columns=first.columns,
-        statistics=joined([snapshot.statistics for snapshot in snapshots]),
+        columns=columns,
+        statistics=joined([_with_columns(snapshot, columns) for snapshot in snapshots]),
         gradients=joined([snapshot.gradients for snapshot in snapshots]),
         weights=joined([snapshot.weights for snapshot in snapshots]),
         scalars=scalars | _clipped(snapshots),
@@ -83,6 +85,13 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
         targets=first.targets,
         inputs=first.inputs,
     )
+
+
+def _with_columns(snapshot, columns):
+    """Returns the statistics of a snapshot in certain columns, NaN in those that it lacks."""
+    table = np.full((len(snapshot.variables), len(columns)), np.nan, np.float32)
+    table[:, [columns.index(name) for name in snapshot.columns]] = snapshot.statistics
+    return table
 
 
 def _clipped(snapshots):
@@ -163,6 +172,33 @@ class History:
         normalization.
         """
         return names.kernels(self.variables)
+
+    def precision(self, dtype: str, kind: str = names.GRADIENT_HISTOGRAM, scale: float = 1.0) -> precision.Precision:
+        """Returns how many elements would be lost in a format of fewer bits: become zero, or infinite or NaN.
+
+        It is counted from the histograms, so the run must have been logged with them. An element counts where all of
+        its bucket is lost, as `gradlog.history.precision.lost` says.
+
+        Args:
+            dtype: `"float16"`, `"bfloat16"`, `"float8_e4m3fn"` or `"float8_e5m2"`.
+            kind: `"gradient"`, or `"weight"` for the weights before the update. Defaults to `"gradient"`.
+            scale: Number, by which the elements are multiplied before, as loss scaling does. Defaults to 1.
+
+        Returns:
+            A `Precision` with the counts [T, V] by step and variable, and their fractions.
+
+        Raises:
+            ValueError: An argument is not one of these, or the scale is not positive.
+
+        Example:
+        >>> rows = np.array([[2.0**-26, 1.25 * 2.0**-26, 3.0], [1.0, 1.25, 1.0]])
+        >>> run = History(("a/kernel",), histograms={"gradient/a/kernel": Series(np.array([0]), [rows])})
+        >>> run.precision("float16").total()
+        (0.75, 0.0)
+        >>> run.precision("float16", scale=1024.0).total()
+        (0.0, 0.0)
+        """
+        return precision.precision_of(self, dtype, kind, scale)
 
     def to_dataframe(self):
         """Returns all numbers of the run as one long table.
