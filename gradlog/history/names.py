@@ -20,6 +20,8 @@ WEIGHT_NORM = "weight_norm"
 UPDATE_RATIO = "update_ratio"
 LOSS_MEAN_ABS = "loss_gradient_mean_abs"  # of the gradient without that of the variable's penalty
 LOSS_NORM = "loss_gradient_norm"
+SECOND_MOMENT_RATIO = "second_moment_ratio"
+EPSILON_FRACTION = "epsilon_fraction"
 # Those that are also written as scalars, and their tags' prefixes.
 SCALAR_TAGS = {
     MEAN_ABS: MEAN_ABS,
@@ -35,6 +37,10 @@ WEIGHT_HISTOGRAM = "weight"
 ACTIVATION_HISTOGRAM = "activation"
 ACTIVATION_DEAD = "activation_dead"
 ACTIVATION_SATURATED = "activation_saturated"
+ATTENTION_ENTROPY = "attention_entropy"
+ATTENTION_LOGIT = "attention_logit"
+STREAM_RMS = "stream_rms"
+STREAM_COSINE = "stream_cosine"
 LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of tags of layers
 GLOBAL = "global"
 GLOBAL_NORM = f"{NORM}/{GLOBAL}"
