@@ -97,6 +97,7 @@ def _made_by():
 
 def main(names_of_cases=()):
     import labelled
+    import labelled_case
 
     unknown = set(names_of_cases) - {case.name for case in labelled.CASES}
     if unknown:
@@ -106,7 +107,7 @@ def main(names_of_cases=()):
         if names_of_cases and case.name not in names_of_cases:
             continue
         with tempfile.TemporaryDirectory() as log_dir:
-            runs[case.name] = list(labelled.histories(case, SEEDS, log_dir))
+            runs[case.name] = list(labelled_case.histories(case, SEEDS, log_dir))
         print(f"{number} of {len(labelled.CASES)}: {case.name}", flush=True)
     write({case.name: runs[case.name] for case in labelled.CASES if case.name in runs}, _made_by())
     print(f"{PATH}: {PATH.stat().st_size:,} bytes")

@@ -15,7 +15,7 @@ _LOSS = "train/loss"
 _WITHOUT_PENALTY = {MEAN_ABS: LOSS_MEAN_ABS, NORM: LOSS_NORM}
 RUNAWAY = 100
 _MULTIPLIED, _LARGE = 3, 0.1
-_REPLACED = 1.0  # update ratio of a first step after which little is left of the weights that it began with
+_REPLACED = 0.5  # update ratio of a first step after which little is left of the weights that it began with
 _SETTLES_WITHIN = 10  # logged steps
 _LONG_WINDOWS = (20, 40)  # logged steps
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
@@ -119,7 +119,7 @@ class Evidence:
         outputs = self.run.outputs if self.run is not None else ()
         if len(outputs) != 1 or outputs[0].loss not in _GUESSES:
             return np.nan
-        return float(_GUESSES[outputs[0].loss](outputs[0].units or 1))
+        return float(_GUESSES[outputs[0].loss](outputs[0].units or 1)) or np.nan  # of one unit, nothing is guessed
 
     @cached_property
     def is_broken(self) -> np.ndarray:
@@ -221,9 +221,14 @@ class Evidence:
         The lowest median of three logged steps in a row so far counts, so that one lucky batch does not. A loss that
         was zero at first cannot fall, and one that runs away below zero makes no progress: both count as 0.
         """
+        return self._fallen(self._lowest)
+
+    @cached_property
+    def _lowest(self):
+        """The lowest median of three logged losses in a row so far, [T]; infinite for the first four."""
         medians = trailing_median(self.loss, 3)
         medians[:4] = np.inf  # what it was at first is known then
-        return self._fallen(np.fmin.accumulate(medians) if len(medians) else medians)
+        return np.fmin.accumulate(medians) if len(medians) else medians
 
     @cached_property
     def lasting_progress(self) -> np.ndarray:
@@ -247,8 +252,13 @@ class Evidence:
         return np.where(np.isfinite(lowest), fallen, np.where(np.isnan(self.first_loss), np.nan, 0))
 
     def is_stuck(self, progress: float) -> np.ndarray:
-        """Whether the loss has fallen by less than a part of the first, and the run is not good yet; boolean [T]."""
-        return (self.progress < progress) & ~self.is_good
+        """Whether the loss has fallen by less than a part of the first, and the run is not good yet; boolean [T].
+
+        A cross-entropy must have fallen as far below that of guessing: from a first loss above, that is nothing learned.
+        """
+        with np.errstate(invalid="ignore"):
+            is_guessing = self._lowest > (1 - progress) * self.guess
+        return ((self.progress < progress) | is_guessing) & ~self.is_good
 
     @property
     def is_early(self) -> np.ndarray:

@@ -31,8 +31,8 @@ class Exploding:
         elasticity: Elasticity that the gradient must exceed as well.
         growth: Factor over the smallest norm so far above which gradients explode, if the loss grows too.
         loss_growth: Factor over the first loss above which the loss counts as growing.
-        low_loss: Part of the cross-entropy of guessing up to which a loss that has grown is still that of a network
-            that has learned, as one that is fine-tuned: from a loss near zero, one mistake is a growth of many times.
+        low_loss: Without an accuracy, part of the cross-entropy of guessing up to which a loss that has grown is still
+            that of a network that has learned: from a loss near zero, one mistake is a growth of many times.
         update_ratio: Update ratio of a kernel above which its steps explode; median of five logged steps.
         calm_ratio: Update ratio of all kernels up to which a large gradient of the first logged steps is a note.
     """
@@ -85,9 +85,10 @@ class Exploding:
         with np.errstate(divide="ignore", invalid="ignore"):
             growth = median / np.fmin.accumulate(np.where(median > 0, median, np.nan)) if len(median) else median
         loss = lasting_median(evidence.loss)
-        is_worse = (loss > self.loss_growth * np.abs(evidence.first_loss)) & ~(loss < self.low_loss * evidence.guess)
+        is_worse = loss > self.loss_growth * np.abs(evidence.first_loss)
+        is_low = (loss < self.low_loss * evidence.guess) & (evidence.accuracy is None)
         return Symptom(
-            is_on=(growth > self.growth) & is_worse & ~evidence.is_good,
+            is_on=(growth > self.growth) & is_worse & ~is_low & ~evidence.is_good,
             measured=growth,
             threshold=self.growth,
             message="The gradients and the loss both grow: the global norm is {measured} times its smallest value.",

@@ -48,7 +48,7 @@ class UpdateRatio:
     exploding: float = 0.3
     min_ratio: float = 5e-5
     progress: float = 0.03
-    replaced: float = 1.0
+    replaced: float = 0.5
     replaced_progress: float = 0.2
     min_steps: int = 50
     code = "GL301"
