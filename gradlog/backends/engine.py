@@ -128,6 +128,15 @@ class Engine(Protocol):
     def square_distances(self, tensors: Sequence, others: Sequence):
         """Returns the squared L2 distances [V] between V tensors and as many others of the same shapes."""
 
+    def element_sums(self, function: Callable, *lists: Sequence):
+        """Returns the sums [V, K] of what a function returns of each element.
+
+        Args:
+            function: Function of tensors of one shape, one of each list, to a tuple of K tensors of that shape, of
+                numbers or of booleans.
+            *lists: Lists of V tensors; those at one place have one shape.
+        """
+
     def gradients(self, function: Callable, values: Sequence) -> tuple[Sequence, Any]:
         """Returns the gradients of a loss by V values, `None` where it does not depend on one, and `beside` of it.
 

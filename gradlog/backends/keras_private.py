@@ -28,6 +28,7 @@ class PrivateName(NamedTuple):
 PRIVATE_NAMES = (
     PrivateName(keras.optimizers.Optimizer, "_clip_gradients", "to see gradients unscaled and before clipping"),
     PrivateName(keras.optimizers.Optimizer, "_backend_apply_gradients", "to see which variables gradients belong to"),
+    PrivateName(keras.optimizers.Optimizer, "_backend_update_step", "to see the learning rate of a step"),
     PrivateName(keras.optimizers.Optimizer, "_iterations", "to count batches where gradients are accumulated"),
     PrivateName(keras.optimizers.Optimizer, "_trainable_variables", "to see which variables an optimizer updates"),
     PrivateName(keras.Model, "_flatten_layers", "to find a model's layers, in the order in which they are called"),
@@ -36,6 +37,16 @@ PRIVATE_NAMES = (
 OPTIONAL_NAMES = (
     PrivateName(keras.Model, "_compile_metrics", "to compute the metrics of a logged batch alone"),
     PrivateName(keras.Model, "_compile_loss", "to see whether the loss is built, and leave it so when a step is tried"),
+)
+# Where an optimizer keeps its second moment; where one is missing, no column tells of it.
+STATE_NAMES = (
+    PrivateName(keras.optimizers.Adam, "_velocities", "to see the second moment; also of AdamW, Nadam, Lamb, RMSprop"),
+    PrivateName(keras.optimizers.Adam, "_velocity_hats", "to see its maximum, with amsgrad"),
+    PrivateName(keras.optimizers.Adamax, "_u", "to see the infinity norm"),
+    PrivateName(keras.optimizers.Adagrad, "_accumulators", "to see the sum of squares"),
+    PrivateName(keras.optimizers.Adadelta, "_accumulated_grads", "to see the second moment"),
+    PrivateName(keras.optimizers.RMSprop, "_average_gradients", "to see the mean gradient, where it is centered"),
+    PrivateName(keras.optimizers.Optimizer, "_learning_rate", "to see the learning rate in loss scaling on JAX"),
 )
 # Used by `gradlog.train`, which stands in for Keras' trainer.
 LOOP_NAMES = (

@@ -20,6 +20,12 @@ def optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
     return list({id(inner_optimizer(one)): one for one in reversed(found)}.values())[::-1]
 
 
+def is_rate_known(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether a learning rate is a number, or a schedule of Keras' own; a user's schedule is never asked twice."""
+    rate = optimizer._learning_rate
+    return isinstance(rate, keras.Variable) or type(rate).__module__.startswith("keras.")
+
+
 def clips(optimizer: keras.optimizers.Optimizer) -> bool:
     """Returns whether an optimizer clips its gradients."""
     inner = inner_optimizer(optimizer)

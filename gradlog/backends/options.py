@@ -19,6 +19,7 @@ class Options(NamedTuple):
             them while a recorded step runs.
         select: Function of a variable and its name that says whether it is recorded.
         check: Boolean, whether to keep what checks need: the first targets of a batch, and how large its inputs are.
+        optimizer_state: Boolean, whether to read the optimizer's second moment.
     """
 
     every: int
@@ -26,6 +27,7 @@ class Options(NamedTuple):
     updates: bool
     select: Callable[[keras.Variable, str], bool]
     check: bool = True
+    optimizer_state: bool = False
 
 
 class RecordingPlan(NamedTuple):

@@ -84,6 +84,7 @@ class ReturningTap(Tap):
             self._record_loss_gradients(own, self._before)
         if by_variable:  # of variables that are not recorded
             self._store("others", of.totals(list(by_variable.values()), ["squares"]))
+        self._record_ratios(dict(zip(map(id, self._applied), clipped, strict=True)))
         if self.recorder.clips:
             self._store("clipped", of.totals(list(clipped), ["squares"]))
 

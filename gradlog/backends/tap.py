@@ -17,6 +17,7 @@ from gradlog.backends.engine import engine
 from gradlog.backends.options import named_variables
 from gradlog.backends.patches import Patch, Patches
 from gradlog.backends.samples import first_inputs, first_targets
+from gradlog.backends.second_moments import SecondMoments
 from gradlog.stats.snapshots import StepLayout
 
 
@@ -38,7 +39,7 @@ class Tap(abc.ABC):
         self.sees_gradients = False
         self._plan, self._options = recorder.plan, recorder.options
         self._model, self._optimizer = recorder.model, recorder.optimizer
-        self._variables, self._calls = None, {}
+        self._variables, self._calls, self._moments = None, {}, None
         layers = self._model._flatten_layers(include_self=False)
         patches = [Patch(layer, "call", after=functools.partial(self._after_call, layer)) for layer in layers]
         patches += self._patches_of_step()
@@ -75,6 +76,19 @@ class Tap(abc.ABC):
     @abc.abstractmethod
     def _store(self, name: str, value, batches_ago: int = 0) -> None:
         """Hands over a tensor of the step to which the coming batch belongs, or one that came before."""
+
+    @abc.abstractmethod
+    def _state(self, variable):
+        """Returns the value that a variable of the optimizer has where it is asked for."""
+
+    @abc.abstractmethod
+    def _num_updates(self):
+        """Returns how many updates the optimizer has made, as a tensor."""
+
+    @staticmethod
+    def key(variable) -> int:
+        """Returns what tells a variable from others."""
+        return id(variable)
 
     def _if_fresh(self, record) -> None:
         """Calls a function where the step that has just been applied is recorded."""
@@ -144,6 +158,39 @@ class Tap(abc.ABC):
         self.layout.regularized = tuple(chosen)
         own, added = [own[one] for one in chosen], penalties.gradients(self._variables, before, chosen)
         self._store("loss_totals", engine().totals([one - part for one, part in zip(own, added, strict=True)]))
+
+    def _record_ratios(self, clipped):
+        """Records how large gradients, by their variable's key, are beside what the optimizer remembers of others."""
+        if not self._options.optimizer_state:
+            return
+        moments = self._moments = SecondMoments(self._optimizer, self._variables, self.key)
+        self.layout.remembered = moments.indices
+        if not moments.indices:
+            return
+        own, before = [self._variables[one] for one in moments.indices], list(map(self._state, moments.kept))
+        gradients = [clipped.get(self.key(one)) for one in own]
+        gradients = [
+            keras.ops.zeros_like(value) if one is None else one for one, value in zip(gradients, before, strict=True)
+        ]
+        if moments.embeddings:
+            self.layout.embeddings = moments.embeddings
+            self.layout.num_rows = tuple(own[one].shape[0] for one in moments.embeddings)
+            of_rows = {one: moments.of_embedding(before[one], gradients[one]) for one in moments.embeddings}
+            gradients = [of_rows[place][0] if place in of_rows else one for place, one in enumerate(gradients)]
+            self._store("rows", keras.ops.stack([counts for _, counts in of_rows.values()]))
+        self._store("ratios", engine().element_sums(moments.ratios(self._num_updates()), before, gradients))
+
+    def _record_epsilons(self):
+        """Follows the update: of how many elements is epsilon larger than what it is added to?"""
+        moments = self._moments
+        if moments is not None and moments.indices:
+            after = [list(map(self._state, one)) for one in (moments.kept, moments.centers) if one]
+            is_below = moments.below_epsilon(self._num_updates())
+            self._store("below", engine().element_sums(is_below, *after)[:, 0], batches_ago=1)
+
+    def _record_learning_rate(self, rate):
+        self.layout.has_learning_rate = True
+        self._store("learning_rate", keras.ops.cast(rate, "float32"))
 
     @abc.abstractmethod
     def _num_rows(self, tensor):

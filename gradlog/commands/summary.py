@@ -7,6 +7,7 @@ import numpy as np
 
 import gradlog
 from gradlog.commands import console, selection
+from gradlog.history import names
 from gradlog.history.history import History
 
 _MAX_FINDINGS = 3  # in a cell
@@ -192,8 +193,8 @@ def _metric(history):
     """Returns the metric to show: an accuracy, if there is one."""
     tags = [tag.partition("/") for tag in history.scalars]
     kinds = ("train", "validation", "test")
-    names = list(dict.fromkeys(name for kind, _, name in tags if kind in kinds and name != "loss"))
-    return min(names, key=lambda name: (name != "accuracy", "accuracy" not in name), default=None)
+    found = list(dict.fromkeys(name for kind, _, name in tags if kind in kinds and name not in names.NO_METRICS))
+    return min(found, key=lambda name: (name != "accuracy", "accuracy" not in name), default=None)
 
 
 def _ends(history, tag):

@@ -49,7 +49,9 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
     """Joins what was recorded at one step of several optimizers.
 
     Args:
-        snapshots: One `Snapshot` or several, of different variables and the same columns.
+        snapshots: One `Snapshot` or several, of different variables. A statistic that one of them lacks is NaN there.
+            Of a tag that several have, such as that of the learning rate, the first one's number stands; norms are
+            joined.
         variables: The names of all variables, in the order in which they are to stand.
     """
     first, *others = snapshots
@@ -61,16 +63,16 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
     def joined(arrays):
         return None if arrays[0] is None else np.concatenate(arrays)[order]
 
-    scalars = {}
+    scalars, columns = {}, _union(snapshot.columns for snapshot in snapshots)
     for snapshot in snapshots:
         for tag, number in snapshot.scalars.items():
             is_norm = tag in scalars and tag.startswith(f"{names.NORM}/")
-            scalars[tag] = math.hypot(scalars[tag], number) if is_norm else number
+            scalars[tag] = math.hypot(scalars[tag], number) if is_norm else scalars.get(tag, number)
     return Snapshot(
         step=first.step,
         variables=tuple(known[index] for index in order),
-        columns=first.columns,
-        statistics=joined([snapshot.statistics for snapshot in snapshots]),
+        columns=columns,
+        statistics=joined([_with_columns(snapshot, columns) for snapshot in snapshots]),
         gradients=joined([snapshot.gradients for snapshot in snapshots]),
         weights=joined([snapshot.weights for snapshot in snapshots]),
         scalars=scalars | _clipped(snapshots),
@@ -78,6 +80,13 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
         targets=first.targets,
         inputs=first.inputs,
     )
+
+
+def _with_columns(snapshot, columns):
+    """Returns the statistics of a snapshot in certain columns, NaN in those that it lacks."""
+    table = np.full((len(snapshot.variables), len(columns)), np.nan, np.float32)
+    table[:, [columns.index(name) for name in snapshot.columns]] = snapshot.statistics
+    return table
 
 
 def _clipped(snapshots):

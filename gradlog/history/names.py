@@ -20,8 +20,9 @@ WEIGHT_NORM = "weight_norm"
 UPDATE_RATIO = "update_ratio"
 LOSS_MEAN_ABS = "loss_gradient_mean_abs"  # of the gradient without that of the variable's penalty
 LOSS_NORM = "loss_gradient_norm"
-SECOND_MOMENT_RATIO = "second_moment_ratio"
+SECOND_MOMENT_RATIO = "second_moment_ratio"  # of the gradient to what the optimizer remembers of those before
 EPSILON_FRACTION = "epsilon_fraction"
+UNUSED_ROWS = "unused_rows"
 # Those that are also written as scalars, and their tags' prefixes.
 SCALAR_TAGS = {
     MEAN_ABS: MEAN_ABS,
@@ -31,20 +32,21 @@ SCALAR_TAGS = {
     NONFINITE: "nonfinite",
     LOSS_MEAN_ABS: LOSS_MEAN_ABS,
     LOSS_NORM: LOSS_NORM,
+    SECOND_MOMENT_RATIO: SECOND_MOMENT_RATIO,
+    EPSILON_FRACTION: EPSILON_FRACTION,
+    UNUSED_ROWS: UNUSED_ROWS,
 }
 GRADIENT_HISTOGRAM = "gradient"
 WEIGHT_HISTOGRAM = "weight"
 ACTIVATION_HISTOGRAM = "activation"
 ACTIVATION_DEAD = "activation_dead"
 ACTIVATION_SATURATED = "activation_saturated"
-ATTENTION_ENTROPY = "attention_entropy"
-ATTENTION_LOGIT = "attention_logit"
-STREAM_RMS = "stream_rms"
-STREAM_COSINE = "stream_cosine"
 LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of tags of layers
 GLOBAL = "global"
 GLOBAL_NORM = f"{NORM}/{GLOBAL}"
 PENALTY_TAG = "train/penalty"
+LEARNING_RATE_TAG = "train/learning_rate"
+NO_METRICS = ("loss", "penalty", "learning_rate")  # what stands beside the metrics in `train/`
 CLIPPED_NORM = f"{NORM}/{GLOBAL}_clipped"
 # Variables of other libraries that are not kernels.
 _NO_KERNEL = re.compile(r"(^|[/._])(bias|gamma|beta|moving_\w+|running_\w+|alpha|embeddings?|scale)$")

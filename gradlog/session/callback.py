@@ -25,6 +25,8 @@ from gradlog.session.checks import (
 from gradlog.session.guard import Guard, attached, guarded
 from gradlog.session.session import Settings, TrainingSession, current_step, open_writer, scalars_of
 
+_STEPS_WITH_STATE = 10  # from one logged step to the next, from which on the optimizer's memory is read by default
+
 
 class GradientLogger(keras.callbacks.Callback):
     """Logs how gradients flow through a model while it trains, for TensorBoard.
@@ -74,6 +76,12 @@ class GradientLogger(keras.callbacks.Callback):
         check: Boolean, whether to look for mistakes in the set-up at the first logged step, by how the model is
             compiled, the first 64 targets of its batch and the size of its inputs, as `gradlog.check` does. Defaults
             to `True`.
+        optimizer_state: Boolean, whether to write what the optimizer remembers of the gradients: how large they are
+            beside its second moment (`second_moment_ratio`), where its epsilon is larger than that
+            (`epsilon_fraction`), and which rows of an embedding never got a gradient (`unused_rows`). It reads the
+            gradient once more, and the second moment twice, at a logged step; an embedding's gradient is made dense
+            there, as the optimizer makes it. An optimizer without a second moment, such as SGD, Lion or Adafactor,
+            writes none of these. Defaults to `None`, for `True` where `every` is 10 or more.
 
     Raises:
         ValueError: an argument is out of its range; the model has no trainable variables, or none that
@@ -101,13 +109,15 @@ class GradientLogger(keras.callbacks.Callback):
         on_finding: str | Callable[[Finding], None] = "warn",
         writers: Sequence = (),
         check: bool = True,
+        optimizer_state: bool | None = None,
     ):
         super().__init__()
         check_supported()
         self.log_dir, self.every = checked_log_dir(log_dir), checked_integer("every", every, least=1)
+        state = self.every >= _STEPS_WITH_STATE if optimizer_state is None else bool(optimizer_state)
         self._settings = Settings(
             log_dir=self.log_dir,
-            options=Options(self.every, histograms, updates, checked_selector(variables), bool(check)),
+            options=Options(self.every, histograms, updates, checked_selector(variables), bool(check), state),
             probe=Probe(activations, histograms),
             rules=checked_rules(rules),
             on_finding=checked_on_finding(on_finding),

@@ -182,7 +182,7 @@ class TrainingSession:
 
     def _describe(self, snapshot):
         metrics = [tag.removeprefix("train/") for tag in snapshot.scalars if tag.startswith("train/")]
-        metrics = [name for name in metrics if name not in ("loss", "penalty")]
+        metrics = [name for name in metrics if name not in names.NO_METRICS]
         engine().sync(self._model)
         run = described(self._model, self._optimizers[0], metrics, snapshot.batch_size)
         if self._settings.options.check:

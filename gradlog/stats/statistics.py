@@ -32,6 +32,13 @@ class Sums(NamedTuple):
         loss_absolute: The sum of the absolute values of the gradient without that of the variable's penalty, NaN where
             it has none; `None` where no variable has one.
         loss_squares: The sum of their squares.
+        remembered_squares: The sum of the squares of the gradient's elements, each over the root of the optimizer's
+            second moment; NaN ahead of the first update, and where there is none; `None` where no variable has one.
+        remembered: The number of elements summed; of an embedding, those of rows that the batch touches, not for the
+            first time.
+        below_epsilon: The number of elements of the second moment beside which the optimizer's epsilon is the larger.
+        unused: The number of an embedding's rows whose second moment is zero; `None` where none is an embedding.
+        rows: The number of its rows.
     """
 
     absolute: np.ndarray
@@ -43,6 +50,11 @@ class Sums(NamedTuple):
     moved: np.ndarray | None = None
     loss_absolute: np.ndarray | None = None
     loss_squares: np.ndarray | None = None
+    remembered_squares: np.ndarray | None = None
+    remembered: np.ndarray | None = None
+    below_epsilon: np.ndarray | None = None
+    unused: np.ndarray | None = None
+    rows: np.ndarray | None = None
 
 
 def mean_abs(x: Sums) -> np.ndarray:
@@ -93,6 +105,42 @@ def loss_norm(x: Sums) -> np.ndarray | None:
     return None if x.loss_squares is None else np.sqrt(x.loss_squares)
 
 
+def second_moment_ratio(x: Sums) -> np.ndarray | None:
+    """Root mean square of the gradient over the root of the optimizer's second moment, at least 0 and about 1.
+
+    It is RMS_t of StableAdamW (Wortsman et al., "Stable and low-precision training for large-scale vision-language
+    models", 2023, section 3.4): sqrt(mean(g² / max(v, epsilon²))), with the gradient g as the optimizer uses it, after
+    clipping. The second moment v is that before the update, with its bias corrected, so a gradient that is much larger
+    than those before it shows; NaN at the first step. Under RMSprop, Adagrad and Adadelta, which add epsilon under the
+    root, epsilon stands in place of its square. Adagrad's v is its sum over the number of updates, and Adamax' v is the
+    square of its infinity norm. Of an embedding, it is the mean over the rows that this batch touches and an earlier
+    one has touched. No element counts with more than 1e15; squares that float32 cannot hold (of a ratio below 1e-19)
+    count as 0.
+    """
+    return None if x.remembered_squares is None else np.sqrt(x.remembered_squares / x.remembered)
+
+
+def epsilon_fraction(x: Sums) -> np.ndarray | None:
+    """Fraction of the elements for which epsilon is larger than what the optimizer adds it to, in [0, 1].
+
+    The step that such an element makes is not scaled by its own gradients any more, but by epsilon. It is read after
+    the update, as the second moment divides at this step: the root under Adam (there before the bias is corrected, as
+    Keras has it), Nadam and Lamb, the infinity norm under Adamax, and the second moment itself under RMSprop, Adagrad
+    and Adadelta, which add epsilon under the root. A second moment that float32 cannot hold (below 1e-38) is 0, so it
+    is below epsilon; one that is NaN is not.
+    """
+    return None if x.below_epsilon is None else x.below_epsilon / (x.finite + x.nonfinite)
+
+
+def unused_rows(x: Sums) -> np.ndarray | None:
+    """Fraction of an embedding's rows whose second moment was zero in every element before the update, in [0, 1].
+
+    No gradient had reached these rows, but for one below 1e-19, whose square float32 takes for zero; so it is 1 at the
+    first step. Under Adagrad, it is the rows at its initial value.
+    """
+    return None if x.unused is None else x.unused / x.rows
+
+
 STATISTICS = {
     names.MEAN_ABS: mean_abs,
     names.NORM: norm,
@@ -102,6 +150,9 @@ STATISTICS = {
     names.UPDATE_RATIO: update_ratio,
     names.LOSS_MEAN_ABS: loss_mean_abs,
     names.LOSS_NORM: loss_norm,
+    names.SECOND_MOMENT_RATIO: second_moment_ratio,
+    names.EPSILON_FRACTION: epsilon_fraction,
+    names.UNUSED_ROWS: unused_rows,
 }
 
 

@@ -24,6 +24,9 @@ STATISTICS = {
     names.ACTIVATION_DEAD: _of_layers("fraction of dead units"),
     names.ACTIVATION_SATURATED: _of_layers("fraction of saturated activations"),
     "weight_norm": _statistic("weight norm"),
+    names.SECOND_MOMENT_RATIO: _statistic("gradient over the optimizer's memory of it"),
+    names.EPSILON_FRACTION: _statistic("fraction below the optimizer's epsilon", is_fraction=True),
+    names.UNUSED_ROWS: _statistic("fraction of unused rows of embeddings", is_fraction=True),
 }
 HISTOGRAMS = {
     names.GRADIENT_HISTOGRAM: {"label": "gradients", "is_of_layers": False},

@@ -4,7 +4,7 @@ JAX computes in float32 unless float64 is enabled. Where the squares of float32 
 first divided by the power of two below its largest element; the host multiplies again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,22 @@ def totals(tensors: Sequence[jax.Array], terms: Sequence[str] = tuple(_TERMS)) -
 def square_distances(tensors: Sequence[jax.Array], others: Sequence[jax.Array]) -> dict[str, jax.Array]:
     """Returns the squared L2 distances [V] between V arrays and as many others of the same shapes, as `totals` does."""
     return totals([_wide(one) - _wide(other) for one, other in zip(tensors, others, strict=True)], ["squares"])
+
+
+def element_sums(function: Callable, *lists: Sequence[jax.Array]) -> jax.Array:
+    """Returns the sums, float32 [V, K], of what a function returns of each element.
+
+    Args:
+        function: Function of arrays of one shape, one of each list, to a tuple of K arrays of that shape, of numbers or
+            of booleans, which are counted as integers.
+        *lists: Lists of V arrays; those at one place have one shape.
+
+    Example:
+    >>> element_sums(lambda x, y: (x * y, x > y), [jnp.array([1.0, 3.0])], [jnp.array([2.0, 2.0])]).tolist()
+    [[8.0, 1.0]]
+    """
+    rows = [function(*tensors) for tensors in zip(*lists, strict=True)]
+    return jnp.stack([jnp.stack([_sum(one) for one in row]) for row in rows])
 
 
 def in_float64(arrays: dict) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ While a recorded step is traced, or runs eagerly, these methods of the optimizer
     optimizer.stateless_apply           the state before the update, and how far it moves the weights
     optimizer._backend_apply_gradients  which variables the gradients belong to
     optimizer._clip_gradients           the gradients: averaged over accumulated batches, not yet clipped
+    optimizer._backend_update_step      the learning rate
     model.compute_loss                  whether regularizers add to the loss
     model._update_metrics_variables     the loss
     model.compute_metrics               targets and predictions, for the metrics of this batch alone
@@ -15,10 +16,12 @@ Only what is computed in the step's own trace can be returned by it. Loss scalin
 
 import jax
 import jax.numpy as jnp
+import keras
 
 from gradlog.backends import penalties
 from gradlog.backends.jax.state import at
 from gradlog.backends.jax.sums import square_distances
+from gradlog.backends.optimizers import is_rate_known
 from gradlog.backends.patches import Patch
 from gradlog.backends.returning import ReturningTap
 
@@ -33,7 +36,7 @@ class JaxTap(ReturningTap):
 
     def _begin(self):
         super()._begin()
-        self._scope = scope()
+        self._scope, self._values = scope(), {}
 
     def _patches_of_step(self):
         outer, model = self.recorder.outer_optimizer, self._model
@@ -41,6 +44,7 @@ class JaxTap(ReturningTap):
             Patch(outer, "stateless_apply", self._before_stateless_apply, self._after_stateless_apply),
             Patch(self._optimizer, "_backend_apply_gradients", before=self._before_backend_apply),
             Patch(self._optimizer, "_clip_gradients", after=self._after_clip),
+            Patch(self._optimizer, "_backend_update_step", before=self._before_update_step),
             Patch(model, "_update_metrics_variables", before=self._before_update_metrics),
         ]
         if self._has_penalties():
@@ -67,6 +71,7 @@ class JaxTap(ReturningTap):
         self.sees_gradients = True
         self._choose(self._model.trainable_variables)
         self._before = self._values_of(trainable_variables)
+        self._values = self._by_variable(optimizer_variables)
 
     def _before_backend_apply(self, grads, trainable_variables):
         if scope() == self._scope:
@@ -75,6 +80,10 @@ class JaxTap(ReturningTap):
     def _after_clip(self, clipped, grads):
         if scope() == self._scope and self._before is not None and not self._is_seen:
             self._record(list(grads), clipped)
+
+    def _before_update_step(self, grads, trainable_variables, learning_rate):
+        if scope() == self._scope and self._is_seen:
+            self._record_learning_rate(learning_rate)
 
     def _after_stateless_apply(self, result, optimizer_variables, grads, trainable_variables):
         if not self._is_seen:
@@ -86,6 +95,8 @@ class JaxTap(ReturningTap):
         if self._options.updates:
             after = self._values_of(result[0])
             self._store("moved", square_distances(after, self._before))
+        self._values = self._by_variable(result[1])
+        self._record_epsilons()
         if self._is_penalized:
             self._record_penalty(trainable_variables)
 
@@ -107,6 +118,9 @@ class JaxTap(ReturningTap):
             ]
         self._applied = list(inner._trainable_variables)
         inner._clip_gradients(grads)
+        if is_rate_known(inner):
+            with keras.StatelessScope(list(zip(outer.variables, optimizer_variables, strict=True))):
+                self._record_learning_rate(inner.learning_rate)
 
     def _record_penalty(self, values):
         """Records what regularizers add to the loss; what `add_loss` adds lives in the trace of the gradient."""
@@ -120,6 +134,16 @@ class JaxTap(ReturningTap):
             self._store("penalty", sum(parts))
 
     # How it is handed over.
+
+    def _by_variable(self, values):
+        """Returns values of all of the optimizer's variables, by the variable's key."""
+        return dict(zip(map(id, self.recorder.outer_optimizer.variables), values, strict=True))
+
+    def _state(self, variable):
+        return self._values[id(variable)]
+
+    def _num_updates(self):
+        return self._state(self._optimizer._iterations) // self.recorder.stride
 
     def _num_rows(self, tensor):
         return jnp.asarray(tensor.shape[0], jnp.int32)

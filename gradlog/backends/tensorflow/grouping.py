@@ -92,24 +92,24 @@ def split(flat: tf.Tensor, rows: list[tuple[int, int]]) -> list[tf.Tensor]:
     return [tf.reshape(piece, [*flat.shape[:-1], *row]) for piece, row in zip(pieces, rows, strict=True)]
 
 
-def in_blocks(function: Callable, flat: tf.Tensor):
-    """Sums a function's results over the blocks of a flat tensor.
+def in_blocks(function: Callable, *flats: tf.Tensor):
+    """Sums a function's results over the blocks of flat tensors.
 
     Args:
-        function: Takes a flat tensor to a tensor, or to a list of them, that do not depend on its size.
-        flat: Tensor [n].
+        function: Takes flat tensors to a tensor, or to a list of them, that do not depend on their size.
+        *flats: Tensors [n]; it is the first whose size is asked for.
 
     Returns:
         What `function` returns, summed.
     """
-    size = flat.shape[0]
+    size = flats[0].shape[0]
     if size is None or size <= 2 * BLOCK:
-        return function(flat)
+        return function(*flats)
     number = size // BLOCK
-    total = function(flat[number * BLOCK :])
+    total = function(*(flat[number * BLOCK :] for flat in flats))
 
     def add_block(index, total):
-        block = function(tf.slice(flat, [index * BLOCK], [BLOCK]))
+        block = function(*(tf.slice(flat, [index * BLOCK], [BLOCK]) for flat in flats))
         return index + 1, tf.nest.map_structure(tf.add, total, block)
 
     loop = tf.while_loop(lambda index, _: index < number, add_block, [0, total], parallel_iterations=1)

@@ -124,3 +124,30 @@ def square_distances(tensors: Sequence[tf.Tensor], others: Sequence[tf.Tensor]) 
         return _one_by_one(("squares",), [flat - other for flat, other in zip(flats, others, strict=True)])
 
     return grouped(of_small, of_large, tensors, others)[:, 0]
+
+
+def element_sums(function: Callable, *lists: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the sums, float64 [V, K], of what a function returns of each element.
+
+    Args:
+        function: Function of tensors of one shape, one of each list, to a tuple of K tensors of that shape, of numbers
+            or of booleans.
+        *lists: Lists of V tensors; those at one place have one shape.
+
+    Example:
+    >>> element_sums(lambda x, y: (x * y, x > y), [tf.constant([1.0, 3.0])], [tf.constant([2.0, 2.0])]).numpy().tolist()
+    [[8.0, 1.0]]
+    """
+
+    def of_small(rows, *flats):
+        values = tf.stack([tf.cast(one, tf.float32) for one in function(*flats)])
+        sums = tf.concat([tf.reduce_sum(piece, -1) for piece in split(values, rows)], -1)
+        return tf.cast(tf.transpose(sums), tf.float64)
+
+    def of_block(*flats):
+        return _sums([tf.cast(one, tf.float64) for one in function(*flats)])
+
+    def of_large(*flats):
+        return tf.stack([in_blocks(of_block, *of_one) for of_one in zip(*flats, strict=True)])
+
+    return grouped(of_small, of_large, *lists)

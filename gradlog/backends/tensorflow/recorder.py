@@ -4,8 +4,9 @@ import tensorflow as tf
 
 from gradlog.backends import penalties
 from gradlog.backends.options import named_variables
-from gradlog.backends.recorder import Recorder
+from gradlog.backends.recorder import Recorder, key
 from gradlog.backends.samples import SHAPE_OF_TARGETS, SIZE_OF_INPUTS
+from gradlog.backends.second_moments import SecondMoments
 from gradlog.backends.tap import is_scalar
 from gradlog.backends.tensorflow.handover import Returned, Stored, variable
 from gradlog.backends.tensorflow.strategies import num_batches, num_replicas
@@ -87,8 +88,11 @@ class TensorFlowRecorder(Recorder):
             allocate("penalty", [], tf.float32)
             if regularized:
                 allocate("loss_totals", [len(regularized), 2], tf.float64)
+        allocate("learning_rate", [], tf.float32)
         if self.options.updates:
             allocate("moved", [number], tf.float64)
+        if self.options.optimizer_state:
+            self._allocate_moments([one for name, one in named_variables(self.model) if name in names])
         if metrics is not None and metrics.variables:
             allocate("metrics", [sum(map(is_scalar, metrics.result().values()))], tf.float32)
         if number < len(self.model.trainable_variables):
@@ -98,6 +102,14 @@ class TensorFlowRecorder(Recorder):
         allocate("totals", [number, 2], tf.float64)
         allocate("weights", [number, 1], tf.float64)
         allocate("counts", [number * (1 + self.options.histograms), buckets.NUM_BUCKETS], tf.int64)
+
+    def _allocate_moments(self, variables):
+        moments, allocate = SecondMoments(self.optimizer, variables, key), self._stored.allocate
+        if moments.indices:
+            allocate("ratios", [len(moments.indices), 2], tf.float64)
+            allocate("below", [len(moments.indices)], tf.float64)
+        if moments.embeddings:
+            allocate("rows", [len(moments.embeddings), 2], tf.int64)
 
     def _batches(self):
         return tf.cast(self.optimizer._iterations.value, tf.int64)

@@ -6,6 +6,7 @@ While a recorded step runs, or is traced, these methods of the optimizer and the
     optimizer.apply                     how far the update moves the weights
     optimizer._backend_apply_gradients  which variables the gradients belong to
     optimizer._clip_gradients           the gradients: unscaled, accumulated, not yet clipped
+    optimizer._backend_update_step      the learning rate
     model.compute_loss                  what regularizers and `add_loss` add to the loss
     model.compute_metrics               targets and predictions, for the metrics of this batch alone
 """
@@ -62,6 +63,7 @@ class TensorFlowTap(Tap):
             Patch(self._optimizer, "apply", self._before_apply, self._after_apply),
             Patch(self._optimizer, "_backend_apply_gradients", before=self._before_backend_apply),
             Patch(self._optimizer, "_clip_gradients", after=self._after_clip),
+            Patch(self._optimizer, "_backend_update_step", before=self._before_update_step),
         ]
         if self._has_penalties():
             patches.append(Patch(self._model, "compute_loss", after=self._after_loss))
@@ -97,11 +99,11 @@ class TensorFlowTap(Tap):
             return
         reduced = self._sum_of_replicas(grads)
         after = reduced if clipped is grads else self._sum_of_replicas(clipped)
-        if self._plan.decides == "update":
-            is_wanted = tf.logical_and(self.recorder.is_on, self.recorder.is_due())
-            _if(is_wanted, functools.partial(self._record, reduced, after))
-        else:
-            self._record(reduced, after)
+        self._if_wanted(functools.partial(self._record, reduced, after))
+
+    def _before_update_step(self, grads, trainable_variables, learning_rate):
+        if self._variables:
+            self._if_wanted(functools.partial(self._record_learning_rate, learning_rate))
 
     def _after_apply(self, result, *args, **kwargs):
         self._if_fresh(self._finish)
@@ -122,6 +124,7 @@ class TensorFlowTap(Tap):
             self._record_loss_gradients(own, self._step.before)
         if by_variable:  # of variables that are not recorded
             self._store("others", tf.reduce_sum(totals(list(by_variable.values()), ["squares"])))
+        self._record_ratios(dict(zip(map(key, self._step.applied), map(_dense, clipped), strict=True)))
         if clipped is not grads:
             self._store("clipped", tf.reduce_sum(totals(list(map(_dense_or_rows, clipped)), ["squares"])))
         if self.recorder.may_skip:
@@ -134,9 +137,21 @@ class TensorFlowTap(Tap):
         if self._options.updates:
             after = [variable.value for variable in self._variables]
             self._store("moved", square_distances(after, self._step.before), batches_ago=1)
+        self._record_epsilons()
         self._handover.finish(functools.partial(self.recorder.number, 1))
 
     # How it is handed over.
+
+    @staticmethod
+    def key(variable) -> int:
+        """Returns what tells a variable from others, be it Keras' or TensorFlow's."""
+        return key(variable)
+
+    def _state(self, variable):
+        return tf.convert_to_tensor(variable.value)
+
+    def _num_updates(self):
+        return tf.convert_to_tensor(self._optimizer.iterations)
 
     def _num_rows(self, tensor):
         return tf.shape(tensor, out_type=tf.int64)[0]
@@ -152,6 +167,13 @@ class TensorFlowTap(Tap):
         is_replicated = self.recorder.is_replicated
         return tf.distribute.get_replica_context().all_reduce(reduction, values) if is_replicated else values
 
+    def _if_wanted(self, record):
+        """Records where an update that decides for itself is due."""
+        if self._plan.decides == "update":
+            _if(tf.logical_and(self.recorder.is_on, self.recorder.is_due()), record)
+        else:
+            record()
+
     def _if_fresh(self, record):
         """Records where the step that has just been applied was recorded."""
         if self.recorder.may_skip:
@@ -161,6 +183,13 @@ class TensorFlowTap(Tap):
 
     def _store(self, name, value, batches_ago=0):
         self._handover.store(name, value, functools.partial(self.recorder.number, batches_ago))
+
+
+def _dense(gradient):
+    """Returns a gradient with all of its rows, as the optimizer makes it to update its second moment."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return tf.convert_to_tensor(gradient)
+    return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, gradient.dense_shape[0])
 
 
 def _dense_or_rows(gradient):

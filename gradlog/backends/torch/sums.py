@@ -1,6 +1,6 @@
 """Sums over the finite elements of tensors, in float32, and in float64 where its range does not do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -33,6 +33,22 @@ def square_distances(tensors: Sequence[torch.Tensor], others: Sequence[torch.Ten
     """Returns the squared L2 distances, float64 [V], between V tensors and as many others of the same shapes."""
     differences = [_wide(one) - _wide(other) for one, other in zip(tensors, others, strict=True)]
     return totals(differences, ["squares"])[:, 0]
+
+
+def element_sums(function: Callable, *lists: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Returns the sums, float64 [V, K], of what a function returns of each element.
+
+    Args:
+        function: Function of tensors of one shape, one of each list, to a tuple of K tensors of that shape, of numbers
+            or of booleans.
+        *lists: Lists of V tensors; those at one place have one shape.
+
+    Example:
+    >>> element_sums(lambda x, y: (x * y, x > y), [torch.tensor([1.0, 3.0])], [torch.tensor([2.0, 2.0])]).tolist()
+    [[8.0, 1.0]]
+    """
+    rows = [function(*tensors) for tensors in zip(*lists, strict=True)]
+    return torch.stack([torch.stack([torch.sum(one).to(torch.float64) for one in row]) for row in rows])
 
 
 def _quick(tensor, power):

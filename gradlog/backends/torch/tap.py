@@ -6,12 +6,14 @@ While a recorded step runs, these methods of the optimizer and the model are pat
     optimizer.apply                     how far the update moves the weights
     optimizer._backend_apply_gradients  which variables the gradients belong to
     optimizer._clip_gradients           the gradients: unscaled, accumulated, not yet clipped
+    optimizer._backend_update_step      the learning rate
     model.compute_loss                  what regularizers and `add_loss` add to the loss
     model.compute_metrics               targets and predictions, for the metrics of this batch alone
 
 Weights change in place, so those before the update are copies.
 """
 
+import keras
 import torch
 
 from gradlog.backends import penalties
@@ -30,6 +32,7 @@ class TorchTap(ReturningTap):
             Patch(inner, "apply", self._before_apply, self._after_apply),
             Patch(inner, "_backend_apply_gradients", before=self._before_backend_apply),
             Patch(inner, "_clip_gradients", after=self._after_clip),
+            Patch(inner, "_backend_update_step", before=self._before_update_step),
         ]
         if outer is not inner:  # loss scaling skips a step whose gradients are not finite
             patches.append(Patch(outer, "apply", before=self._before_outer_apply))
@@ -76,10 +79,17 @@ class TorchTap(ReturningTap):
             self._record([one.detach() for one in grads], [one.detach() for one in clipped])
 
     @torch.no_grad()
+    def _before_update_step(self, grads, trainable_variables, learning_rate):
+        if self._is_seen:
+            self._record_learning_rate(learning_rate)
+
+    @torch.no_grad()
     def _after_apply(self, result, *args, **kwargs):
         if self._is_seen and self._options.updates:
             after = [one.value.detach() for one in self._variables]
             self._store("moved", square_distances(after, self._before))
+        if self._is_seen:
+            self._record_epsilons()
         if self._is_seen and self._plan.is_watched:
             self.recorder.take(self._numbers)
 
@@ -88,6 +98,12 @@ class TorchTap(ReturningTap):
         super()._after_metrics(result, *args, **kwargs)
 
     # How it is handed over.
+
+    def _state(self, variable):
+        return variable.value.detach()
+
+    def _num_updates(self):
+        return keras.ops.convert_to_tensor(self._optimizer.iterations)
 
     def _num_rows(self, tensor):
         return torch.tensor(tensor.shape[0])
