@@ -640,7 +640,7 @@ def test_a_loop_of_ones_own_is_refused(tmp_path):
 
 
 def test_nothing_is_run_where_nothing_is_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(probe, "watched_layers", fail)
+    monkeypatch.setattr("gradlog.backends.hidden.watched_layers", fail)
 
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="gradlog stopped")

@@ -1,16 +1,12 @@
-"""Layers: those whose output is an activation, and what they return in a pass."""
+"""Layers: what they are called, those whose output is an activation, and what these return in a pass."""
 
-import contextlib
-import functools
 from typing import NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
 
 from gradlog.backends.activations import Kind, dead_fraction, kind, relu_kind, saturated_fraction
-from gradlog.backends.engine import engine
-from gradlog.backends.patches import Patch, Patches
+from gradlog.backends.watching import Watch, first_floats, kept
 from gradlog.history import names
 
 _SHAPED = (keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU, keras.layers.Softmax)
@@ -30,14 +26,24 @@ class Watched(NamedTuple):
     kind: Kind
 
 
-def watched_layers(model: keras.Model) -> list[Watched]:
-    """Returns a model's layers with an activation, in its order, each with the name that tags use.
+def named_layers(model: keras.Model) -> list[tuple[str, keras.layers.Layer]]:
+    """Returns all layers of a model, each with the name that tags use, in its order and before those that it holds.
 
     Of a recurrent layer and of `TimeDistributed`, it is the layer itself: what it holds is called in a loop.
     """
     found = _layers_in(model, model.name)
     tags = names.layer_names([path for path, _ in found], model.name)
-    watched = [Watched(tag, layer, kind_of(layer)) for tag, (_, layer) in zip(tags, found, strict=True)]
+    return [(tag, layer) for tag, (_, layer) in zip(tags, found, strict=True)]
+
+
+def parts(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns the layers that a layer holds, but not those that these hold."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def watched_layers(model: keras.Model) -> list[Watched]:
+    """Returns a model's layers with an activation, in its order, each with the name that tags use."""
+    watched = [Watched(tag, layer, kind_of(layer)) for tag, layer in named_layers(model)]
     return [one for one in watched if one.kind is not None]
 
 
@@ -68,10 +74,10 @@ def _layers_in(layer, path, seen=None):
     if isinstance(layer, (keras.layers.RNN, keras.layers.TimeDistributed)):
         return found
     activation = getattr(layer, "activation", None) if _is_of_keras(layer) else None
-    parts = layer._flatten_layers(include_self=False, recursive=False)
+    inside = parts(layer)
     # A layer without weights has no path of its own; it stands where those beside it stand.
-    place = next((path_of.rpartition("/")[0] for path_of in map(_path, parts) if path_of), path)
-    for part in parts:
+    place = next((path_of.rpartition("/")[0] for path_of in map(_path, inside) if path_of), path)
+    for part in inside:
         if part is not activation and id(part) not in seen:
             seen.add(id(part))
             path_of_part = _path(part) or f"{place}/{part.name}".removeprefix("/")
@@ -89,29 +95,27 @@ def _is_of_keras(layer):
     return type(layer).__module__.partition(".")[0] == "keras"
 
 
-@contextlib.contextmanager
+def output_watches(watched) -> list[Watch]:
+    """Returns what has to be seen of watched layers: what each returns first; what follows it are states."""
+    return [Watch(one.name, one.layer, "call", _output) for one in watched]
+
+
+def _output(layer, result, *args, **kwargs):
+    return first_floats(result)
+
+
 def kept_outputs(watched, guard):
-    """Keeps what watched layers return meanwhile; gives a dictionary of their ids to lists of tensors."""
-    calls, scope = {id(one.layer): [] for one in watched}, engine().scope()
-
-    def keep(layer, result, *args, **kwargs):
-        first = keras.tree.flatten(result)[0]  # what follows it are states
-        # What is computed in a loop, or in a function of its own, cannot be had outside of it.
-        if ops.is_tensor(first) and keras.backend.is_float_dtype(first.dtype) and engine().scope() == scope:
-            calls[id(layer)].append(first)
-
-    patches = Patches(guard, [Patch(one.layer, "call", after=functools.partial(keep, one.layer)) for one in watched])
-    patches.put_on()
-    try:
-        yield calls
-    finally:
-        patches.take_off()
+    """Keeps what watched layers return meanwhile; gives a list of tensors for each of them."""
+    return kept(output_watches(watched), guard)
 
 
 def hidden_outputs(watched, calls, results):
     """Returns the watched layers that were called, and the outputs of each that are not the model's results."""
     ends = {id(output) for output in keras.tree.flatten(results)}
-    hidden = [(one, [output for output in calls[id(one.layer)] if id(output) not in ends]) for one in watched]
+    hidden = [
+        (one, [output for output in of_one if id(output) not in ends])
+        for one, of_one in zip(watched, calls, strict=True)
+    ]
     return [(one, outputs) for one, outputs in hidden if outputs]
 
 
@@ -120,7 +124,7 @@ def fractions_of(one: Watched, calls) -> dict:
     fractions = {}
     if one.kind.can_die:
         same_units = bool(one.layer.weights)  # a `ReLU()` may stand behind many layers
-        dead = dead_fraction(calls, _unit_axis(one.layer, len(calls[0].shape)), same_units)
+        dead = dead_fraction(calls, unit_axis(one.layer, len(calls[0].shape)), same_units)
         fractions[names.tag(names.ACTIVATION_DEAD, one.name)] = dead
     if one.kind.is_saturated is not None:
         saturated = saturated_fraction(calls, one.kind.is_saturated)
@@ -128,7 +132,7 @@ def fractions_of(one: Watched, calls) -> dict:
     return fractions
 
 
-def _unit_axis(layer, rank):
-    """Returns where the units stand: last, or behind the examples."""
+def unit_axis(layer: keras.layers.Layer, rank: int) -> int:
+    """Returns where the units of an output of so many axes stand: last, or behind the examples."""
     data_format = getattr(layer, "data_format", None) or (rank > 3 and keras.config.image_data_format())
     return 1 if data_format == "channels_first" and rank > 2 else -1

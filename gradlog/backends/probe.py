@@ -1,26 +1,30 @@
-"""Probe: a model's hidden activations on one fixed batch, in a separate pass.
+"""Probe: what a model's layers do with one fixed batch, in a separate pass.
 
 The pass runs inference, and is compiled once, as the model is. It runs in a `keras.StatelessScope`: whatever a layer
 assigns to its variables meanwhile (statistics, counters, the state of a random generator) is thrown away.
 
-To see a layer's output, the probe patches the `call` of that layer while the pass is traced. So it does not matter
-how the model was built, and nothing stays behind.
+To see what a layer gets and returns, methods of that layer are patched while the pass is traced. So it does not matter
+how the model was built, and nothing stays behind. What is made of it is a matter of the measures, a file each.
 """
 
 import dataclasses
 import functools
 
 import keras
-from keras import ops
 
+from gradlog.backends.attention import ATTENTION
 from gradlog.backends.checks import ArgumentError, checked_batch, in_short
 from gradlog.backends.engine import engine
-from gradlog.backends.layers import fractions_of, hidden_outputs, kept_outputs, watched_layers
+from gradlog.backends.experts import EXPERTS
+from gradlog.backends.hidden import hidden_measure
+from gradlog.backends.moving_statistics import MOVING_STATISTICS
+from gradlog.backends.residual_stream import RESIDUAL_STREAM
+from gradlog.backends.watching import kept
 from gradlog.history.history import Snapshot
 
 
 class Probe:
-    """Looks at a model's hidden activations.
+    """Looks at what a model's layers do with a batch: activations, attention, residual stream, moving statistics.
 
     If anything fails there, except that the batch does not fit, only the pass ends: gradients are still logged.
 
@@ -30,10 +34,11 @@ class Probe:
     """
 
     def __init__(self, batch, has_histograms: bool):
-        self._batch, self._has_histograms = batch, has_histograms
+        self._batch = batch
+        self._measures = (hidden_measure(has_histograms), ATTENTION, RESIDUAL_STREAM, MOVING_STATISTICS, EXPERTS)
         self._guard = self._inputs = self._model = self._setting = self._program = self._observed = None
         self._is_ready = False
-        self._layers, self._tags = (), ()  # of what the program returns; known once it is traced
+        self._finishes = ()  # one for each part of what the program returns; known once it is traced
 
     def begin(self, model: keras.Model, guard) -> None:
         """Prepares for a training; a model that has no variables yet is looked at once it has.
@@ -62,7 +67,7 @@ class Probe:
             if not self._is_ready:
                 self._compile()
             setting, self._setting = self._setting, None  # a program that fails is not used again
-            self._observed = [None if part is None else engine().to_numpy(part) for part in self._program(self._inputs)]
+            self._observed = [[_on_host(part) for part in parts] for parts in self._program(self._inputs)]
             self._setting = setting
         except ArgumentError as error:  # of a model that was built meanwhile: too late to raise it
             self._guard.fail(error)
@@ -71,16 +76,20 @@ class Probe:
         """Returns a snapshot with what was observed last in it; only the first that is asked for gets it."""
         if self._observed is None:
             return snapshot
-        (counts, fractions), self._observed = self._observed, None
-        scalars = dict(zip(self._tags, fractions.tolist(), strict=True))
-        layers = () if counts is None else self._layers
-        return dataclasses.replace(snapshot, layers=layers, activations=counts, scalars=snapshot.scalars | scalars)
+        observed, self._observed = self._observed, None
+        fields, scalars = {}, dict(snapshot.scalars)
+        for finish, arrays in zip(self._finishes, observed, strict=True):
+            found = finish(arrays)
+            scalars |= found.pop("scalars")
+            fields |= found
+        return dataclasses.replace(snapshot, **fields, scalars=scalars)
 
     def _compile(self):
         """Makes the program, or keeps that of an earlier training where the model is as it was."""
-        watched, model = watched_layers(self._model), self._model
-        activations = [activation for one in watched if callable(activation := getattr(one.layer, "activation", None))]
-        setting = model._flatten_layers(), activations, model.run_eagerly, model.jit_compile
+        model = self._model
+        watched = [measure.watches(model) for measure in self._measures]
+        activations = [getattr(watch.owner, "activation", None) for watches in watched for watch in watches]
+        setting = model._flatten_layers(), [*filter(callable, activations)], model.run_eagerly, model.jit_compile
         if setting != self._setting:
             self._setting = None
             self._program = engine().compiled(model, functools.partial(self._look, watched), self._inputs)
@@ -88,29 +97,35 @@ class Probe:
         self._is_ready = True
 
     def _look(self, watched, inputs, state=()):
-        """Returns counts [L, B] of the layers that were called, or `None`, and fractions [F]."""
-        seen = _outputs(self._model, watched, inputs, state, self._guard)
-        if not seen:
+        """Returns what each of the measures that saw something read, and knows what finishes it."""
+        calls, results = _outputs(self._model, watched, inputs, state, self._guard)
+        readings = [
+            measure.reading(watches, [next(calls) for _ in watches], results)
+            for measure, watches in zip(self._measures, watched, strict=True)
+        ]
+        readings = [reading for reading in readings if reading is not None]
+        if not readings:
             raise RuntimeError(
-                "None of the model's hidden layers shows an activation. Expected layers such as `Dense(10, 'relu')` "
-                "or `ReLU()` whose output is not the model's own, called outside of a loop or a `tf.function` of the "
-                f"model's own; leave `activations` out otherwise. Received: {self._model.name!r}"
+                "None of the model's hidden layers shows an activation, and none is attention, a residual block, batch "
+                "normalization or a router of experts. Expected layers such as `Dense(10, 'relu')` or `ReLU()` whose "
+                "output is not the model's own, called outside of a loop or a `tf.function` of the model's own; leave "
+                f"`activations` out otherwise. Received: {self._model.name!r}"
             )
-        fractions = {}
-        for one, calls in seen:
-            fractions |= fractions_of(one, calls)
-        self._layers, self._tags = tuple(one.name for one, _ in seen), tuple(fractions)
-        flat = [ops.concatenate([ops.reshape(outputs, (-1,)) for outputs in calls]) for _, calls in seen]
-        counts = engine().histograms(flat) if self._has_histograms else None
-        return counts, ops.stack(list(fractions.values())) if fractions else ops.zeros((0,))
+        self._finishes = tuple(reading.finish for reading in readings)
+        return [list(reading.tensors) for reading in readings]
 
 
 def _outputs(model, watched, inputs, state, guard):
-    """Runs the pass; returns the watched layers that were called, and the outputs of each that are not the model's."""
+    """Runs the pass; returns an iterator of what was kept of the calls of each watch, and the model's results."""
     _check_number(model, inputs)
-    with kept_outputs(watched, guard) as calls, keras.StatelessScope(state):
+    watches = [watch for of_measure in watched for watch in of_measure]
+    with kept(watches, guard) as calls, keras.StatelessScope(state):
         results = _called(model, inputs)
-    return hidden_outputs(watched, calls, results)
+    return iter(calls), results
+
+
+def _on_host(tensor):
+    return None if tensor is None else engine().to_numpy(tensor)
 
 
 def _check_number(model, inputs):

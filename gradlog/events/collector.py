@@ -11,7 +11,7 @@ from tensorboard.plugins.text import metadata as text_metadata
 from gradlog.events import decoding, wire
 from gradlog.history import names
 from gradlog.history.builder import HistoryBuilder
-from gradlog.history.growing import Histograms, Scalars, Tables, Texts
+from gradlog.history.growing import Attentions, Histograms, Scalars, Tables, Texts
 from gradlog.history.history import History
 
 _MAX_BYTES_OF_A_SCALAR = 512
@@ -20,12 +20,14 @@ _DECODERS = {
     Histograms: decoding.rows,
     Texts: decoding.text,
     Tables: decoding.table,
+    Attentions: decoding.attention,
 }
 _KINDS = {
     scalar_metadata.PLUGIN_NAME: Scalars,
     histogram_metadata.PLUGIN_NAME: Histograms,
     text_metadata.PLUGIN_NAME: Texts,
 }
+_OWN_KINDS = {names.STATISTICS_TAG: Tables, names.ATTENTION_TAG: Attentions}
 _OLD_KINDS = {"simple_value": scalar_metadata.PLUGIN_NAME, "histo": histogram_metadata.PLUGIN_NAME}
 
 
@@ -122,9 +124,7 @@ class Collector:
 def _kind(value):
     """Returns the kind of series that a value belongs to, or `None` if gradlog does not read it."""
     plugin = value.metadata.plugin_data.plugin_name or _OLD_KINDS.get(value.WhichOneof("value"))
-    if value.tag == names.STATISTICS_TAG and plugin == names.PLUGIN_NAME:
-        return Tables
-    return _KINDS.get(plugin)
+    return _OWN_KINDS.get(value.tag) if plugin == names.PLUGIN_NAME else _KINDS.get(plugin)
 
 
 def _ends_with_its_number(value, data):

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
 
-from gradlog.history.names import FORMAT_VERSION
+from gradlog.history.names import ATTENTION_VALUES, FORMAT_VERSION
 
 # Where a tensor of each type keeps its numbers, if not as bytes.
 _FIELDS = {
@@ -119,18 +119,43 @@ def table(value: summary_pb2.Summary.Value) -> tuple[tuple[str, ...], tuple[str,
     return variables, columns, statistics
 
 
-@functools.lru_cache(maxsize=16)  # hardly more differ in a run, and all of them come with every step
+def attention(value: summary_pb2.Summary.Value) -> tuple[tuple[str, ...], np.ndarray]:
+    """Returns the layers and the numbers [A, H, 3] of what attention heads did.
+
+    Raises:
+        ValueError: it is malformed, or of a format that is newer than this gradlog.
+    """
+    layers, columns = attention_names(value.metadata.plugin_data.content)
+    numbers = array(value.tensor)
+    if columns != ATTENTION_VALUES:
+        raise ValueError(f"the values of attention are {', '.join(ATTENTION_VALUES)}, these {', '.join(columns):.80}")
+    if numbers.ndim != 3 or numbers.shape[::2] != (len(layers), len(columns)) or numbers.dtype.kind != "f":
+        raise ValueError(f"attention of {len(layers)} layers has the shape {numbers.shape} and type {numbers.dtype}")
+    return layers, numbers
+
+
+def attention_names(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the names of layers and values from the metadata that attention came with; raises as `table_names`."""
+    return _described(content, ("layers", "values"))
+
+
 def table_names(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the names of a table's variables and statistics, from the metadata it came with.
 
     Raises:
         ValueError: they are malformed, or of a format that is newer than this gradlog.
     """
+    return _described(content, ("variables", "statistics"))
+
+
+@functools.lru_cache(maxsize=16)  # hardly more differ in a run, and all of them come with every step
+def _described(content, keys):
+    """Returns lists of names, of which metadata have two under certain keys."""
     try:
         described = json.loads(content)
-        lists, version = (described["variables"], described["statistics"]), described.get("version", FORMAT_VERSION)
+        lists, version = [described[key] for key in keys], described.get("version", FORMAT_VERSION)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError("a table does not name its variables and statistics") from error
+        raise ValueError(f"a table does not name its {' and '.join(keys)}") from error
     if version != FORMAT_VERSION:
         raise ValueError(f"it is of format {version!r:.40}, this gradlog reads {FORMAT_VERSION}; update gradlog")
     for names in lists:

@@ -76,6 +76,7 @@ class Encoder:
         parts = [
             form.table(snapshot.statistics),
             self._numbers(form, list(snapshot.scalars.values()), snapshot.statistics),
+            _attention(snapshot),
             *(self._value(tag, _tensor(rows), _HISTOGRAM) for tag, rows in histograms(snapshot)),
             *self._layout(),
         ]
@@ -142,7 +143,7 @@ class _Form:
                 self.tags.append(names.tag(names.SCALAR_TAGS[name], snapshot.variables[row]))
                 cells.append(row * len(snapshot.columns) + column)
         self.cells = np.array(cells, np.int64)
-        self._description = _table_description(snapshot.variables, snapshot.columns)
+        self._description = _own_description(variables=snapshot.variables, statistics=snapshot.columns)
         zero = _field(_TENSOR, _tensor(np.float32(0)))
         values = [_field(_VALUE, _tag(tag) + zero) for tag in self.tags]  # the four bytes of the number come last
         ends = np.cumsum([len(value) for value in values], dtype=np.int64)
@@ -165,8 +166,17 @@ def _tag(tag):
     return _field(_TAG, tag.encode())
 
 
-def _table_description(variables, columns):
-    content = {"version": names.FORMAT_VERSION, "variables": list(variables), "statistics": list(columns)}
+def _attention(snapshot):
+    """Encodes what attention heads did as one tensor, with its names in the metadata, every time."""
+    if snapshot.attention is None:
+        return b""
+    described = _own_description(layers=snapshot.attention_layers, values=names.ATTENTION_VALUES)
+    return _field(_VALUE, _tag(names.ATTENTION_TAG) + _field(_TENSOR, _tensor(snapshot.attention)) + described)
+
+
+def _own_description(**lists):
+    """Encodes metadata with lists of names, which no tab but gradlog's own takes for its."""
+    content = {"version": names.FORMAT_VERSION} | {key: list(values) for key, values in lists.items()}
     metadata = summary_pb2.SummaryMetadata(data_class=summary_pb2.DATA_CLASS_TENSOR)
     metadata.plugin_data.plugin_name = names.PLUGIN_NAME
     metadata.plugin_data.content = json.dumps(content).encode()

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gradlog.history import names
-from gradlog.history.growing import Growing, Histograms, RowStore, Scalars, Tables, Texts
+from gradlog.history import attention, names
+from gradlog.history.growing import Attentions, Growing, Histograms, RowStore, Scalars, Tables, Texts
 from gradlog.history.history import History, Snapshot, join
 
 
@@ -28,10 +28,13 @@ class HistoryBuilder:
         self._growing, self._rows = {}, RowStore()
 
     def add(self, snapshot: Snapshot) -> None:
-        """Adds the statistics and the scalars of a `Snapshot`."""
+        """Adds the statistics, the scalars and the attention of a `Snapshot`."""
         table = snapshot.variables, snapshot.columns, np.array(snapshot.statistics, np.float32)
         self.series(names.STATISTICS_TAG, Tables).add(snapshot.step, table)
         self.add_scalars(snapshot.step, snapshot.scalars)
+        if snapshot.attention is not None:
+            of_heads = snapshot.attention_layers, np.array(snapshot.attention, np.float32)
+            self.series(names.ATTENTION_TAG, Attentions).add(snapshot.step, of_heads)
 
     def add_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Adds numbers, a dictionary by tag, at a step."""
@@ -79,7 +82,13 @@ class HistoryBuilder:
             histograms=self._all(Histograms),
             texts=self._all(Texts),
             notes=tuple(notes),
+            attention=self._attention(),
         )
+
+    def _attention(self):
+        growing = self._growing.get((names.ATTENTION_TAG, Attentions))
+        series = growing and growing.series()
+        return attention.joined(series.steps, series.values) if series else None
 
     def _all(self, wanted):
         return {tag: growing.series() for (tag, kind), growing in self._growing.items() if kind is wanted}

@@ -84,6 +84,10 @@ class Tables(Growing):
     """The tables of all statistics; `values` are (variables, columns, statistics [V, S])."""
 
 
+class Attentions(Growing):
+    """What each attention head did; `values` are (layers, numbers [A, H, 3])."""
+
+
 class Histograms(Growing):
     """Rows [k, 3]; `values` are parts of the larger blocks of a `RowStore`."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gradlog.history import frames, names
+from gradlog.history.attention import Attention
 from gradlog.history.inputs import Inputs
 from gradlog.history.names import CLIPPED_NORM, GLOBAL_NORM
 from gradlog.history.run import Run
@@ -26,6 +27,8 @@ class Snapshot:
         scalars: Dictionary of tags to numbers: loss, metrics, global norm, fractions of activations.
         layers: L names of layers whose activations were looked at.
         activations: Integer array [L, `buckets.NUM_BUCKETS`] of counts, or `None`.
+        attention_layers: A names of layers whose attention was looked at.
+        attention: Float32 array [A, H, 3] as in `Attention`, or `None`.
         batch_size: Integer, the rows of the batch, over all replicas; `None` if it is not known.
         targets: Float32 arrays [n, k] of the batch's first targets, one for each output; empty if they are not known.
         inputs: `Inputs` of the batch's first rows, of a model with one input; `None` if they are not known.
@@ -40,6 +43,8 @@ class Snapshot:
     scalars: dict[str, float] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
     activations: np.ndarray | None = None
+    attention_layers: tuple[str, ...] = ()
+    attention: np.ndarray | None = None
     batch_size: int | None = None
     targets: tuple[np.ndarray, ...] = ()
     inputs: Inputs | None = None
@@ -124,6 +129,7 @@ class History:
         histograms: Dictionary of tags to `Series` of rows, such as `gradient/layer1/kernel`.
         texts: Dictionary of tags to `Series` of strings.
         notes: Sentences, each about something that could not be read or that was estimated.
+        attention: `Attention` of each head; `None` if none was looked at.
 
     Example:
     >>> run = History(("a/kernel",), ("gradient_norm",), np.array([0]), np.array([[[2.0]]]))
@@ -139,6 +145,7 @@ class History:
     histograms: dict[str, Series] = field(default_factory=dict)
     texts: dict[str, Series] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    attention: Attention | None = None
 
     def statistic(self, name: str, variable: str | None = None) -> np.ndarray:
         """Returns one statistic over the steps: [T, V], or [T] of one variable.

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 FORMAT_VERSION = 1
 PLUGIN_NAME = "gradlog"
 STATISTICS_TAG = "gradlog/statistics"
+ATTENTION_TAG = "gradlog/attention"
 FINDINGS_TAG = "gradlog/findings"
 RUN_TAG = "gradlog/run"  # JSON
 RUN_TABLE_TAG = "gradlog/run_table"  # the same as a Markdown table
@@ -41,7 +42,31 @@ WEIGHT_HISTOGRAM = "weight"
 ACTIVATION_HISTOGRAM = "activation"
 ACTIVATION_DEAD = "activation_dead"
 ACTIVATION_SATURATED = "activation_saturated"
-LAYER_SCALARS = (ACTIVATION_DEAD, ACTIVATION_SATURATED)  # prefixes of tags of layers
+ATTENTION_ENTROPY = "attention_entropy"
+ATTENTION_LOGIT = "attention_logit"
+ATTENTION_SINK = "attention_sink"
+ATTENTION_VALUES = ("entropy", "logit", "sink")  # the last axis of `gradlog/attention`
+STREAM_RMS = "stream_rms"
+STREAM_PEAK = "stream_peak"
+STREAM_RANK = "stream_rank"
+STREAM_COSINE = "stream_cosine"
+MOVING_MEAN_ERROR = "moving_mean_error"
+MOVING_VARIANCE_ERROR = "moving_variance_error"
+EXPERT_LOAD = "expert_load"
+LAYER_SCALARS = (  # prefixes of tags of layers
+    ACTIVATION_DEAD,
+    ACTIVATION_SATURATED,
+    ATTENTION_ENTROPY,
+    ATTENTION_LOGIT,
+    ATTENTION_SINK,
+    STREAM_RMS,
+    STREAM_PEAK,
+    STREAM_RANK,
+    STREAM_COSINE,
+    MOVING_MEAN_ERROR,
+    MOVING_VARIANCE_ERROR,
+    EXPERT_LOAD,
+)
 GLOBAL = "global"
 GLOBAL_NORM = f"{NORM}/{GLOBAL}"
 PENALTY_TAG = "train/penalty"

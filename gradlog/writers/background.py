@@ -89,5 +89,5 @@ def _call(function):
 
 
 def _num_bytes(snapshot):
-    arrays = (snapshot.statistics, snapshot.gradients, snapshot.weights, snapshot.activations)
+    arrays = (snapshot.statistics, snapshot.gradients, snapshot.weights, snapshot.activations, snapshot.attention)
     return sum(array.nbytes for array in arrays if array is not None)
