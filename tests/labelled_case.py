@@ -37,7 +37,7 @@ class Case:
         epochs: Passes through the data.
         fit: Further arguments of `fit`.
         prepare: Function of the model and the data, called before the training that is logged.
-        probe: Rows of the data that the logger looks at the activations with; 0 for none.
+        probe: Rows of the data that the logger looks at the activations with, and at the optimizer's state; 0 for none.
     """
 
     name: str
@@ -70,7 +70,7 @@ def histories(case, seeds, log_dir):
     """Yields a `History` a seed. The model is compiled once; weights, optimizer and order are set anew."""
     writer = _Exchangeable()
     x, y = case.data()
-    looked_at = {"activations": x[: case.probe]} if case.probe else {}
+    looked_at = {"activations": x[: case.probe], "optimizer_state": True} if case.probe else {}
     logger = gradlog.GradientLogger(log_dir, every=case.every, on_finding="ignore", writers=[writer], **looked_at)
     model = None
     for seed in seeds:

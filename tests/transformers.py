@@ -5,6 +5,9 @@ import functools
 import keras
 import numpy as np
 
+# Of a small transformer.
+_SIZES = {"num_heads": 2, "hidden_dim": 32}
+_OF_TOKENS = {**_SIZES, "intermediate_dim": 64, "dropout": 0.0}
 LENGTH, KINDS, ROWS = 16, 16, 1792  # tokens in a row, kinds of tokens, rows; an epoch has 56 batches
 
 
@@ -44,14 +47,8 @@ def bert(optimizer, num_layers=2, compiling=None, change=None, **arguments):
     def build():
         from keras_hub.models import BertBackbone
 
-        sizes = {
-            "num_heads": 2,
-            "hidden_dim": 32,
-            "intermediate_dim": 64,
-            "max_sequence_length": LENGTH,
-            "dropout": 0.0,
-        }
-        backbone = BertBackbone(KINDS, num_layers=num_layers, **sizes | arguments)
+        sizes = {**_OF_TOKENS, "max_sequence_length": LENGTH, "num_layers": num_layers}
+        backbone = BertBackbone(KINDS, **sizes, **arguments)
         tokens = keras.Input((LENGTH,), dtype="int32")
         known = {"token_ids": tokens, "padding_mask": keras.ops.ones_like(tokens)}
         pooled = backbone(known | {"segment_ids": keras.ops.zeros_like(tokens)})["pooled_output"]
@@ -79,14 +76,16 @@ def _causal(name, optimizer, compiling, sizes):
 
 def gpt2(optimizer, num_layers=2, compiling=None, **arguments):
     """Returns a function that makes a GPT-2 that foretells the next token."""
-    sizes = {"num_heads": 2, "hidden_dim": 32, "intermediate_dim": 64, "max_sequence_length": LENGTH, "dropout": 0.0}
-    return _causal("GPT2Backbone", optimizer, compiling, {"num_layers": num_layers, **sizes, **arguments})
+    sizes = {**_OF_TOKENS, "max_sequence_length": LENGTH, "num_layers": num_layers}
+    return _causal("GPT2Backbone", optimizer, compiling, sizes | arguments)
 
 
 def mixtral(optimizer, num_layers=2, compiling=None, **arguments):
     """Returns a function that makes a Mixtral, a mixture of four experts, that foretells the next token."""
-    sizes = {"num_query_heads": 2, "num_key_value_heads": 2, "num_experts": 4, "hidden_dim": 32, "intermediate_dim": 64}
-    return _causal("MixtralBackbone", optimizer, compiling, {"num_layers": num_layers, **sizes, **arguments})
+    sizes = {"num_layers": num_layers, "num_query_heads": 2, "num_key_value_heads": 2, "num_experts": 4}
+    return _causal(
+        "MixtralBackbone", optimizer, compiling, {**sizes, "hidden_dim": 32, "intermediate_dim": 64, **arguments}
+    )
 
 
 def vit(optimizer, num_layers=2, compiling=None, **arguments):
@@ -95,8 +94,7 @@ def vit(optimizer, num_layers=2, compiling=None, **arguments):
     def build():
         from keras_hub.models import ViTBackbone
 
-        sizes = {"num_heads": 2, "hidden_dim": 32, "mlp_dim": 64}
-        backbone = ViTBackbone((8, 8, 1), 2, num_layers, **sizes | arguments)
+        backbone = ViTBackbone((8, 8, 1), 2, num_layers, mlp_dim=64, **_SIZES, **arguments)
         images = keras.Input((8, 8, 1))
         head = keras.layers.Dense(10, name="head", dtype="float32")(backbone(images)[:, 0])
         return _compiled(images, head, optimizer, **compiling or {})

@@ -29,11 +29,13 @@ class AttentionCollapsed:
     Attributes:
         entropy: Entropy over the largest possible, mean over heads and queries, below which attention has collapsed.
         progress: Fraction by which the loss must have fallen for the network to count as learning.
+        min_steps: Optimizer steps to wait before judging.
         min_logged_steps: Logged steps in a row that make a finding.
     """
 
     entropy: float = 0.1
-    progress: float = 0.5
+    progress: float = 0.2
+    min_steps: int = 50
     min_logged_steps: int = 5
     code = "GL203"
     name = "attention collapsed to one token"
@@ -43,7 +45,8 @@ class AttentionCollapsed:
         names, entropy = evidence.layers(ATTENTION_ENTROPY)
         if not names:
             return
-        where = (entropy < self.entropy) & evidence.is_stuck(self.progress)[:, None]
+        is_stuck = evidence.is_stuck(self.progress) & evidence.is_after(self.min_steps)
+        where = (entropy < self.entropy) & is_stuck[:, None]
         yield Symptom(
             is_on=where.any(axis=1),
             measured=np.fmin.reduce(np.where(where, entropy, np.nan), axis=1),

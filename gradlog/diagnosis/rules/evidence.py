@@ -16,6 +16,7 @@ _WITHOUT_PENALTY = {MEAN_ABS: LOSS_MEAN_ABS, NORM: LOSS_NORM}
 RUNAWAY = 100
 _MULTIPLIED, _LARGE = 3, 0.1
 _REPLACED = 0.5  # update ratio of a first step after which little is left of the weights that it began with
+_LOW = 0.1
 _SETTLES_WITHIN = 10  # logged steps
 _LONG_WINDOWS = (20, 40)  # logged steps
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
@@ -187,6 +188,15 @@ class Evidence:
         return self.is_learned | self.is_accurate
 
     @cached_property
+    def is_low(self) -> np.ndarray:
+        """Whether the loss is below a tenth of that of guessing, where there is no accuracy; boolean [T].
+
+        Such a loss may grow many times, as while a network is fine-tuned: from near zero, one mistake is enough.
+        """
+        is_known = self.accuracy is None and np.isfinite(self.guess)
+        return is_known & (lasting_median(self.loss) < _LOW * self.guess)
+
+    @cached_property
     def is_accurate(self) -> np.ndarray:
         """Whether the accuracy is 0.9, the median of three logged steps; False where there is none; boolean [T]."""
         if self.accuracy is None:
@@ -254,7 +264,7 @@ class Evidence:
     def is_stuck(self, progress: float) -> np.ndarray:
         """Whether the loss has fallen by less than a part of the first, and the run is not good yet; boolean [T].
 
-        A cross-entropy must have fallen as far below that of guessing: from a first loss above, that is nothing learned.
+        A cross-entropy must have fallen as far below that of guessing as well, which a first loss may lie above.
         """
         with np.errstate(invalid="ignore"):
             is_guessing = self._lowest > (1 - progress) * self.guess

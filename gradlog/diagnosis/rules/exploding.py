@@ -31,8 +31,6 @@ class Exploding:
         elasticity: Elasticity that the gradient must exceed as well.
         growth: Factor over the smallest norm so far above which gradients explode, if the loss grows too.
         loss_growth: Factor over the first loss above which the loss counts as growing.
-        low_loss: Without an accuracy, part of the cross-entropy of guessing up to which a loss that has grown is still
-            that of a network that has learned: from a loss near zero, one mistake is a growth of many times.
         update_ratio: Update ratio of a kernel above which its steps explode; median of five logged steps.
         calm_ratio: Update ratio of all kernels up to which a large gradient of the first logged steps is a note.
     """
@@ -41,7 +39,6 @@ class Exploding:
     elasticity: float = 100.0
     growth: float = 10.0
     loss_growth: float = 1.5
-    low_loss: float = 0.1
     update_ratio: float = 0.3
     calm_ratio: float = 0.1
     code = "GL102"
@@ -84,11 +81,9 @@ class Exploding:
         median = trailing_median(finite, 3)
         with np.errstate(divide="ignore", invalid="ignore"):
             growth = median / np.fmin.accumulate(np.where(median > 0, median, np.nan)) if len(median) else median
-        loss = lasting_median(evidence.loss)
-        is_worse = loss > self.loss_growth * np.abs(evidence.first_loss)
-        is_low = (loss < self.low_loss * evidence.guess) & (evidence.accuracy is None)
+        is_worse = lasting_median(evidence.loss) > self.loss_growth * np.abs(evidence.first_loss)
         return Symptom(
-            is_on=(growth > self.growth) & is_worse & ~is_low & ~evidence.is_good,
+            is_on=(growth > self.growth) & is_worse & ~evidence.is_good & ~evidence.is_low,
             measured=growth,
             threshold=self.growth,
             message="The gradients and the loss both grow: the global norm is {measured} times its smallest value.",
