@@ -8,6 +8,7 @@ cases that make naive rules cry wolf.
 import keras
 import numpy as np
 from labelled_case import BATCH_SIZE, Case, digits, sick
+from labelled_transformers import HEALTHY_TRANSFORMERS, SICK_TRANSFORMERS
 from sklearn.datasets import load_breast_cancer
 
 
@@ -534,6 +535,8 @@ HEALTHY = [
     Case("warm-up", mlp("relu", 3, 32, lambda: keras.optimizers.Adam(_schedule("warm-up"))), epochs=6),
     Case("frozen lower layers", frozen),
     Case("fine-tuning", mlp("relu", 3, 32, adam(1e-5)), prepare=_pretrain),
+    # Logged often: from a loss near zero, a batch with one mistake is many times as large.
+    Case("fine-tuning, every second step", mlp("relu", 3, 32, adam(1e-5)), every=2, prepare=_pretrain),
     Case("several outputs", several_outputs, data=both),
     Case(
         "autoencoder",
@@ -587,4 +590,6 @@ HEALTHY = [
     Case("credit card: vanishing_fixed", credit("vanishing_fixed"), data=lambda: table(True)),
     Case("credit card: exploding_fixed", credit("exploding_fixed"), data=lambda: table(True)),
 ]
+SICK += SICK_TRANSFORMERS
+HEALTHY += HEALTHY_TRANSFORMERS
 CASES = SICK + HEALTHY

@@ -5,6 +5,8 @@ With names of networks, it trains these alone: `python tests/labelled_tables.py 
 A file of NumPy with two arrays: what stands where, as JSON, with the versions that made it, and all numbers in a row.
 """
 
+import contextlib
+import importlib.metadata
 import json
 import math
 import os
@@ -92,6 +94,8 @@ def _made_by():
     import tensorflow as tf
 
     versions = {"Python": platform.python_version(), "TensorFlow": tf.__version__, "Keras": keras.__version__}
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        versions["Keras Hub"] = importlib.metadata.version("keras-hub")
     return {**versions, "NumPy": np.__version__, "gradlog": gradlog.__version__, "seeds": list(SEEDS)}
 
 

@@ -37,7 +37,7 @@ def periods():
 def _compiled(inputs, outputs, optimizer, **compiling):
     model = keras.Model(inputs, outputs)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer(), loss, metrics=["accuracy"], **compiling)
+    model.compile(optimizer(), loss, metrics=["accuracy"], jit_compile=False, **compiling)  # XLA takes longer
     return model
 
 
