@@ -30,7 +30,8 @@ class Spike:
     Attributes:
         deviations: Standard deviations above the mean of the last 128 logged losses, from which it is a spike.
         min_window: Logged steps to wait before judging.
-        min_part: Part of the first loss that a spike must reach: of a loss near zero, one mistake is many deviations.
+        min_part: Part of the first loss, and of the cross-entropy of guessing, that a spike must reach: of a loss near
+            zero, one mistake is many deviations.
         jump: Factor of `second_moment_ratio` over its median of the last 32 logged steps, above which it jumps.
         ratio: What the ratio must exceed as well; Wortsman et al. count it as a spike from 2.3.
     """
@@ -57,7 +58,8 @@ class Spike:
             before = np.where(np.isfinite(before), before, np.nan)
             mean, deviation = _mean(before), np.sqrt(_mean((before - _mean(before)[:, None]) ** 2))
             above = (evidence.loss - mean) / deviation
-        is_on = (above > self.deviations) & is_enough & (evidence.loss > self.min_part * np.abs(evidence.first_loss))
+        is_high = evidence.loss > self.min_part * np.fmax(np.abs(evidence.first_loss), evidence.guess)
+        is_on = (above > self.deviations) & is_enough & is_high
         return Symptom(
             is_on=is_on,
             measured=above,
