@@ -21,7 +21,16 @@ def counts(number=4):
     return result
 
 
-def write_run(log_dir, mean_abs=MEAN_ABS, steps=STEPS, nonfinite=0, variables=VARIABLES, histograms=False, scalars=()):
+def write_run(
+    log_dir,
+    mean_abs=MEAN_ABS,
+    steps=STEPS,
+    nonfinite=0,
+    variables=VARIABLES,
+    histograms=False,
+    scalars=(),
+    attention=(),
+):
     """Writes a run.
 
     Args:
@@ -32,6 +41,7 @@ def write_run(log_dir, mean_abs=MEAN_ABS, steps=STEPS, nonfinite=0, variables=VA
         variables: V names.
         histograms: Boolean.
         scalars: Dictionary of tags to T numbers each, beside loss 2 - step / 20 and accuracy (step + 1) / 100.
+        attention: Array [T, A, H, 3] of layers `attention0` and on.
     """
     writer, shape = EventWriter(log_dir), np.shape(mean_abs)
     nonfinite = np.broadcast_to(nonfinite, shape)
@@ -41,6 +51,9 @@ def write_run(log_dir, mean_abs=MEAN_ABS, steps=STEPS, nonfinite=0, variables=VA
         numbers |= {tag: values[time] for tag, values in dict(scalars).items()}
         table = np.stack([mean_abs[time], nonfinite[time], ratios], 1).astype(np.float32)
         tensors = {"gradients": counts(shape[1]), "weights": counts(shape[1])} if histograms else {}
+        if len(attention):
+            tensors |= {"attention": np.float32(attention[time])}
+            tensors |= {"attention_layers": tuple(f"attention{number}" for number in range(len(attention[time])))}
         writer.write(Snapshot(step, tuple(variables), COLUMNS, table, scalars=numbers, **tensors))
     writer.close()
 

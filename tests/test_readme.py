@@ -37,9 +37,12 @@ def test_every_tag_that_is_written_is_in_the_table(tmp_path):
     prefixes = [*names.SCALAR_TAGS.values(), names.GRADIENT_HISTOGRAM, names.WEIGHT_HISTOGRAM]
     expected = {f"{prefix}/<variable>" for prefix in prefixes} | {names.STATISTICS_TAG, names.FINDINGS_TAG}
     expected |= {custom_scalars.TAG, "gradient_norm/global", "gradient_norm/global_clipped", "train/loss"}
-    expected |= {f"{prefix}/<layer>" for prefix in ("activation", "activation_dead", "activation_saturated")}
+    expected |= {
+        f"{prefix}/<{'block' if prefix.startswith('stream') else 'layer'}>"
+        for prefix in (names.ACTIVATION_HISTOGRAM, *names.LAYER_SCALARS)
+    }
     expected |= {f"{kind}/<metric>" for kind in ("train", "validation", "test")}
-    expected |= {names.PENALTY_TAG, names.RUN_TAG, names.RUN_TABLE_TAG}
+    expected |= {names.PENALTY_TAG, names.ATTENTION_TAG, names.RUN_TAG, names.RUN_TABLE_TAG}
     assert documented == expected
 
 

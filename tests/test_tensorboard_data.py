@@ -32,7 +32,12 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 @pytest.fixture(scope="module")
 def log_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("logs")
-    write_run(path / "small", histograms=True, nonfinite=np.array([[0, 0, 0, 0], [0, 0, 7, 0], [0, 0, 0, 0]]))
+    write_run(
+        path / "small",
+        histograms=True,
+        nonfinite=np.array([[0, 0, 0, 0], [0, 0, 7, 0], [0, 0, 0, 0]]),
+        attention=np.ones((3, 2, 4, 3)),  # of the same plugin, and no table of statistics
+    )
     write_run(path / "sick", SICK, range(0, 120, 10), variables=DEEP)
     write_run(
         path / "deep" / "healthy",

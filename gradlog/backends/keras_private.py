@@ -33,9 +33,15 @@ PRIVATE_NAMES = (
     PrivateName(keras.optimizers.Optimizer, "_trainable_variables", "to see which variables an optimizer updates"),
     PrivateName(keras.Model, "_flatten_layers", "to find a model's layers, in the order in which they are called"),
 )
-# Used only where a model has them: metrics of a single batch, and what has to be built before a step is recorded.
+# Used only where a model has them: metrics of a single batch, what has to be built before a step is recorded, and
+# attention that the probe looks at.
 OPTIONAL_NAMES = (
     PrivateName(keras.Model, "_compile_metrics", "to compute the metrics of a logged batch alone"),
+    PrivateName(keras.layers.MultiHeadAttention, "_compute_attention", "to see queries, keys and masks of attention"),
+    PrivateName(keras.layers.GroupQueryAttention, "_compute_attention", "to see queries, keys and masks of attention"),
+    PrivateName(keras.layers.MultiHeadAttention, "_masked_softmax", "to see whether a subclass attends as Keras does"),
+    PrivateName(keras.layers.MultiHeadAttention, "_dot_product_equation", "to compute scores of several axes again"),
+    PrivateName(keras.layers.MultiHeadAttention, "_attention_axes", "to compute scores of several axes again"),
     PrivateName(keras.Model, "_compile_loss", "to see whether the loss is built, and leave it so when a step is tried"),
 )
 # Where an optimizer keeps its second moment; where one is missing, no column tells of it.

@@ -33,7 +33,7 @@ def moving_errors(inputs, mean, variance, axis: int, epsilon: float, mask=None):
 
     Example:
     >>> batch = ops.array([[1.0], [3.0]])  # mean 2, variance 1
-    >>> moving_errors(batch, ops.array([4.0]), ops.array([1.0]), -1, 0.0).tolist()
+    >>> [float(one) for one in moving_errors(batch, ops.array([4.0]), ops.array([1.0]), -1, 0.0)]
     [2.0, 0.0]
     """
     inputs, axis = ops.cast(inputs, "float32"), axis % len(inputs.shape)

@@ -21,7 +21,7 @@ from gradlog.backends.measures import Measure, Reading
 from gradlog.backends.watching import Watch, first_floats
 from gradlog.history import names
 
-MAX_TOKENS = 256  # of which rank and median are taken; half a megabyte of a block whose width is 512
+MAX_TOKENS = 64  # of which rank and median are taken; the eigenvalues of more need threads, for which training competes
 
 
 def of_block(output, axis: int = -1):
@@ -33,8 +33,8 @@ def of_block(output, axis: int = -1):
 
     Returns:
         Float32 tensor [3]: the root mean square; the largest absolute value; the mean cosine between two different
-        tokens of one example, NaN where an example has only one. And the first tokens, float32
-        [at most `MAX_TOKENS`, D].
+        tokens of one example, NaN where an example has only one. And every n-th token, float32
+        [at most `MAX_TOKENS`, D]; n is odd, so that they stand at different places of their sequences.
 
     Example:
     >>> numbers, tokens = of_block(ops.array([[[3.0, 0.0], [0.0, 4.0]]]))
@@ -47,7 +47,9 @@ def of_block(output, axis: int = -1):
     squares = ops.sum(ops.square(output), -1, keepdims=True)
     size, largest = ops.sqrt(ops.mean(squares) / width), ops.max(ops.abs(output))
     directions = output * ops.rsqrt(ops.maximum(squares, np.finfo(np.float32).tiny))
-    return ops.stack([size, largest, _cosine(directions)]), ops.reshape(output, (-1, width))[:MAX_TOKENS]
+    tokens = ops.reshape(output, (-1, width))
+    step = (ops.shape(tokens)[0] + MAX_TOKENS - 1) // MAX_TOKENS // 2 * 2 + 1
+    return ops.stack([size, largest, _cosine(directions)]), tokens[::step]
 
 
 def _cosine(directions):
@@ -90,7 +92,8 @@ def _watches(model):
 
 def _kept_of_block(block, result, *args, **kwargs):
     """Keeps a block's output where it has the shape of the first input."""
-    given, output = first_floats([args, kwargs]), first_floats(result)
+    inputs = (first_floats(one) for one in (*args, *kwargs.values()))  # some are masks
+    given, output = next((one for one in inputs if one is not None), None), first_floats(result)
     is_alike = given is not None and output is not None and given.shape == output.shape and len(output.shape) > 1
     return output if is_alike else None
 

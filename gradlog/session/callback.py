@@ -58,10 +58,11 @@ class GradientLogger(keras.callbacks.Callback):
             weight, while a logged step runs. Defaults to `True`. Beside these, a logged step computes in blocks of
             8 MB, and keeps a gradient until it has been read.
         activations: Array, tensor, or a list, tuple or dictionary of them where the model has several inputs: a batch
-            of inputs to look at the hidden activations with, such as `x[:100]`. A logged step then costs one forward
-            pass of inference over it more, with the weights before the update, that leaves weights, statistics and
-            random state as they are. Of the steps in one call, with `steps_per_execution`, the first that is due gets
-            what the pass saw before the call. Defaults to `None`, no such pass.
+            of inputs, such as `x[:100]`, on which to look at hidden activations, attention, the residual stream, the
+            statistics of batch normalization, and experts. A logged step then costs one forward pass of inference over
+            it more, with the weights before the update, that leaves weights, statistics and random state as they are.
+            Of the steps in one call, with `steps_per_execution`, the first that is due gets what the pass saw before
+            the call. Defaults to `None`, no such pass.
         rules: List of the rules by which the run is judged while it trains, such as
             `[gradlog.rules.Vanishing(ratio=1e-4)]`. Defaults to `None`, for all with their defaults; an empty list is
             for none.
