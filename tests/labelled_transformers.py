@@ -64,8 +64,9 @@ SICK_TRANSFORMERS = [
     sick("ViT, Adam at 0.1", vit(adam(0.1)), "GL301", _STANDS_STILL + " GL102 GL204", data=_images, **_LOOKED_AT),
     # With a warm-up to the same rate, it learns.
     _of_pairs("BERT of six blocks without a warm-up", bert(adam(0.01), 6), "GL301", _STANDS_STILL + " GL102 GL204"),
-    _of_pairs(
-        "BERT, queries and keys of 300 times the size", bert(adam(1e-3), change=_times(300)), "GL204", _STANDS_STILL
+    # BERT with the same learns all the same, by what attention picks at random.
+    _of_periods(
+        "GPT-2, queries and keys of 300 times the size", gpt2(adam(3e-3), change=_times(300)), "GL204", _STANDS_STILL
     ),
     _of_pairs("BERT in float16 without loss scaling", bert(adam(1e-3), **_HALF), "GL104", _STANDS_STILL),
     _of_periods("GPT-2 in float16 without loss scaling", gpt2(adam(3e-3), **_HALF), "GL104", _STANDS_STILL),

@@ -41,7 +41,7 @@ def _compiled(inputs, outputs, optimizer, **compiling):
     return model
 
 
-def bert(optimizer, num_layers=2, compiling=None, change=None, **arguments):
+def bert(optimizer, num_layers=2, compiling=None, **arguments):
     """Returns a function that makes a BERT of two classes; layers are normalized after each sum."""
 
     def build():
@@ -53,15 +53,12 @@ def bert(optimizer, num_layers=2, compiling=None, change=None, **arguments):
         known = {"token_ids": tokens, "padding_mask": keras.ops.ones_like(tokens)}
         pooled = backbone(known | {"segment_ids": keras.ops.zeros_like(tokens)})["pooled_output"]
         head = keras.layers.Dense(2, name="head", dtype="float32")(pooled)
-        model = _compiled(tokens, head, optimizer, **compiling or {})
-        if change:
-            change(backbone)
-        return model
+        return _compiled(tokens, head, optimizer, **compiling or {})
 
     return build
 
 
-def _causal(name, optimizer, compiling, sizes):
+def _causal(name, optimizer, compiling, change, sizes):
     def build():
         import keras_hub
 
@@ -69,22 +66,25 @@ def _causal(name, optimizer, compiling, sizes):
         tokens = keras.Input((LENGTH,), dtype="int32")
         known = {"token_ids": tokens, "padding_mask": keras.ops.ones_like(tokens)}
         logits = backbone.token_embedding(backbone(known), reverse=True)
-        return _compiled(tokens, logits, optimizer, **compiling or {})
+        model = _compiled(tokens, logits, optimizer, **compiling or {})
+        if change:
+            change(backbone)
+        return model
 
     return build
 
 
-def gpt2(optimizer, num_layers=2, compiling=None, **arguments):
+def gpt2(optimizer, num_layers=2, compiling=None, change=None, **arguments):
     """Returns a function that makes a GPT-2 that foretells the next token."""
     sizes = {**_OF_TOKENS, "max_sequence_length": LENGTH, "num_layers": num_layers}
-    return _causal("GPT2Backbone", optimizer, compiling, sizes | arguments)
+    return _causal("GPT2Backbone", optimizer, compiling, change, sizes | arguments)
 
 
 def mixtral(optimizer, num_layers=2, compiling=None, **arguments):
     """Returns a function that makes a Mixtral, a mixture of four experts, that foretells the next token."""
     sizes = {"num_layers": num_layers, "num_query_heads": 2, "num_key_value_heads": 2, "num_experts": 4}
     return _causal(
-        "MixtralBackbone", optimizer, compiling, {**sizes, "hidden_dim": 32, "intermediate_dim": 64, **arguments}
+        "MixtralBackbone", optimizer, compiling, None, {**sizes, "hidden_dim": 32, "intermediate_dim": 64, **arguments}
     )
 
 
