@@ -42,7 +42,7 @@ def test_every_tag_that_is_written_is_in_the_table(tmp_path):
         for prefix in (names.ACTIVATION_HISTOGRAM, *names.LAYER_SCALARS)
     }
     expected |= {f"{kind}/<metric>" for kind in ("train", "validation", "test")}
-    expected |= {names.PENALTY_TAG, names.ATTENTION_TAG, names.RUN_TAG, names.RUN_TABLE_TAG}
+    expected |= {names.PENALTY_TAG, names.LEARNING_RATE_TAG, names.ATTENTION_TAG, names.RUN_TAG, names.RUN_TABLE_TAG}
     assert documented == expected
 
 

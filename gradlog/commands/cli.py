@@ -94,7 +94,7 @@ def _parser():
 
 
 def _add_summary(commands):
-    _add(
+    parser = _add(
         commands,
         "summary",
         _summary,
@@ -103,7 +103,20 @@ def _add_summary(commands):
             "gradlog summary logs",
             "gradlog summary logs --runs 'relu|sigmoid' --steps 0:1000",
             "gradlog summary logs --json",
+            "gradlog summary logs --precision --loss-scale 32768",
         ],
+    )
+    parser.add_argument(
+        "--precision",
+        action="store_true",
+        help="also show which share of gradients and weights would be lost in float16, bfloat16 and two of 8 bits",
+    )
+    parser.add_argument(
+        "--loss-scale",
+        type=_scale,
+        default=1.0,
+        metavar="S",
+        help="multiply the gradients by S before, with --precision",
     )
 
 
@@ -211,6 +224,16 @@ def _pattern(text):
         raise argparse.ArgumentTypeError(f"invalid regular expression {text!r}: {error}") from error
 
 
+def _scale(text):
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 0 < scale < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number, received {text!r}")
+    return scale
+
+
 def _tag(text):
     name, equals, pattern = text.partition("=")
     if not equals:
@@ -241,7 +264,8 @@ def _summary(options):
     chosen = _chosen(options)
     runs = selection.read_whole(options.log_dir, chosen)
     shown = selection.with_variables(selection.within_steps(runs, chosen), chosen)
-    summary.show(shown, diagnose.findings(runs, chosen), options.json)
+    loss_scale = options.loss_scale if options.precision else None
+    summary.show(shown, diagnose.findings(runs, chosen), options.json, loss_scale)
     return CLEAN
 
 

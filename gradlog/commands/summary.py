@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 import gradlog
-from gradlog.commands import console, selection
+from gradlog.commands import console, precision, selection
 from gradlog.history import names
 from gradlog.history.history import History
 
@@ -107,13 +107,20 @@ def row(run: str, history: History, findings: list) -> Row:
     )
 
 
-def show(runs: dict[str, History], findings: dict[str, list], as_json: bool) -> None:
-    """Prints the summary of runs, a dictionary by name, with their findings, as a table or JSON."""
+def show(runs: dict[str, History], findings: dict[str, list], as_json: bool, loss_scale: float | None = None) -> None:
+    """Prints the summary of runs, a dictionary by name, with their findings, as a table or JSON.
+
+    With a loss scale, also what would be lost in fewer bits, as `gradlog.commands.precision` has it.
+    """
     rows = [row(name, history, findings[name]) for name, history in runs.items()]
+    lost = {} if loss_scale is None else {name: precision.shares(one, loss_scale) for name, one in runs.items()}
     if as_json:
-        print(console.json_text({"version": gradlog.__version__, "runs": [asdict(each) for each in rows]}))
-    else:
-        print(text(rows, console.width()))
+        entries = [asdict(each) | ({"precision": lost[each.run]} if lost else {}) for each in rows]
+        print(console.json_text({"version": gradlog.__version__, "runs": entries}))
+        return
+    print(text(rows, console.width()))
+    if lost:
+        print(f"\n{precision.text(lost, loss_scale, console.width())}")
 
 
 def text(rows: list[Row], columns: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradlog.history import frames, names
+from gradlog.history import frames, names, precision
 from gradlog.history.attention import Attention
 from gradlog.history.inputs import Inputs
 from gradlog.history.names import CLIPPED_NORM, GLOBAL_NORM
@@ -172,6 +172,33 @@ class History:
         normalization.
         """
         return names.kernels(self.variables)
+
+    def precision(self, dtype: str, kind: str = names.GRADIENT_HISTOGRAM, scale: float = 1.0) -> precision.Precision:
+        """Returns how many elements would be lost in a format of fewer bits: become zero, or infinite or NaN.
+
+        It is counted from the histograms, so the run must have been logged with them. An element counts where all of
+        its bucket is lost, as `gradlog.history.precision.lost` says.
+
+        Args:
+            dtype: `"float16"`, `"bfloat16"`, `"float8_e4m3fn"` or `"float8_e5m2"`.
+            kind: `"gradient"`, or `"weight"` for the weights before the update. Defaults to `"gradient"`.
+            scale: Number, by which the elements are multiplied before, as loss scaling does. Defaults to 1.
+
+        Returns:
+            A `Precision` with the counts [T, V] by step and variable, and their fractions.
+
+        Raises:
+            ValueError: An argument is not one of these, or the scale is not positive.
+
+        Example:
+        >>> rows = np.array([[2.0**-26, 1.25 * 2.0**-26, 3.0], [1.0, 1.25, 1.0]])
+        >>> run = History(("a/kernel",), histograms={"gradient/a/kernel": Series(np.array([0]), [rows])})
+        >>> run.precision("float16").total()
+        (0.75, 0.0)
+        >>> run.precision("float16", scale=1024.0).total()
+        (0.0, 0.0)
+        """
+        return precision.precision_of(self, dtype, kind, scale)
 
     def to_dataframe(self):
         """Returns all numbers of the run as one long table.
