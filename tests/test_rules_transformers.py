@@ -58,6 +58,23 @@ def test_underflow_proposes_loss_scaling_and_explains_the_loss():
     assert first.change.startswith('keras.config.set_dtype_policy("mixed_float16")')
 
 
+def test_squares_that_underflow_where_the_weights_are_in_float16():
+    def told(precision="float16", mean=1e-3, fraction=0.99):
+        values = {"epsilon_fraction": during(fraction, 0, 0, 1), "gradient_mean_abs": mean}
+        return [(one.code, one.cause) for one in gradlog.diagnose(made_of(run(**values), precision=precision))]
+
+    assert told() == [("GL104", "")]
+    assert told("mixed_float16") == []
+    assert told(mean=5e-7) == []  # close to epsilon by itself
+    assert told(fraction=0.3) == []
+    broken = during(0, 7, 0, 1)
+    history = run(epsilon_fraction=during(0.99, 0, 0, 1), gradient_nonfinite=broken, gradient_mean_abs=1e-3)
+    assert [(one.code, one.cause) for one in gradlog.diagnose(made_of(history, precision="float16"))] == [
+        ("GL104", ""),
+        ("GL103", "GL104"),
+    ]
+
+
 def spiked(at=50, loss=9.0, steps=60, other=0.9):
     """A loss that has fallen and stays, with noise, but for one step."""
     losses = other + 0.02 * np.random.default_rng(0).normal(size=steps)
