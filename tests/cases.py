@@ -13,6 +13,7 @@ COLUMNS = (
     "weight_norm",
     "update_ratio",
 )
+OF_SOME_OPTIMIZERS = ("second_moment_ratio", "epsilon_fraction")  # columns that stand only where they are given
 EVERY = 10
 
 
@@ -36,10 +37,11 @@ def run(steps=20, layers=5, loss=None, accuracy=None, biases=True, **changes):
         "weight_norm": 5.0,
         "update_ratio": 1e-3,
     }
-    table = np.zeros((steps, len(names), len(COLUMNS)), np.float32)
-    for column, name in enumerate(COLUMNS):
+    columns = (*COLUMNS, *(name for name in OF_SOME_OPTIMIZERS if name in changes))
+    table = np.zeros((steps, len(names), len(columns)), np.float32)
+    for column, name in enumerate(columns):
         for kind in range(1 + biases):
-            value = changes.get(f"bias_{name}" if kind else name, healthy[name])
+            value = changes.get(f"bias_{name}" if kind else name, healthy.get(name, 0))
             table[:, kind :: 1 + biases, column] = np.broadcast_to(np.asarray(value, float), (steps, layers))
     at = np.arange(steps) * EVERY
     loss = np.linspace(2.3, 0.3, steps) if loss is None else np.broadcast_to(loss, steps)
@@ -50,7 +52,7 @@ def run(steps=20, layers=5, loss=None, accuracy=None, biases=True, **changes):
         scalars["train/accuracy"] = accuracy
     scalars |= {name: value for name, value in changes.items() if "/" in name}
     series = {tag: Series(at, np.broadcast_to(values, steps).astype(np.float32)) for tag, values in scalars.items()}
-    return gradlog.History(tuple(names), COLUMNS, at, table, series)
+    return gradlog.History(tuple(names), columns, at, table, series)
 
 
 def snapshots(history):

@@ -5,98 +5,11 @@ DeepDiagnosis, Wardat et al. 2022; TheDeepChecker, Ben Braiek and Khomh 2022), t
 cases that make naive rules cry wolf.
 """
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import keras
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_digits
-
-import gradlog
-from gradlog.history.history import Series
-from gradlog.writers import MemoryWriter
-
-LOGGED_STEPS = 20  # within which what is wrong is to be said
-_BATCH_SIZE = 32
-
-
-@dataclass(frozen=True)
-class Case:
-    """One network.
-
-    Attributes:
-        name: String.
-        build: Function that returns a compiled model.
-        codes: Of what is found, one of these has to stand first; none, where the network is healthy.
-        also: What may be found beside.
-        data: Function that returns x and y.
-        every: Steps from one logged step to the next.
-        epochs: Passes through the data.
-        fit: Further arguments of `fit`.
-        prepare: Function of the model and the data, called before the training that is logged.
-    """
-
-    name: str
-    build: Callable
-    codes: frozenset = frozenset()
-    also: frozenset = frozenset()
-    data: Callable = None
-    every: int = 8
-    epochs: int = 4
-    prepare: Callable | None = None
-
-
-class _Exchangeable:
-    """A writer that hands on to another, which can be exchanged between two trainings."""
-
-    def __init__(self):
-        self.target = MemoryWriter()
-
-    def __getattr__(self, name):
-        return getattr(self.target, name)
-
-
-def histories(case, seeds, log_dir):
-    """Yields a `History` a seed. The model is compiled once; weights, optimizer and order are set anew."""
-    writer = _Exchangeable()
-    logger = gradlog.GradientLogger(log_dir, every=case.every, on_finding="ignore", writers=[writer])
-    x, y = (case.data or digits)()
-    model = None
-    for seed in seeds:
-        keras.utils.set_random_seed(seed)
-        fresh = case.build()
-        if model is None:
-            model = fresh
-            model.optimizer.build(model.trainable_variables)
-            start = [np.array(value) for value in model.optimizer.variables]
-        else:
-            model.set_weights(fresh.get_weights())
-            for variable, value in zip(model.optimizer.variables, start, strict=True):
-                variable.assign(value)
-        if case.prepare:
-            case.prepare(model, x, y)
-        writer.target = MemoryWriter()
-        model.fit(x, y, batch_size=_BATCH_SIZE, epochs=case.epochs, verbose=0, callbacks=[logger])
-        yield writer.target.history()
-
-
-def first_steps(history, number=LOGGED_STEPS):
-    """Returns a history as it was after its first logged steps."""
-    steps = history.steps[:number]
-    scalars = {
-        tag: Series(series.steps[series.steps <= steps[-1]], series.values[series.steps <= steps[-1]])
-        for tag, series in history.scalars.items()
-    }
-    columns, statistics = history.columns, history.statistics[:number]
-    return gradlog.History(history.variables, columns, steps, statistics, scalars, texts=history.texts)
-
-
-@functools.cache
-def digits():
-    """Returns 1,797 digits of 8 x 8, float32 [n, 64] in [0, 1], and labels."""
-    x, y = load_digits(return_X_y=True)
-    return (x / 16).astype(np.float32), y.astype(np.int64)
+from labelled_case import BATCH_SIZE, Case, digits, sick
+from labelled_transformers import HEALTHY_TRANSFORMERS, SICK_TRANSFORMERS
+from sklearn.datasets import load_breast_cancer
 
 
 def images():
@@ -244,7 +157,7 @@ def _pretrain(model, x, y):
     rate = float(model.optimizer.learning_rate.numpy())
     start = [np.array(value) for value in model.optimizer.variables]
     model.optimizer.learning_rate = 3e-3
-    model.fit(x, y, batch_size=_BATCH_SIZE, epochs=25, verbose=0)
+    model.fit(x, y, batch_size=BATCH_SIZE, epochs=25, verbose=0)
     for variable, value in zip(model.optimizer.variables, start, strict=True):
         variable.assign(value)
     model.optimizer.learning_rate = rate
@@ -386,104 +299,99 @@ SOFTMAX_OF_ONE, TARGETS, UNITS, LABELS, LOGITS = "GL501", "GL502", "GL503", "GL5
 NAN, INPUTS, NOT_FOR_CLASSES, LOSS, CONSTANT = "GL506", "GL507", "GL508", "GL512", "GL404"
 
 
-def _sick(name, build, codes, also="", **arguments):
-    """Returns a case that is trained for a little more than the logged steps that count: 160 steps, 3 epochs."""
-    return Case(name, build, frozenset(codes.split()), frozenset(also.split()), epochs=3, **arguments)
-
-
 SICK = [
-    _sick("sigmoid, 8 layers", mlp("sigmoid", 8, 16), VANISHING, STUCK),
-    _sick("sigmoid, 15 layers", mlp("sigmoid", 15, 32), VANISHING, f"{STUCK} {UNCHANGED}"),
-    _sick("tanh, small weights", mlp("tanh", 8, 32, sgd(0.1), 0.05), VANISHING, STUCK),
-    _sick("ReLU, tiny weights", mlp("relu", 7, 128, initializer=0.01), VANISHING, f"{DEAD} {STUCK} {UNCHANGED}"),
-    _sick("sigmoid branch beside a ReLU branch", functional(two_branches(("relu", "sigmoid"), 7), (64,)), VANISHING),
-    _sick("ReLU, weights of deviation 1", mlp("relu", 7, 128, sgd(0.01), 1.0), EXPLODING, f"{NONFINITE} {DEAD} {LOSS}"),
-    _sick(
+    sick("sigmoid, 8 layers", mlp("sigmoid", 8, 16), VANISHING, STUCK),
+    sick("sigmoid, 15 layers", mlp("sigmoid", 15, 32), VANISHING, f"{STUCK} {UNCHANGED}"),
+    sick("tanh, small weights", mlp("tanh", 8, 32, sgd(0.1), 0.05), VANISHING, STUCK),
+    sick("ReLU, tiny weights", mlp("relu", 7, 128, initializer=0.01), VANISHING, f"{DEAD} {STUCK} {UNCHANGED}"),
+    sick("sigmoid branch beside a ReLU branch", functional(two_branches(("relu", "sigmoid"), 7), (64,)), VANISHING),
+    sick("ReLU, weights of deviation 1", mlp("relu", 7, 128, sgd(0.01), 1.0), EXPLODING, f"{NONFINITE} {DEAD} {LOSS}"),
+    sick(
         "ReLU, weights of deviation 0.3",
         mlp("relu", 7, 128, sgd(0.1), 0.3),
         EXPLODING,
         f"{NONFINITE} {DEAD} {STUCK} {LOSS}",
     ),
     # The weights that it begins with explode the gradient, or its own first steps do.
-    _sick(
+    sick(
         "learning rate 1000",
         mlp("tanh", 4, 32, sgd(1000.0)),
         EXPLODING,
         f"{SATURATED} {ERRATIC} {UPDATE} {STUCK} {UNCHANGED} {VANISHING}",
     ),
-    _sick(
+    sick(
         "Adam at 1",
         mlp("relu", 4, 32, adam(1.0)),
         UPDATE,
         f"{EXPLODING} {ERRATIC} {DEAD} {STUCK} {UNCHANGED} {VANISHING}",
     ),
     # It overflows before a second step is logged.
-    _sick(
+    sick(
         "SGD at 5 kills ReLU",
         mlp("relu", 5, 32, sgd(5.0)),
         f"{NONFINITE} {EXPLODING}",
         f"{DEAD} {STUCK} {ERRATIC} {UPDATE} {UNCHANGED}",
     ),
-    _sick("SGD at 1e-6", mlp("relu", 4, 32, sgd(1e-6)), UPDATE, f"{STUCK} {UNCHANGED}"),
-    _sick("Adam at 1e-7", mlp("relu", 4, 32, adam(1e-7)), UPDATE, STUCK),
-    _sick("learning rate 0", mlp("relu", 4, 32, sgd(0.0)), UNCHANGED, STUCK),
-    _sick("NaN in the data", mlp("relu", 3, 32), f"{NONFINITE} {NAN}", f"{EXPLODING} {DEAD} {STUCK}", data=with_nan),
-    _sick(
+    sick("SGD at 1e-6", mlp("relu", 4, 32, sgd(1e-6)), UPDATE, f"{STUCK} {UNCHANGED}"),
+    sick("Adam at 1e-7", mlp("relu", 4, 32, adam(1e-7)), UPDATE, STUCK),
+    sick("learning rate 0", mlp("relu", 4, 32, sgd(0.0)), UNCHANGED, STUCK),
+    sick("NaN in the data", mlp("relu", 3, 32), f"{NONFINITE} {NAN}", f"{EXPLODING} {DEAD} {STUCK}", data=with_nan),
+    sick(
         "logarithm of zero",
         functional(lambda x: _dense(10, "softmax")(_dense(32, "relu")(x)), (64,), loss=log_of_zero),
         NONFINITE,
     ),
-    _sick(
+    sick(
         "inputs not scaled",
         mlp("sigmoid", 5, 32),
         INPUTS,
         f"{SATURATED} {VANISHING} {UNCHANGED} {STUCK}",
         data=lambda: (digits()[0] * 1e5, digits()[1]),
     ),
-    _sick(
+    sick(
         "biases of -10",
         mlp("relu", 4, 32, bias_initializer=keras.initializers.Constant(-10.0)),
         DEAD,
         f"{STUCK} {UNCHANGED}",
     ),
-    _sick(
+    sick(
         "one dead layer",
         mlp("relu", 4, 32, sgd(0.1), bias_initializer=keras.initializers.Constant(-30.0)),
         DEAD,
         f"{STUCK} {UNCHANGED}",
     ),
-    _sick(
+    sick(
         "regularizer too strong",
         mlp("relu", 4, 32, adam(0.01), kernel_regularizer=keras.regularizers.L2(1.0)),
         COLLAPSING,
         f"{VANISHING} {DEAD} {UPDATE} {STUCK}",
     ),
-    _sick(
+    sick(
         "weight decay too strong",
         mlp("relu", 4, 32, sgd(0.1, weight_decay=3.0)),
         COLLAPSING,
         f"{VANISHING} {UPDATE} {STUCK} {EXPLODING} {DEAD} {ERRATIC} {UNCHANGED}",
     ),
-    _sick(
+    sick(
         "a loss without a slope",
         functional(lambda x: _dense(10)(_dense(32, "relu")(_dense(32, "relu")(x))), (64,), loss=number_wrong),
         UNCHANGED,
         STUCK,
     ),
-    _sick(
+    sick(
         "momentum 0.99 at 1",
         mlp("tanh", 4, 32, sgd(1.0, momentum=0.99)),
         UPDATE,
         f"{ERRATIC} {EXPLODING} {STUCK} {SATURATED} {VANISHING} {UNCHANGED}",
     ),
-    _sick(
+    sick(
         "credit card: vanishing",
         credit("vanishing"),
         f"{VANISHING} {INPUTS}",
         f"{SATURATED} {UNCHANGED} {STUCK}",
         data=lambda: table(False),
     ),
-    _sick(
+    sick(
         "credit card: exploding",
         credit("exploding"),
         f"{EXPLODING} {INPUTS}",
@@ -491,41 +399,41 @@ SICK = [
         data=lambda: table(False),
     ),
     # Penalties.
-    _sick(
+    sick(
         "sigmoid, 10 layers with L2",
         mlp("sigmoid", 10, 32, sgd(0.01), kernel_regularizer=keras.regularizers.L2(1e-4)),
         VANISHING,
         f"{STUCK} {UNCHANGED}",
     ),
-    _sick(
+    sick(
         "L1 too strong",
         mlp("relu", 4, 32, adam(0.01), kernel_regularizer=keras.regularizers.L1(0.1)),
         COLLAPSING,
         f"{VANISHING} {EXPLODING} {DEAD} {STUCK}",
     ),
     # Mistakes in the set-up; each has its mended version among the healthy ones.
-    _sick(
+    sick(
         "softmax over one unit", yes_or_no("softmax"), SOFTMAX_OF_ONE, f"{STUCK} {CONSTANT}", data=lambda: table(True)
     ),
-    _sick("sigmoid for sums of pixels", to_number("sigmoid"), TARGETS, f"{STUCK} {SATURATED} {VANISHING}", data=sums),
-    _sick("ReLU for numbers below zero", to_number("relu"), TARGETS, f"{DEAD} {STUCK} {UNCHANGED}", data=centred),
-    _sick("tanh for numbers beyond 1", to_number("tanh", "mae"), TARGETS, f"{STUCK} {SATURATED}", data=centred),
-    _sick(
+    sick("sigmoid for sums of pixels", to_number("sigmoid"), TARGETS, f"{STUCK} {SATURATED} {VANISHING}", data=sums),
+    sick("ReLU for numbers below zero", to_number("relu"), TARGETS, f"{DEAD} {STUCK} {UNCHANGED}", data=centred),
+    sick("tanh for numbers beyond 1", to_number("tanh", "mae"), TARGETS, f"{STUCK} {SATURATED}", data=centred),
+    sick(
         "one sigmoid unit for ten classes",
         yes_or_no("sigmoid", size=64),
         f"{UNITS} {LABELS}",
         f"{STUCK} {ERRATIC} {CONSTANT}",
     ),
-    _sick(
+    sick(
         "a categorical loss on one unit",
         yes_or_no("sigmoid", "categorical_crossentropy"),
         UNITS,
         f"{STUCK} {UNCHANGED} {NOT_FOR_CLASSES}",
         data=lambda: table(True),
     ),
-    _sick("logits taken for probabilities", to_classes(None, False), LOGITS, f"{STUCK} {ERRATIC} {DEAD} {CONSTANT}"),
-    _sick("softmax twice", to_classes("softmax", True, optimizer=sgd(0.05)), LOGITS, STUCK),
-    _sick(
+    sick("logits taken for probabilities", to_classes(None, False), LOGITS, f"{STUCK} {ERRATIC} {DEAD} {CONSTANT}"),
+    sick("softmax twice", to_classes("softmax", True, optimizer=sgd(0.05)), LOGITS, STUCK),
+    sick(
         "raw table into tanh",
         yes_or_no("sigmoid", hidden="tanh"),
         INPUTS,
@@ -533,43 +441,43 @@ SICK = [
         data=lambda: (100 * table(False)[0], table(False)[1]),
     ),
     # Steps.
-    _sick(
+    sick(
         "transformer, AdamW at 0.1",
         functional(transformer, (64,), lambda: keras.optimizers.AdamW(0.1), dtype="int32"),
         f"{UPDATE} {EXPLODING}",
         f"{VANISHING} {STUCK} {ERRATIC} {DEAD} {UNCHANGED}",
         data=tokens,
     ),
-    _sick(
+    sick(
         "convolutions, Adam at 0.3",
         functional(cnn, (8, 8, 1), adam(0.3)),
         f"{UPDATE} {EXPLODING}",
         f"{DEAD} {STUCK} {ERRATIC} {VANISHING} {UNCHANGED}",
         data=images,
     ),
-    _sick(
+    sick(
         "RMSprop at 0.5",
         mlp("relu", 3, 32, lambda: keras.optimizers.RMSprop(0.5)),
         f"{UPDATE} {EXPLODING}",
         f"{DEAD} {STUCK} {ERRATIC} {VANISHING} {UNCHANGED}",
     ),
-    _sick(
+    sick(
         "Adagrad at 1",
         mlp("tanh", 2, 32, lambda: keras.optimizers.Adagrad(1.0)),
         UPDATE,
         f"{EXPLODING} {VANISHING} {SATURATED} {STUCK} {ERRATIC} {UNCHANGED}",
     ),
-    _sick(
+    sick(
         "convolutions, SGD at 1e-7", functional(cnn, (8, 8, 1), sgd(1e-7)), UPDATE, f"{STUCK} {UNCHANGED}", data=images
     ),
-    _sick(
+    sick(
         "LSTM, SGD at 30",
         functional(lambda x: _dense(10, name="head")(keras.layers.LSTM(32)(x)), (8, 8), sgd(30.0)),
         f"{UPDATE} {EXPLODING}",
         f"{STUCK} {ERRATIC} {SATURATED} {VANISHING} {UNCHANGED}",
         data=rows,
     ),
-    _sick(
+    sick(
         "regression in large units, SGD",
         functional(lambda x: _dense(1)(_dense(32, "relu")(x)), (64,), sgd(0.01), loss="mse", metrics=()),
         f"{UPDATE} {EXPLODING} {NONFINITE}",
@@ -627,6 +535,8 @@ HEALTHY = [
     Case("warm-up", mlp("relu", 3, 32, lambda: keras.optimizers.Adam(_schedule("warm-up"))), epochs=6),
     Case("frozen lower layers", frozen),
     Case("fine-tuning", mlp("relu", 3, 32, adam(1e-5)), prepare=_pretrain),
+    # Logged often: from a loss near zero, a batch with one mistake is many times as large.
+    Case("fine-tuning, every second step", mlp("relu", 3, 32, adam(1e-5)), every=2, prepare=_pretrain),
     Case("several outputs", several_outputs, data=both),
     Case(
         "autoencoder",
@@ -680,4 +590,6 @@ HEALTHY = [
     Case("credit card: vanishing_fixed", credit("vanishing_fixed"), data=lambda: table(True)),
     Case("credit card: exploding_fixed", credit("exploding_fixed"), data=lambda: table(True)),
 ]
+SICK += SICK_TRANSFORMERS
+HEALTHY += HEALTHY_TRANSFORMERS
 CASES = SICK + HEALTHY

@@ -5,6 +5,8 @@ With names of networks, it trains these alone: `python tests/labelled_tables.py 
 A file of NumPy with two arrays: what stands where, as JSON, with the versions that made it, and all numbers in a row.
 """
 
+import contextlib
+import importlib.metadata
 import json
 import math
 import os
@@ -92,11 +94,14 @@ def _made_by():
     import tensorflow as tf
 
     versions = {"Python": platform.python_version(), "TensorFlow": tf.__version__, "Keras": keras.__version__}
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        versions["Keras Hub"] = importlib.metadata.version("keras-hub")
     return {**versions, "NumPy": np.__version__, "gradlog": gradlog.__version__, "seeds": list(SEEDS)}
 
 
 def main(names_of_cases=()):
     import labelled
+    import labelled_case
 
     unknown = set(names_of_cases) - {case.name for case in labelled.CASES}
     if unknown:
@@ -106,7 +111,7 @@ def main(names_of_cases=()):
         if names_of_cases and case.name not in names_of_cases:
             continue
         with tempfile.TemporaryDirectory() as log_dir:
-            runs[case.name] = list(labelled.histories(case, SEEDS, log_dir))
+            runs[case.name] = list(labelled_case.histories(case, SEEDS, log_dir))
         print(f"{number} of {len(labelled.CASES)}: {case.name}", flush=True)
     write({case.name: runs[case.name] for case in labelled.CASES if case.name in runs}, _made_by())
     print(f"{PATH}: {PATH.stat().st_size:,} bytes")

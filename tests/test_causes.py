@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 import labelled
+import labelled_case
 import labelled_tables
 import networks
 import numpy as np
@@ -131,7 +132,7 @@ def diagnosed(model, x, y, log_dir, epochs=2):
 
 def test_a_learning_rate_too_large_for_a_transformer_is_told_as_that():
     for history in labelled_tables.read()[0]["transformer, AdamW at 0.1"]:
-        first, *others = gradlog.diagnose(labelled.first_steps(history))
+        first, *others = gradlog.diagnose(labelled_case.first_steps(history))
 
         assert first.code in ("GL301", "GL102")
         assert first.change.startswith("keras.optimizers.AdamW(learning_rate=")

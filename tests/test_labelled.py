@@ -9,6 +9,7 @@ import dataclasses
 import math
 
 import labelled
+import labelled_case
 import labelled_tables
 import numpy as np
 import pytest
@@ -48,12 +49,20 @@ def test_the_set_is_large_enough():
     assert len(labelled.SICK) >= 40
     assert len(labelled.HEALTHY) >= 50
     assert len({case.name for case in labelled.CASES}) == len(labelled.CASES)
-    assert set().union(*(case.codes | case.also for case in labelled.SICK)) >= BESIDE
-    assert set().union(*(case.codes for case in labelled.SICK)) >= BESIDE - {"GL202", "GL401", "GL402", "GL404"}
+    known = set().union(*(case.codes | case.also for case in labelled.SICK))
+    assert known >= BESIDE - {"GL403"}  # which needs more logged steps than count here
+    causes = set().union(*(case.codes for case in labelled.SICK))
+    assert causes >= BESIDE - {"GL202", "GL203", "GL205", "GL401", "GL402", "GL403", "GL404"}
+
+
+def needs(*cases):
+    """Skips a test that trains transformers where keras-hub is not installed."""
+    if any(case.probe for case in cases):
+        pytest.importorskip("keras_hub", reason="needs `pip install keras-hub`")
 
 
 def check_history(case, history):
-    check(case, told(labelled.first_steps(history)))
+    check(case, told(labelled_case.first_steps(history)))
     if not case.codes:
         check(case, told(history))
 
@@ -70,7 +79,7 @@ def test_there_is_a_table_of_every_network_and_it_says_what_made_it(stored):
         case.name: len(SEEDS) for case in labelled.CASES
     }
     for case in labelled.CASES:
-        last = (labelled.LOGGED_STEPS - 1) * case.every
+        last = (labelled_case.LOGGED_STEPS - 1) * case.every
         assert all(history.steps[-1] >= last or len(history.steps) > 12 for history in stored[case.name]), case.name
     assert made_by["seeds"] == list(SEEDS)
     assert {"Python", "TensorFlow", "Keras", "NumPy", "gradlog"} < made_by.keys()
@@ -108,7 +117,7 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path):
 def test_a_training_of_today_is_judged_like_the_stored_one(name, stored, tmp_path):
     case = next(case for case in labelled.CASES if case.name == name)
 
-    (history,) = labelled.histories(case, SEEDS[:1], tmp_path)
+    (history,) = labelled_case.histories(case, SEEDS[:1], tmp_path)
 
     check_history(case, history)
     assert starts(history) == starts(stored[name][0])
@@ -116,14 +125,15 @@ def test_a_training_of_today_is_judged_like_the_stored_one(name, stored, tmp_pat
 
 def starts(history):
     """The findings by code and the logged step from which each stands."""
-    return {(finding.code, finding.first_step) for finding in gradlog.diagnose(labelled.first_steps(history))}
+    return {(finding.code, finding.first_step) for finding in gradlog.diagnose(labelled_case.first_steps(history))}
 
 
 @pytest.mark.filterwarnings("ignore:.*holds an earlier run")
 @pytest.mark.parametrize("case", labelled.CASES, ids=lambda case: case.name)
 @pytest.mark.labelled
 def test_the_problem_is_found_in_a_training_of_today(case, tmp_path):
-    for history in labelled.histories(case, SEEDS, tmp_path):
+    needs(case)
+    for history in labelled_case.histories(case, SEEDS, tmp_path):
         check_history(case, history)
 
 
@@ -131,9 +141,10 @@ def test_the_problem_is_found_in_a_training_of_today(case, tmp_path):
 @pytest.mark.parametrize("case", labelled.HEALTHY, ids=lambda case: case.name)
 @pytest.mark.labelled
 def test_healthy_runs_are_silent_however_often_they_are_logged(case, tmp_path):
+    needs(case)
     for every in (1, 3):
         often = dataclasses.replace(case, every=every, epochs=min(case.epochs, 10))
-        for history in labelled.histories(often, (1,), tmp_path / str(every)):
+        for history in labelled_case.histories(often, (1,), tmp_path / str(every)):
             check(often, told(history))
 
 
@@ -141,10 +152,11 @@ def test_healthy_runs_are_silent_however_often_they_are_logged(case, tmp_path):
 @pytest.mark.labelled
 def test_causes_told_and_mistold_with_more_seeds(tmp_path):
     """Prints how often each cause stood first where it is the cause, and where another one is or none."""
+    needs(*labelled.CASES)
     right, mistold, disturbed = collections.Counter(), collections.Counter(), []
     for number, case in enumerate(labelled.CASES):
-        for history in labelled.histories(case, MORE_SEEDS, tmp_path / str(number)):
-            found = told(labelled.first_steps(history) if case.codes else history)
+        for history in labelled_case.histories(case, MORE_SEEDS, tmp_path / str(number)):
+            found = told(labelled_case.first_steps(history) if case.codes else history)
             first = found[0].code if found else "nothing"
             if case.codes:
                 (right if first in case.codes else mistold)[first] += 1

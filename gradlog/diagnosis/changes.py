@@ -1,5 +1,6 @@
 """Changes: what to change in this very run, in a line of code, made from what the run says it was made of."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -93,6 +94,11 @@ def other_activation(finding: Finding, run: Run) -> str:
     return f'activation="relu" in the hidden layers ({_listed(found, run)} {verb} {found[0].activation})'
 
 
+def other_activations(finding: Finding, run: Run) -> str:
+    """Proposes the same where so many do that the gradient vanishes with depth: not for the pooling layer of a BERT."""
+    return other_activation(finding, run) if _squashes(run) else ""
+
+
 def leaky_activation(finding: Finding, run: Run) -> str:
     """Proposes leaky ReLU where the layers use ReLU, which can die."""
     found = [one for one in _hidden(run) if one.activation in _RELUS]
@@ -138,17 +144,51 @@ def weaker_decay(finding: Finding, run: Run) -> str:
     return f"weight_decay={decay / 10:.3g} (it is {decay:.3g})" if decay else ""
 
 
+def loss_scaling(finding: Finding, run: Run) -> str:
+    """Proposes to scale the loss, where weights are kept in float32."""
+    if "mixed_float16" not in run.precision:
+        return 'keras.config.set_dtype_policy("mixed_float16") before the model is made (its weights are in float16)'
+    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class")
+    inner = f"keras.optimizers.{kind}(learning_rate={rate:.3g})" if kind and rate else ""
+    return f"keras.optimizers.LossScaleOptimizer({inner})" if inner else ""
+
+
+def smaller_attention_weights(finding: Finding, run: Run) -> str:
+    """Proposes another initializer where query and key start with weights much larger than Glorot's."""
+    found = [f"{layer}/{name}" for layer in finding.where for name in ("query", "key")]
+    found = [one.name for one in run.layers if one.name in found]
+    return smaller_weights(dataclasses.replace(finding, where=tuple(found)), run) if found else ""
+
+
+def smaller_epsilon(finding: Finding, run: Run) -> str:
+    """Proposes Keras' default epsilon, or where it is that, one that no gradient reaches."""
+    epsilon = _number(run.optimizer, "epsilon")
+    return f"epsilon={1e-7 if epsilon > 2e-7 else 1e-15:g} (it is {epsilon:g})" if epsilon else ""
+
+
+def quicker_moment(finding: Finding, run: Run) -> str:
+    """Proposes a second moment that follows the gradient sooner."""
+    beta = _number(run.optimizer, "beta_2")
+    return f"beta_2=0.95 (it is {beta:g})" if beta and beta > 0.98 else ""
+
+
 _CHANGES: dict[str, tuple[Callable[[Finding, Run], str], ...]] = {
-    "GL101": (larger_weights, other_activation, normalization_between),
+    "GL101": (larger_weights, other_activations, normalization_between),
     "GL102": (smaller_weights, usual_rate, clipping, tenth_of_rate),
     "GL103": (finite_inputs, smaller_weights, usual_rate, clipping, tenth_of_rate),
+    "GL104": (loss_scaling,),
     "GL201": (usual_rate, leaky_activation),
     "GL202": (usual_rate, smaller_weights, normalized_inputs, other_activation),
+    "GL203": (usual_rate, smaller_attention_weights),
+    "GL204": (usual_rate, smaller_attention_weights, tenth_of_rate),
+    "GL205": (usual_rate,),
     LARGE_STEPS: (lower_rate,),
     SMALL_STEPS: (raise_rate,),
     "GL302": (raise_rate,),
     "GL303": (weaker_decay,),
+    "GL304": (smaller_epsilon,),
     "GL402": (usual_rate, tenth_of_rate),
+    "GL403": (quicker_moment, clipping),
     "GL507": (normalized_inputs,),
     "GL513": (larger_weights, smaller_weights, other_activation),
 }
@@ -156,6 +196,8 @@ _CHANGES: dict[str, tuple[Callable[[Finding, Run], str], ...]] = {
 
 # How remedies begin that not every run needs, and whether a run does.
 _NEEDED: dict[str, Callable[[Run], bool]] = {
+    "Use ReLU, leaky": lambda run: _squashes(run),
+    "Normalize before": lambda run: _has_attention(run),
     "Use ReLU": lambda run: any(one.activation in SQUASHING for one in _hidden(run)),
     "Use leaky ReLU": lambda run: any(one.activation in _RELUS for one in _hidden(run)),
     "Add batch normalization": lambda run: not _is_normalized(run),
@@ -208,6 +250,16 @@ def _layers(finding, run):
 
 def _is_normalized(run):
     return any("Normalization" in one.kind for one in run.layers)
+
+
+def _squashes(run):
+    """Whether more than a third of the hidden activations saturate."""
+    hidden = _hidden(run)
+    return 3 * sum(one.activation in SQUASHING for one in hidden) > len(hidden)
+
+
+def _has_attention(run):
+    return any("Attention" in one.kind for one in run.layers)
 
 
 def _clips(run):

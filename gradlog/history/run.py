@@ -70,7 +70,8 @@ class Run:
         optimizer: Dictionary: the optimizer's `class`, its `learning_rate` at the beginning, and its other arguments.
         metrics: Names of the metrics.
         batch_size: Integer, the rows of the first logged batch, over all replicas; `None` if it is not known.
-        precision: String, the model's dtype policy: `"float32"`, `"mixed_float16"`.
+        precision: String, the dtype policies of the layers with weights, the commonest first: `"float32"`,
+            `"mixed_float16, float32"`.
         engine: String, Keras' backend.
         steps_per_execution: Integer.
         jit_compile: Boolean, whether XLA compiles the step.

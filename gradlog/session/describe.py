@@ -1,6 +1,7 @@
 """Describe: reads from a Keras model what a training is made of."""
 
 import platform
+from collections import Counter
 from collections.abc import Sequence
 
 import keras
@@ -34,7 +35,7 @@ def described(model: keras.Model, optimizer=None, metrics: Sequence[str] = (), b
         optimizer=_optimizer(optimizer) if optimizer is not None else {},
         metrics=tuple(metrics),
         batch_size=batch_size,
-        precision=model.dtype_policy.name,
+        precision=_precision(model),
         engine=keras.backend.backend(),
         steps_per_execution=int(getattr(model, "steps_per_execution", 1) or 1),
         jit_compile=bool(getattr(model, "jit_compile", False)),
@@ -206,6 +207,16 @@ def _optimizer(optimizer):
     if not settings.get("use_ema"):
         settings.pop("ema_momentum", None)
     return found | _plain(settings)
+
+
+def _precision(model):
+    """Returns the dtype policies of the layers with weights, the commonest first; the model's own if there are none.
+
+    A model's own policy is not theirs where a part was made with another, such as a backbone in mixed_float16.
+    """
+    found = [one for one in model._flatten_layers(include_self=False) if not isinstance(one, keras.Model)]
+    policies = [one.dtype_policy.name for one in found if one._trainable_variables or one._non_trainable_variables]
+    return ", ".join(name for name, _ in Counter(policies).most_common()) or model.dtype_policy.name
 
 
 def _versions():

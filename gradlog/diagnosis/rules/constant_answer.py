@@ -14,12 +14,6 @@ from gradlog.diagnosis.rules.evidence import Evidence, trailing, trailing_median
 from gradlog.diagnosis.rules.rule import Symptom
 
 _WINDOW = 10
-# The cross-entropy of guessing; a first loss may be many times as large, and fall to it without learning anything.
-_GUESSES = {
-    "binary_crossentropy": lambda units: np.log(2),
-    "categorical_crossentropy": np.log,
-    "sparse_categorical_crossentropy": np.log,
-}
 _REMEDIES = (
     "Look at the predictions: if all are the same, the activation of the output does not suit the loss.",
     "Compare the labels with the outputs: class numbers or one-hot rows, 0 and 1 or -1 and 1.",
@@ -53,13 +47,12 @@ class ConstantAnswer:
         if evidence.accuracy is None or len(shares) != 1 or shares[0] is None or not shares[0] <= self.max_share:
             return
         (share,) = shares
-        guess = _GUESSES.get(evidence.run.outputs[0].loss, lambda units: np.inf)(evidence.run.outputs[0].units or 1)
-        is_low = trailing_median(evidence.loss, 3) < (1 - self.progress) * guess
+        is_high = trailing_median(evidence.loss, 3) >= (1 - self.progress) * evidence.guess  # where that is known
         is_full = np.isfinite(trailing(evidence.accuracy, _WINDOW)).all(axis=1)
         accuracy, first = trailing_median(evidence.accuracy, _WINDOW), np.median(evidence.accuracy[:5])
         limit = min(share, first) + self.margin
         yield Symptom(
-            is_on=is_full & (accuracy <= limit) & (evidence.progress > self.progress) & is_low,
+            is_on=is_full & (accuracy <= limit) & (evidence.progress > self.progress) & ~is_high,
             measured=accuracy,
             threshold=limit,
             message=f"The loss has halved, but the accuracy is {{measured}}: always answering the most frequent of the "

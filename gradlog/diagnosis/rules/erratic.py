@@ -86,7 +86,7 @@ class Erratic:
         with np.errstate(divide="ignore", invalid="ignore"):
             growth = lasting_median(evidence.loss) / evidence.first_loss
         return Symptom(
-            is_on=(growth > self.growth) & (evidence.first_loss > 0) & ~evidence.is_good,
+            is_on=(growth > self.growth) & (evidence.first_loss > 0) & ~evidence.is_good & ~evidence.is_low,
             measured=growth,
             threshold=self.growth,
             message="The loss diverges: it is {measured} times the first loss.",

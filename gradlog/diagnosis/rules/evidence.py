@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from gradlog.diagnosis.checks.setup import REGRESSION
+from gradlog.diagnosis.rules.blocks import layers_of
 from gradlog.history.history import History
 from gradlog.history.names import LOSS_MEAN_ABS, LOSS_NORM, MEAN_ABS, NORM, PENALTY_TAG
 
@@ -14,11 +15,17 @@ _LOSS = "train/loss"
 _WITHOUT_PENALTY = {MEAN_ABS: LOSS_MEAN_ABS, NORM: LOSS_NORM}
 RUNAWAY = 100
 _MULTIPLIED, _LARGE = 3, 0.1
+_REPLACED = 0.5  # update ratio of a first step after which little is left of the weights that it began with
+_LOW = 0.1
 _SETTLES_WITHIN = 10  # logged steps
 _LONG_WINDOWS = (20, 40)  # logged steps
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
-# What makes several kernels one layer: those of attention, and the two of a recurrent cell.
-_WITHIN_A_LAYER = re.compile(r"(/(query|key|value|attention_output))?/[^/]*$|[._][^/._]*$")
+# The cross-entropy of guessing; a first loss may be many times as large, and fall to it without learning anything.
+_GUESSES = {
+    "binary_crossentropy": lambda units: np.log(2),
+    "categorical_crossentropy": np.log,
+    "sparse_categorical_crossentropy": np.log,
+}
 
 
 class Evidence:
@@ -52,8 +59,8 @@ class Evidence:
         return self._once((statistic, window), lambda: trailing_median(self.of_kernels(statistic), window))
 
     def of_layers(self, statistic: str) -> tuple[tuple[str, ...], np.ndarray]:
-        """Returns the largest of a statistic of the kernels in each layer: L names and float64 [T, L]."""
-        layers = [_WITHIN_A_LAYER.sub("", name) or name for name in self.kernels]
+        """Returns the largest of a statistic of the kernels in each layer or block: L names and float64 [T, L]."""
+        layers = layers_of(self.kernels)
         names, values = tuple(dict.fromkeys(layers)), self.of_kernels(statistic)
         columns = [[index for index, layer in enumerate(layers) if layer == name] for name in names]
         return names, np.stack([np.fmax.reduce(values[:, column], axis=1) for column in columns], axis=1)
@@ -108,6 +115,14 @@ class Evidence:
         return self.scalar(_LOSS) - np.nan_to_num(self.scalar(PENALTY_TAG))
 
     @cached_property
+    def guess(self) -> float:
+        """The loss of guessing, of a network with one output and a cross-entropy; NaN where it is not known."""
+        outputs = self.run.outputs if self.run is not None else ()
+        if len(outputs) != 1 or outputs[0].loss not in _GUESSES:
+            return np.nan
+        return float(_GUESSES[outputs[0].loss](outputs[0].units or 1)) or np.nan  # of one unit, nothing is guessed
+
+    @cached_property
     def is_broken(self) -> np.ndarray:
         """Whether NaN or infinite numbers stood in a gradient, and the network has not come back since; boolean [T].
 
@@ -127,7 +142,8 @@ class Evidence:
     def first_loss(self) -> np.ndarray:
         """What the loss was at first, float64 [T]: the median of the first five, for one batch may be odd.
 
-        It is the first alone where the loss fell from there, and where large first steps of the training multiplied it.
+        It is the first alone where the loss fell from there, where large first steps of the training multiplied it, and
+        where it rose because the first step replaced the weights.
         NaN where no loss was logged.
         """
         known = np.flatnonzero(np.isfinite(self.loss))
@@ -135,6 +151,7 @@ class Evidence:
         for number, time in enumerate(known[:5], 1):
             first, median = self.loss[known[0]], np.median(self.loss[known[:number]])
             was_multiplied = 0 < first < median / _MULTIPLIED and self._began_with_large_steps
+            was_multiplied |= 0 < first < median and self.first_ratio > _REPLACED
             result[time:] = first if first > median + 0.1 * abs(median) or was_multiplied else median
         return result
 
@@ -142,6 +159,13 @@ class Evidence:
     def _began_with_large_steps(self):
         ratios = self.of_kernels("update_ratio")[:1]
         return self.is_from_start and bool((ratios[np.isfinite(ratios)] > _LARGE).any())
+
+    @cached_property
+    def first_ratio(self) -> float:
+        """The update ratio of half the kernels at the first step of the training; NaN where that was not logged."""
+        ratios = np.where(started_at_zero(self), np.nan, self.of_kernels("update_ratio")[:1])
+        known = ratios[np.isfinite(ratios)]
+        return float(np.median(known)) if self.is_from_start and self.steps[0] == 0 and len(known) else np.nan
 
     @cached_property
     def is_learned(self) -> np.ndarray:
@@ -162,6 +186,15 @@ class Evidence:
     def is_good(self) -> np.ndarray:
         """Whether the run has learned, or was as accurate as that from the start, as one that is fine-tuned; [T]."""
         return self.is_learned | self.is_accurate
+
+    @cached_property
+    def is_low(self) -> np.ndarray:
+        """Whether the loss is below a tenth of that of guessing, where there is no accuracy; boolean [T].
+
+        Such a loss may grow many times, as while a network is fine-tuned: from near zero, one mistake is enough.
+        """
+        is_known = self.accuracy is None and np.isfinite(self.guess)
+        return is_known & (lasting_median(self.loss) < _LOW * self.guess)
 
     @cached_property
     def is_accurate(self) -> np.ndarray:
@@ -198,9 +231,14 @@ class Evidence:
         The lowest median of three logged steps in a row so far counts, so that one lucky batch does not. A loss that
         was zero at first cannot fall, and one that runs away below zero makes no progress: both count as 0.
         """
+        return self._fallen(self._lowest)
+
+    @cached_property
+    def _lowest(self):
+        """The lowest median of three logged losses in a row so far, [T]; infinite for the first four."""
         medians = trailing_median(self.loss, 3)
         medians[:4] = np.inf  # what it was at first is known then
-        return self._fallen(np.fmin.accumulate(medians) if len(medians) else medians)
+        return np.fmin.accumulate(medians) if len(medians) else medians
 
     @cached_property
     def lasting_progress(self) -> np.ndarray:
@@ -224,8 +262,13 @@ class Evidence:
         return np.where(np.isfinite(lowest), fallen, np.where(np.isnan(self.first_loss), np.nan, 0))
 
     def is_stuck(self, progress: float) -> np.ndarray:
-        """Whether the loss has fallen by less than a part of the first, and the run is not good yet; boolean [T]."""
-        return (self.progress < progress) & ~self.is_good
+        """Whether the loss has fallen by less than a part of the first, and the run is not good yet; boolean [T].
+
+        A cross-entropy must have fallen as far below that of guessing as well, which a first loss may lie above.
+        """
+        with np.errstate(invalid="ignore"):
+            is_guessing = self._lowest > (1 - progress) * self.guess
+        return ((self.progress < progress) | is_guessing) & ~self.is_good
 
     @property
     def is_early(self) -> np.ndarray:

@@ -83,7 +83,7 @@ class Exploding:
             growth = median / np.fmin.accumulate(np.where(median > 0, median, np.nan)) if len(median) else median
         is_worse = lasting_median(evidence.loss) > self.loss_growth * np.abs(evidence.first_loss)
         return Symptom(
-            is_on=(growth > self.growth) & is_worse,
+            is_on=(growth > self.growth) & is_worse & ~evidence.is_good & ~evidence.is_low,
             measured=growth,
             threshold=self.growth,
             message="The gradients and the loss both grow: the global norm is {measured} times its smallest value.",

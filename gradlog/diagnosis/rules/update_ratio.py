@@ -38,22 +38,30 @@ class UpdateRatio:
         exploding: Update ratio above which GL102 reports an explosion instead.
         min_ratio: Update ratio of all kernels below which the steps are too small; median of five logged steps.
         progress: Fraction by which the loss must have fallen for small steps to be fine.
+        replaced: Update ratio of half the kernels in the very first step above which it has replaced the weights that
+            the network began with: too large where the loss has hardly fallen after it.
+        replaced_progress: Fraction by which the loss must have fallen for such a first step to be fine.
+        min_steps: Optimizer steps to wait before that is judged.
     """
 
     max_ratio: float = 0.1
     exploding: float = 0.3
     min_ratio: float = 5e-5
     progress: float = 0.03
+    replaced: float = 0.5
+    replaced_progress: float = 0.2
+    min_steps: int = 50
     code = "GL301"
     name = "update ratio out of range"
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
-        """Yields three symptoms."""
+        """Yields four symptoms."""
         if evidence.kernels:
             ratios = evidence.medians_of_kernels("update_ratio", 5)
             yield self._too_large(evidence, np.where(started_at_zero(evidence), np.nan, ratios))
             yield self._too_small(evidence, ratios)
             yield self._first_steps(evidence)
+            yield self._replaced(evidence)
 
     def _too_large(self, evidence, ratios):
         where = (ratios > self.max_ratio) & (ratios <= self.exploding) & evidence.is_stuck(0.5)[:, None]
@@ -67,6 +75,20 @@ class UpdateRatio:
         where = (ratios > self.exploding) & evidence.is_early[:, None] & evidence.is_from_start
         message = "The first steps were too large: the update ratio of {where} was {measured}."
         return replace(_large(evidence, ratios, where, self.exploding, message), min_logged_steps=1, is_hint=True)
+
+    def _replaced(self, evidence):
+        is_late = evidence.is_after(self.min_steps) & ~evidence.is_early
+        is_on = (evidence.first_ratio > self.replaced) & is_late & evidence.is_stuck(self.replaced_progress)
+        return Symptom(
+            is_on=is_on,
+            measured=np.full(len(is_on), evidence.first_ratio),
+            threshold=self.replaced,
+            message="The first step replaced the weights: it changed half the kernels by {measured} times their size.",
+            remedies=_TOO_LARGE,
+            min_logged_steps=1,
+            window=len(is_on),
+            kind=LARGE_STEPS,
+        )
 
     def _too_small(self, evidence, ratios):
         largest = np.fmax.reduce(ratios, axis=1)

@@ -18,6 +18,7 @@ _WINDOW = 3  # logged steps; their geometric mean is judged
 _BY_DEPTH = (
     "Use ReLU, leaky ReLU, ELU or GELU instead of sigmoid or tanh in the hidden layers.",
     "Add batch normalization, or skip connections that let the gradient bypass activations.",
+    "Normalize before attention and feed-forward layers, not after the sum (pre-norm), or start with a warm-up.",
     "Match the initialization to the activation: He for ReLU and its variants, Glorot for tanh, LeCun for SELU.",
     "Normalize the inputs to mean 0 and standard deviation 1, or use fewer layers.",
 )
@@ -32,9 +33,10 @@ _EVERYWHERE = (
 class Vanishing:
     """Finds gradients that vanish with depth, or everywhere while the loss is still high.
 
-    With depth: the mean absolute gradient of the first layers' kernels is a small fraction of the largest layer's. A
-    larger fraction is enough if the decline is steady: each of five or more layers gets at most half the gradient of
-    the next. Three or more small gradients that rise layer by layer, as in one of several branches, have vanished too.
+    With depth: the mean absolute gradient of the first layers' kernels, or of a transformer's first blocks, is a small
+    fraction of the largest layer's. A larger fraction is enough if the decline is steady: each of five or more layers
+    gets at most half the gradient of the next. Three or more small gradients that rise layer by layer, as in one of
+    several branches, have vanished too.
     Gradients that are exactly zero are left to `Dead` and `Saturated`.
 
     Attributes:
