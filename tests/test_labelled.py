@@ -83,7 +83,7 @@ def test_there_is_a_table_of_every_network_and_it_says_what_made_it(stored):
         assert all(history.steps[-1] >= last or len(history.steps) > 12 for history in stored[case.name]), case.name
     assert made_by["seeds"] == list(SEEDS)
     assert {"Python", "TensorFlow", "Keras", "NumPy", "gradlog"} < made_by.keys()
-    assert labelled_tables.PATH.stat().st_size < 1_000_000
+    assert labelled_tables.PATH.stat().st_size < 2_000_000
 
 
 @pytest.mark.parametrize("case", labelled.CASES, ids=lambda case: case.name)

@@ -83,8 +83,8 @@ class Underflow:
             is_on=is_on,
             measured=np.fmax.reduce(np.where(where, fractions, np.nan), axis=1),
             threshold=self.zero_fraction,
-            message="The squares of the gradients underflow in float16: of {where}, up to {measured} of the second moment "
-            "is below epsilon, which alone divides the steps.",
+            message="The gradients' squares underflow in float16: in {where}, up to {measured} of all elements have "
+            "a second moment below epsilon, which alone divides their steps.",
             remedies=(_REMEDIES[2], _REMEDIES[1]),
             names=evidence.kernels,
             where=where,
