@@ -24,12 +24,24 @@ _MODULES = {
     "History": "gradlog.history.history",
     "check": "gradlog.session.check",
     "diagnose": "gradlog.diagnosis.diagnose",
+    "plot": "gradlog.commands.plot",
     "read": "gradlog.events.reader",
     "repair": "gradlog.repair.repair",
     "train": "gradlog.session.loop",
 }
 
-__all__ = ["Finding", "GradientLogger", "History", "__version__", "check", "diagnose", "read", "repair", "train"]
+__all__ = [
+    "Finding",
+    "GradientLogger",
+    "History",
+    "__version__",
+    "check",
+    "diagnose",
+    "plot",
+    "read",
+    "repair",
+    "train",
+]
 
 
 def __getattr__(name):

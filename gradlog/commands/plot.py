@@ -1,10 +1,11 @@
-"""Plot: draws runs as one figure. Only this module and `panels` import Matplotlib, and only when drawing."""
+"""Plot: draws runs as one figure. `panels` and `picture` import Matplotlib, and only when drawing."""
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from gradlog.commands import console, selection
+from gradlog.commands import console, layers, selection
 from gradlog.history.history import History
 
 ENDINGS = (".pdf", ".png", ".svg")
@@ -12,6 +13,52 @@ MAX_RUNS = 8
 _WIDTH, _HEIGHT_ABOVE, _HEIGHT_OF_A_RUN, _HEIGHT_BELOW = 12.0, 3.8, 2.1, 0.9  # inches
 _DOTS_PER_INCH = 130
 _MAX_NAME_LENGTH = 70  # characters of a run's name above its heat map
+
+
+def plot(runs: History | Mapping[str, History], *, fold: bool = True):
+    """Returns a figure of runs, the one that `gradlog plot` draws; a notebook shows it.
+
+    At the top is the gradient by depth of all runs. Below, each run has a row: the gradient of each layer at each step,
+    the update ratios and, if any run has them, the fractions of dead and saturated activations.
+
+    Args:
+        runs: A `gradlog.History`, or a dictionary of them by name, as `gradlog.read` returns; at most 8 are drawn
+            over each other.
+        fold: Boolean, whether a network of many blocks is drawn block by block. Defaults to `True`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ImportError: Matplotlib is not installed.
+        TypeError: `runs` is something else.
+        ValueError: There is no run with gradients, or more than 8.
+
+    Example:
+    ```python
+    figure = gradlog.plot(gradlog.read("logs"))
+    figure.savefig("gradients.png")
+    ```
+    """
+    named = _named(runs)
+    if not 1 <= len(named) <= MAX_RUNS or not all(run.statistics.size for run in named.values()):
+        without = [name for name, run in named.items() if not run.statistics.size]
+        raise ValueError(
+            f"`runs` cannot be drawn. Expected 1 to {MAX_RUNS} runs that have gradients. Received: {len(named)} runs"
+            f"{', of which these have none: ' * bool(without)}{console.listed(without) if without else ''}"
+        )
+    return figure(layers.by_block(named) if fold else named)
+
+
+def _named(runs):
+    """Returns runs as a dictionary by name."""
+    named = {"run": runs} if isinstance(runs, History) else runs
+    if not isinstance(named, Mapping) or not all(isinstance(run, History) for run in named.values()):
+        raise TypeError(
+            "`runs` is not a run. Expected a `gradlog.History`, such as `gradlog.read(log_dir)` returns, or a "
+            f"dictionary of them. Received: {runs!r}"
+        )
+    return dict(named)
 
 
 def check(path: str | os.PathLike) -> None:
@@ -64,13 +111,12 @@ def figure(runs: dict[str, History]):
     Args:
         runs: Dictionary of `History` by name, at most `MAX_RUNS`, each with statistics.
     """
-    from matplotlib.figure import Figure
-
     from gradlog.commands import panels
+    from gradlog.commands.picture import Picture
 
     number, has_activations = len(runs), any(map(panels.has_activations, runs.values()))
     heights = [_HEIGHT_ABOVE, number * _HEIGHT_OF_A_RUN + _HEIGHT_BELOW]
-    picture = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    picture = Picture(figsize=(_WIDTH, sum(heights)), layout="constrained")
     upper, lower = picture.subfigures(2, 1, height_ratios=heights)
     above = upper.subplots()
     panels.gradient_by_depth(above, runs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradlog.history import frames, names, precision
+from gradlog.history import frames, html, names, precision
 from gradlog.history.attention import Attention
 from gradlog.history.inputs import Inputs
 from gradlog.history.names import CLIPPED_NORM, GLOBAL_NORM
@@ -221,6 +221,25 @@ class History:
         ```
         """
         return frames.dataframe(self)
+
+    def plot(self):
+        """Returns a Matplotlib figure of the run, that of `gradlog.plot`; a notebook shows it."""
+        import gradlog
+
+        return gradlog.plot(self)
+
+    def _repr_html_(self):
+        """Returns what a notebook shows: how much was logged, how loss and metrics went, and what was found."""
+        import gradlog
+
+        steps = f"{len(self.steps):,} logged, {self.steps[0]:,} to {self.steps[-1]:,}" if len(self.steps) else "none"
+        rows = [("steps", steps), ("variables", f"{len(self.variables):,}, of which {len(self.kernels()):,} kernels")]
+        for tag, series in self.scalars.items():
+            if tag.startswith(("train/", "validation/", "test/")) and len(series.values):
+                rows.append((tag, f"{series.values[0]:.3g} → {series.values[-1]:.3g}"))
+        found = [one.title for one in gradlog.diagnose(self)] if len(self.steps) else []
+        rows += [("findings", title) for title in found] or [("findings", "none")]
+        return html.table([*rows, *(("note", note) for note in self.notes)])
 
 
 def _index(known, name, kind):

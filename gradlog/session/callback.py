@@ -129,6 +129,11 @@ class GradientLogger(keras.callbacks.Callback):
         self._is_training, self._is_evaluated_apart = False, False
 
     @property
+    def directory(self) -> str:
+        """Where the last training was logged: `log_dir`, or a numbered directory in it."""
+        return self._session.directory if self._session else self.log_dir
+
+    @property
     def error(self) -> Exception | None:
         """What failed in logging, if anything did; said in a warning."""
         return self._session.error if self._session else self._guard.error
@@ -182,9 +187,7 @@ class GradientLogger(keras.callbacks.Callback):
         if self._is_training:
             self._session.write_metrics(kind, logs)
             return
-        writer = open_writer(
-            self._session.directory if self._session else self.log_dir, self.model, self._settings.writers, self._guard
-        )
+        writer = open_writer(self.directory, self.model, self._settings.writers, self._guard)
         writer.write_scalars(current_step(self.model, engine().used_optimizers(self.model)), scalars_of("test", logs))
         writer.close()
         if writer.error is not None:
