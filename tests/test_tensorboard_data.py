@@ -201,19 +201,20 @@ def test_findings_are_those_of_the_reader(ask, log_dir, run):
 
     answer = ask("findings", run=run)[1]["findings"]
 
-    added = {"steps", "has_numbers", "rank", "statistic"}
+    added = {"steps", "has_numbers", "has_page", "rank", "statistic"}
     assert [{key: value for key, value in each.items() if key not in added} for each in answer] == expected
 
 
 def test_a_finding_says_what_the_page_shows_of_it(ask):
     finding = ask("findings", run="sick")[1]["findings"][0]
 
-    added = {key: finding[key] for key in ("code", "steps", "place", "has_numbers", "rank", "statistic")}
+    added = {key: finding[key] for key in ("code", "steps", "place", "has_numbers", "has_page", "rank", "statistic")}
     assert added == {
         "code": "GL101",
         "steps": "steps 0 to 40",
         "place": "layer1, layer2",
         "has_numbers": True,
+        "has_page": True,
         "rank": 0,
         "statistic": "gradient_mean_abs",
     }
@@ -229,7 +230,7 @@ def test_what_a_run_was_made_of_is_read(ask):
 def test_every_rule_about_layers_has_a_statistic_that_the_page_offers():
     codes = {rule.code for rule in gradlog.rules.RULES}
 
-    assert set(metadata.STATISTIC_OF_FINDING) == codes - {"GL401", "GL402", "GL404"}
+    assert set(metadata.STATISTIC_OF_FINDING) == codes - {"GL401", "GL402", "GL403", "GL404"}
     assert set(metadata.STATISTIC_OF_FINDING.values()) <= set(metadata.STATISTICS)
 
 
@@ -237,9 +238,11 @@ def test_the_page_is_told_what_it_can_show(ask):
     answer = ask("runs")[1]
 
     layers = [name for name, each in answer["statistics"].items() if each["is_of_layers"]]
-    assert layers == ["activation_dead", "activation_saturated"]
+    of_blocks = ["stream_rms", "stream_cosine", "stream_rank", "attention_entropy", "attention_logit"]
+    assert layers == ["activation_dead", "activation_saturated", *of_blocks]
     fractions = [name for name, each in answer["statistics"].items() if each["is_fraction"]]
-    assert fractions == ["gradient_zero_fraction", *layers, "epsilon_fraction", "unused_rows"]
+    of_blocks = ["stream_cosine", "stream_rank", "attention_entropy"]
+    assert fractions == ["gradient_zero_fraction", *layers[:2], "epsilon_fraction", "unused_rows", *of_blocks]
     assert "second_moment_ratio" in answer["statistics"]
     assert list(answer["parts"]) == ["kernels", "biases", "all"]
     assert [each["label"] for each in answer["histograms"].values()] == ["gradients", "weights", "activations"]

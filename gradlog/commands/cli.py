@@ -88,7 +88,7 @@ def _parser():
     )
     parser.add_argument("--version", action="version", version=f"gradlog {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_summary, _add_diagnose, _add_plot, _add_export, _add_repair):
+    for add in (_add_summary, _add_diagnose, _add_plot, _add_export, _add_rule, _add_repair):
         add(commands)
     return parser
 
@@ -158,6 +158,15 @@ def _add_export(commands):
         ["gradlog export logs -o gradients.csv", "gradlog export logs -o gradients.parquet --variables 'layer1/'"],
     )
     _add_output(parser, ".csv or .parquet, with histograms in a second file next to it, or .json")
+
+
+def _add_rule(commands):
+    text = "explain a rule: what is wrong, why, from which thresholds on, and what to try"
+    examples = ["gradlog rule GL101", "gradlog rule", "gradlog rule GL101 --json"]
+    parser = commands.add_parser("rule", help=text, **_described(text, examples, _EXIT_CODES))
+    parser.add_argument("code", metavar="CODE", nargs="?", help="the code of a finding; without one, all are listed")
+    parser.add_argument("--json", action="store_true", help="print only JSON on standard output")
+    parser.set_defaults(command=_rule)
 
 
 def _add_repair(commands):
@@ -302,6 +311,13 @@ def _export(options):
         print(console.json_text(receipt))
     else:
         print("\n".join(f"Wrote {each['file']} ({each['rows']:,} rows of {each['what']})" for each in receipt["files"]))
+    return CLEAN
+
+
+def _rule(options):
+    from gradlog.commands import rule
+
+    print(rule.text(options.code, options.json))
     return CLEAN
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import textwrap
 from dataclasses import dataclass
 
+from gradlog.history import html
 from gradlog.history.markdown import escaped
 from gradlog.history.tree import some
 
@@ -41,6 +42,7 @@ class Finding:
     GL303 alarm · weights collapsing to zero · a/kernel · steps 0 to 40
       The weights of a/kernel collapse to zero: 0.1 % is left. (measured 0.001, threshold 0.01)
       Try: Reduce the weight decay.
+      More: gradlog rule GL303
     """
 
     code: str
@@ -93,7 +95,7 @@ class Finding:
         change = [f"Change: {self.change}"] if self.change else []
         explains = [f"Explains: {', '.join(self.explains)}"] if self.explains else []
         tries = [f"Try: {remedy}" for remedy in self.remedies]
-        lines = [f"{self.message}{self._numbers()}", *change, *explains, *tries]
+        lines = [f"{self.message}{self._numbers()}", *change, *explains, *tries, *self._more()]
         wrapped = [textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="  ") for line in lines]
         return "\n".join([self.title, *wrapped])
 
@@ -105,6 +107,17 @@ class Finding:
             return f"Follows from {self.cause}: {escaped(self.title)}. {message}"
         change = f"\n\nChange: `{self.change.replace('`', '')}`" if self.change else ""
         return f"**{escaped(self.title)}**\n\n{message}{change}\n\nWhat to try:\n\n{remedies}"
+
+    def _more(self):
+        """Returns how to read more; of a custom rule, nothing."""
+        return [f"More: gradlog rule {self.code}"] if self.code.startswith("GL") else []
+
+    def _repr_html_(self):
+        """Returns what a notebook shows."""
+        change = [f"Change: {self.change}"] if self.change else []
+        explains = [f"Explains: {', '.join(self.explains)}"] if self.explains else []
+        lines = [f"{self.message}{self._numbers()}", *change, *explains, *self._more()]
+        return html.finding(self.title, self.severity, lines, self.remedies)
 
     def _numbers(self):
         """Returns what was measured, for the end of the message; that of a set-up has its numbers in the sentence."""

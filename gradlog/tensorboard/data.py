@@ -7,6 +7,7 @@ from tensorboard import errors
 
 from gradlog.diagnosis.diagnose import diagnose
 from gradlog.diagnosis.finding import SEVERITIES
+from gradlog.diagnosis.pages import codes
 from gradlog.history import names
 from gradlog.history.history import History, Series
 from gradlog.history.tree import some
@@ -149,9 +150,8 @@ def findings(history: History) -> list[dict]:
 
     Returns:
         A list of dictionaries: `Finding.to_dict`, `steps` and `place` in words, `has_numbers`, whether to show what was
-        measured, `rank`, 0 for the worst severity among
-        a cause and what it explains, and `statistic`, the key of `metadata.STATISTICS` in which the finding shows, or
-        `None`.
+        measured, `has_page`, whether `rule?code=CODE` explains it, `rank`, 0 for the worst severity among a cause and
+        what it explains, and `statistic`, the key of `metadata.STATISTICS` in which the finding shows, or `None`.
     """
     groups = []
     for finding in diagnose(history):
@@ -164,6 +164,7 @@ def findings(history: History) -> list[dict]:
             "steps": finding.steps,
             "place": finding.place or some(finding.where) or "whole run",
             "has_numbers": not finding.is_of_setup,
+            "has_page": finding.code in codes(),
             "rank": min(SEVERITIES.index(one.severity) for one in group),
             "statistic": metadata.STATISTIC_OF_FINDING.get(finding.code),
         }

@@ -11,8 +11,8 @@ def _statistic(label, is_fraction=False):
     return {"label": label, "is_fraction": is_fraction, "is_of_layers": False}
 
 
-def _of_layers(label):
-    return {"label": label, "is_fraction": True, "is_of_layers": True}
+def _of_layers(label, is_fraction=True):
+    return {"label": label, "is_fraction": is_fraction, "is_of_layers": True}
 
 
 # By column in `gradlog/statistics` or, for statistics of layers, by the prefix of their tags.
@@ -27,6 +27,11 @@ STATISTICS = {
     names.SECOND_MOMENT_RATIO: _statistic("gradient over the optimizer's memory of it"),
     names.EPSILON_FRACTION: _statistic("fraction below the optimizer's epsilon", is_fraction=True),
     names.UNUSED_ROWS: _statistic("fraction of unused rows of embeddings", is_fraction=True),
+    names.STREAM_RMS: _of_layers("size of the residual stream", is_fraction=False),
+    names.STREAM_COSINE: _of_layers("how alike tokens are (cosine)"),
+    names.STREAM_RANK: _of_layers("effective rank of the tokens"),
+    names.ATTENTION_ENTROPY: _of_layers("entropy of attention"),
+    names.ATTENTION_LOGIT: _of_layers("largest logit of attention", is_fraction=False),
 }
 HISTOGRAMS = {
     names.GRADIENT_HISTOGRAM: {"label": "gradients", "is_of_layers": False},
@@ -45,9 +50,14 @@ STATISTIC_OF_FINDING = {
     "GL101": "gradient_mean_abs",
     "GL102": "gradient_mean_abs",
     "GL103": "gradient_mean_abs",
+    "GL104": "gradient_zero_fraction",
     "GL201": names.ACTIVATION_DEAD,
     "GL202": names.ACTIVATION_SATURATED,
+    "GL203": names.ATTENTION_ENTROPY,
+    "GL204": names.ATTENTION_LOGIT,
+    "GL205": names.STREAM_COSINE,
     "GL301": "update_ratio",
     "GL302": "update_ratio",
     "GL303": "weight_norm",
+    "GL304": names.EPSILON_FRACTION,
 }

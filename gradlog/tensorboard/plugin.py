@@ -10,6 +10,7 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
+from gradlog.diagnosis.pages import codes, page
 from gradlog.history import names
 from gradlog.tensorboard import attention, data, metadata, variables
 from gradlog.tensorboard.runs import Runs
@@ -57,6 +58,7 @@ class GradientsPlugin(base_plugin.TBPlugin):
         return {
             **{f"/{path.relative_to(_STATIC).as_posix()}": _served(path) for path in files},
             **{f"/data/{name}": _answered(function) for name, function in routes.items()},
+            "/rule": _rule,
         }
 
     def is_active(self):
@@ -101,6 +103,15 @@ class GradientsPlugin(base_plugin.TBPlugin):
 
     def _findings(self, ctx, experiment, arguments):
         return {"findings": data.findings(self._runs.history(ctx, experiment, _required(arguments, "run")))}
+
+
+@wrappers.Request.application
+def _rule(request):
+    """Answers with the page of a rule, as Markdown."""
+    code = request.args.get("code", "")
+    if code not in codes():
+        return http_util.Respond(request, f"There is no rule {code!r}.", "text/plain", code=404)
+    return http_util.Respond(request, page(code).markdown(), "text/plain")
 
 
 def _required(arguments, name):

@@ -8,10 +8,11 @@ from gradlog.diagnosis.finding import Finding
 
 
 class Check(Protocol):
-    """A check: a code, a name and the findings it makes of a set-up."""
+    """A check: a code, a name, all remedies that it knows, and the findings it makes of a set-up."""
 
     code: str
     name: str
+    remedies: tuple[str, ...]
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields what is wrong; nothing if the set-up does not say what the check needs."""

@@ -28,6 +28,7 @@ class ClassLoss:
 
     code = "GL508"
     name = "loss does not suit classes"
+    remedies = (*_CROSS_ENTROPY, *_SOFTMAX)
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding for each such output."""

@@ -29,6 +29,7 @@ class ConstantData:
     max_columns: int = 100
     code = "GL518"
     name = "data all the same"
+    remedies = (*_TARGETS, *_COLUMNS)
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding for each output, and one for each input."""

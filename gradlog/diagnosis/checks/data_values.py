@@ -21,6 +21,7 @@ class DataValues:
 
     code = "GL506"
     name = "data not finite"
+    remedies = _REMEDIES
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding for each input and each output."""

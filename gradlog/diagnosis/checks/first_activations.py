@@ -38,6 +38,7 @@ class FirstActivations:
     spread: float = 1e-3
     code = "GL513"
     name = "activations do not carry the input"
+    remedies = (*_WEIGHTS, *_ALIKE)
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields up to two findings, if the first step was tried."""

@@ -39,6 +39,7 @@ class FirstLoss:
     warning_ratio: float = 100.0
     code = "GL512"
     name = "first loss too high"
+    remedies = (*_LARGE_OUTPUTS, *_FAR_TARGETS)
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding, if the first loss is known."""

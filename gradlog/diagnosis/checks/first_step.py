@@ -34,6 +34,7 @@ class FirstStepTooLarge:
     update_ratio: float = 0.1
     code = "GL514"
     name = "first step too large"
+    remedies = _REMEDIES
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding, if the step was tried."""

@@ -35,6 +35,7 @@ class InputScale:
     max_sum: float = 10.0
     code = "GL507"
     name = "inputs not scaled"
+    remedies = _REMEDIES
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding where one input reaches a first layer whose initial weights are known."""

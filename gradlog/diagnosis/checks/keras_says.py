@@ -20,6 +20,7 @@ class KerasSays:
 
     code = "GL516"
     name = "Keras warns"
+    remedies = (*_SHAPES, *_READ)
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding for each warning, and one if the step fails."""

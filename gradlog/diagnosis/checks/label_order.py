@@ -34,6 +34,7 @@ class LabelOrder:
     min_rows: int = 64
     code = "GL509"
     name = "data sorted by class"
+    remedies = (*_DATASET, *_ARRAYS)
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding for each such output."""

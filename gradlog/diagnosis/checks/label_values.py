@@ -34,6 +34,7 @@ class LabelValues:
     tolerance: float = 1e-3
     code = "GL504"
     name = "labels do not fit the loss"
+    remedies = (*_PROBABILITIES, *_NUMBERS)
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding for each such output."""

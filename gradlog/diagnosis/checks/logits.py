@@ -13,6 +13,11 @@ from gradlog.diagnosis.finding import Finding
 
 _UNBOUNDED = ("linear", "relu", "tanh", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "softsign")
 _PROBABILITIES = ("sigmoid", "softmax")
+_REMEDIES = (
+    'Use activation="sigmoid", or "softmax" for several classes, in the output layer.',
+    "Or leave it linear, and use the loss with from_logits=True.",
+    "Remove the output's activation, or from_logits=True.",
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Logits:
 
     code = "GL505"
     name = "logits and probabilities mixed up"
+    remedies = _REMEDIES
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding for each such output."""
@@ -39,8 +45,7 @@ class Logits:
                     f"The loss {output.loss} expects logits (from_logits=True), but the output {output.name} ends in "
                     f"{output.activation}."
                 )
-                remedies = ("Remove the output's activation, or from_logits=True.",)
-                yield finding_of(self, output.name, message, remedies, severity="warning")
+                yield finding_of(self, output.name, message, _REMEDIES[2:], severity="warning")
 
 
 def _remedies(output):

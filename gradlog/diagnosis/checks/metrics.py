@@ -30,6 +30,7 @@ class Metrics:
     fraction: float = 0.1
     code = "GL511"
     name = "metric does not measure the task"
+    remedies = (*_NUMBERS, *_LOGITS)
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding, for a model with one output."""

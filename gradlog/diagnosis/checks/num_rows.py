@@ -27,6 +27,7 @@ class NumRows:
     min_steps: float = 2
     code = "GL510"
     name = "few rows for the batch size"
+    remedies = _REMEDIES
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding, if the number of rows and the batch size are known."""

@@ -29,6 +29,7 @@ class NumUnits:
     max_labels: int = 2
     code = "GL503"
     name = "too few output units"
+    remedies = (_TWO, _MANY)
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding for each such output."""

@@ -31,6 +31,7 @@ class Overfit:
     fraction: float = 0.2
     code = "GL517"
     name = "cannot overfit one batch"
+    remedies = _REMEDIES
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding, if it was tried."""

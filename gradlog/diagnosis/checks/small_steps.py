@@ -36,6 +36,7 @@ class StepsTooSmall:
     min_steps: int = 1000
     code = "GL515"
     name = "steps too small"
+    remedies = _REMEDIES
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding, if the step was tried."""

@@ -24,6 +24,7 @@ class SoftmaxOfOne:
 
     code = "GL501"
     name = "softmax over one unit"
+    remedies = _REMEDIES
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding for each such output."""

@@ -43,6 +43,7 @@ class TargetRange:
     tolerance: float = 1e-3
     code = "GL502"
     name = "targets out of the output's range"
+    remedies = _REMEDIES
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding for each such output."""

@@ -39,6 +39,7 @@ class AttentionCollapsed:
     min_logged_steps: int = 5
     code = "GL203"
     name = "attention collapsed to one token"
+    remedies = REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields one symptom, if the attention was looked at."""

@@ -32,6 +32,7 @@ class AttentionLogits:
     alarm: float = 1000.0
     code = "GL204"
     name = "attention logits grow"
+    remedies = REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields one symptom, if the attention was looked at."""

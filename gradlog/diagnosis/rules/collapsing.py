@@ -32,6 +32,7 @@ class Collapsing:
     alarm_fraction: float = 0.001
     code = "GL303"
     name = "weights collapsing to zero"
+    remedies = _REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields one symptom."""

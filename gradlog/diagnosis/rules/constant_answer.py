@@ -40,6 +40,7 @@ class ConstantAnswer:
     margin: float = 0.1
     code = "GL404"
     name = "loss falls, accuracy does not rise"
+    remedies = _REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields one symptom, if the run says how frequent its classes are."""

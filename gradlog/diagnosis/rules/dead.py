@@ -45,6 +45,7 @@ class Dead:
     min_rows: int = 64
     code = "GL201"
     name = "dead ReLU"
+    remedies = _REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields what the probe shows, if there is one; otherwise what the gradients prove."""

@@ -37,6 +37,7 @@ class Epsilon:
     min_logged_steps: int = 5
     code = "GL304"
     name = "gradients below epsilon"
+    remedies = _REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields one symptom, if the optimizer has a second moment."""

@@ -52,6 +52,7 @@ class Erratic:
     below_zero: float = 1e-3
     code = "GL402"
     name = "loss erratic"
+    remedies = (*_REMEDIES, *_NO_BOUND)
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields four symptoms."""

@@ -44,6 +44,7 @@ class Exploding:
     code = "GL102"
     sees_broken = True
     name = "exploding gradient"
+    remedies = _REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields three symptoms."""

@@ -34,6 +34,7 @@ class Nonfinite:
     code = "GL103"
     sees_broken = True
     name = "non-finite gradient"
+    remedies = _REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields one symptom."""

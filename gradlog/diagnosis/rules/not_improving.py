@@ -37,6 +37,7 @@ class NotImproving:
     long: tuple[tuple[int, int], ...] = ((40, 300), (20, 1000))
     code = "GL401"
     name = "loss not improving"
+    remedies = _REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields one symptom."""

@@ -46,6 +46,7 @@ class ResidualStream:
     min_steps: int = 50
     code = "GL205"
     name = "residual stream degenerates"
+    remedies = tuple(dict.fromkeys((*_GROWS, *_ALIKE)))
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields two symptoms, if the stream was looked at."""

@@ -72,13 +72,14 @@ class Diagnosed:
 
 
 class Rule(Protocol):
-    """A rule: a code, a name and the symptoms it looks for.
+    """A rule: a code, a name, all remedies that it knows and the symptoms it looks for.
 
     Steps after NaN has spread are judged only by rules that set `sees_broken`.
     """
 
     code: str
     name: str
+    remedies: tuple[str, ...]
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields each symptom the rule looks for; nothing if the run lacks the numbers it needs."""

@@ -38,6 +38,7 @@ class Saturated:
     min_steps: int = 50
     code = "GL202"
     name = "saturated activation"
+    remedies = _REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields what the probe shows, if there is one; otherwise what the gradients prove."""

@@ -43,6 +43,7 @@ class Spike:
     ratio: float = 2.3
     code = "GL403"
     name = "loss spike"
+    remedies = _REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields two symptoms: the spike, and as a note what foretells one."""

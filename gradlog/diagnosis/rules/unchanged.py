@@ -36,6 +36,7 @@ class Unchanged:
     min_logged_steps: int = 5
     code = "GL302"
     name = "weights not changing"
+    remedies = _REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields one symptom."""

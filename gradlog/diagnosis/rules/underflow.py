@@ -47,6 +47,7 @@ class Underflow:
     epsilons: float = 10.0
     code = "GL104"
     name = "gradient underflow"
+    remedies = _REMEDIES
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields one symptom if the run computes in float16 without loss scaling, and one if its weights are in it."""

@@ -53,6 +53,7 @@ class UpdateRatio:
     min_steps: int = 50
     code = "GL301"
     name = "update ratio out of range"
+    remedies = (*_TOO_LARGE, *_TOO_SMALL)
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields four symptoms."""

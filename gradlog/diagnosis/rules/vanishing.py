@@ -62,6 +62,7 @@ class Vanishing:
     elasticity: float = 1e-4
     code = "GL101"
     name = "vanishing gradient"
+    remedies = (*_BY_DEPTH, *_EVERYWHERE)
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields two symptoms."""

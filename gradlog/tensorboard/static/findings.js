@@ -80,9 +80,17 @@ function card([{run, finding}, ...following], chosen, open, show) {
       {open: isPressed || open.includes(keyOf(run, finding)), 'data-key': keyOf(run, finding)},
       element('summary', {text: 'What to try'}),
       element('ol', {}, ...remedies),
+      ...(finding.has_page ? [more(finding.code)] : []),
     ),
     ...explained(run, finding, following, chosen, open, show),
   );
+}
+
+/** A link to the page of a rule. */
+function more(code) {
+  const url = new URL('./rule', import.meta.url);
+  url.searchParams.set('code', code);
+  return element('a', {href: url.href, target: '_blank', rel: 'noopener', text: `More about ${code}`});
 }
 
 /** What follows from a finding, folded. */
