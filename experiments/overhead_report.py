@@ -22,6 +22,16 @@ def markdown(results):
     return "\n".join([*_loop(results), "", *_fit(results["fit"]), "", *_rest(results)])
 
 
+def short(results):
+    """Returns what `fit` costs as the README has it: a few columns, and no quartiles."""
+    columns = {name: COLUMNS[name] for name in ("gradlog_200", "gradlog_10", "gradlog_1", "tf_summary_in_step")}
+    lines = [f"| network | {' | '.join(columns.values())} |", f"|{' --- |' * (1 + len(columns))}"]
+    for name, label in NETWORKS.items():
+        ratios = [results["fit"][name]["variants"][column]["ratio"]["median"] for column in columns]
+        lines.append(f"| {label} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
+    return "\n".join(lines)
+
+
 def engines(results):
     """Returns what `fit` costs on other engines as a Markdown table.
 

@@ -1,11 +1,14 @@
-"""The README is true: its code runs, its commands exist, its numbers are those of the committed results."""
+"""README and documentation are true: their code runs, their numbers are those of the committed results."""
 
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import labelled
+import pytest
 import test_repair_changes
 
 import gradlog
@@ -16,22 +19,48 @@ from gradlog.history import names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = {path.relative_to(ROOT / "docs").as_posix(): path.read_text() for path in sorted((ROOT / "docs").rglob("*.md"))}
+EXPERIMENTS = (ROOT / "experiments" / "README.md").read_text()
 RESULTS = ROOT / "experiments" / "results"
 
 
-def test_python_blocks_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["README.md", *PAGES])
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    text = README if page == "README.md" else PAGES[page]
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    if not blocks:
+        pytest.skip("This page has no code.")
     monkeypatch.chdir(tmp_path)
     namespace = {}
-    for block in re.findall(r"```python\n(.*?)```", README, re.S):
-        exec(compile(block, "README.md", "exec"), namespace)
+    for block in blocks:
+        exec(compile(block, page, "exec"), namespace)
+
+
+def test_the_logs_of_the_first_example_are_those_that_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    exec(compile(block, "README.md", "exec"), {})
 
     assert gradlog.read(tmp_path / "logs" / "first").steps.tolist() == [0, 10, 20, 30]
-    assert gradlog.read(tmp_path / "logs" / "third").steps.tolist() == [0, 50, 100, 150]
-    assert sorted(gradlog.read(tmp_path / "logs")) == ["first", "second", "third"]
+
+
+def test_the_readme_is_a_screen_and_a_half():
+    assert len(README.splitlines()) < 150
+
+
+def test_the_site_is_built(tmp_path):
+    pytest.importorskip("mkdocs", reason="The site is built with the extra `docs`.")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert built.returncode == 0, built.stderr
+    for code in [one.code for one in (*gradlog.rules.RULES, *CHECKS)]:
+        assert f'<h1 id="{code.lower()}-' in (tmp_path / "site" / "rules" / code / "index.html").read_text()
+    assert "GradientLogger" in (tmp_path / "site" / "api" / "index.html").read_text()
 
 
 def test_every_tag_that_is_written_is_in_the_table(tmp_path):
-    rows = re.findall(r"^\| (`.*?) \|", README.split("## What is written")[1].split("###")[0], re.M)
+    rows = re.findall(r"^\| (`.*?) \|", PAGES["tags.md"].split("##")[0], re.M)
     documented = {tag for row in rows for tag in re.findall(r"`(.*?)`", row)}
 
     prefixes = [*names.SCALAR_TAGS.values(), names.GRADIENT_HISTOGRAM, names.WEIGHT_HISTOGRAM]
@@ -78,7 +107,7 @@ def test_the_engines_stand_side_by_side_as_in_the_committed_results():
         ratios = [row["ratio_at_start"] for row in rows]
         ratios = [f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}" for ratio in ratios]
         cells = [f"{row['test_accuracy']:.3f}, {ratio}" for row, ratio in zip(rows, ratios, strict=True)]
-        assert f"| {' | '.join([rows[0]['scenario'], *cells])} |" in README
+        assert f"| {' | '.join([rows[0]['scenario'], *cells])} |" in EXPERIMENTS
         codes = {tuple(one.split()[0] for one in row["findings"]) for row in rows}
         assert codes == {("GL101",) if rows[0]["scenario"] == "sigmoid" else ()}
 
@@ -94,7 +123,7 @@ def test_what_is_found_in_the_mnist_runs_is_that_of_the_committed_results():
 
 
 def test_every_rule_and_every_check_is_in_a_table():
-    rows = re.findall(r"^\| (GL\d+) \| (.*?) \|", README, re.M)
+    rows = re.findall(r"^\| (GL\d+) \| (.*?) \|", PAGES["diagnosis.md"] + PAGES["check.md"], re.M)
 
     assert rows == [(one.code, one.name) for one in (*gradlog.rules.RULES, *CHECKS)]
 
@@ -104,20 +133,23 @@ def test_the_labelled_networks_are_as_many_as_it_says():
 
 
 def test_the_section_on_cost_is_made_from_the_committed_results():
-    assert overhead_report.markdown(json.loads((RESULTS / "overhead.json").read_text())) in README
+    results = json.loads((RESULTS / "overhead.json").read_text())
+    assert overhead_report.markdown(results) in PAGES["cost.md"]
+    assert overhead_report.short(results) in README
+    assert overhead_report.markdown(results).split("\n- ")[1].split(". ")[0] in f"- {README}"
 
 
 def test_the_table_of_other_engines_is_made_from_the_committed_results():
     results = {name: json.loads((RESULTS / f"overhead_{name}.json").read_text()) for name in ("jax", "torch")}
 
     assert {name: one["engine"] for name, one in results.items()} == {"jax": "jax", "torch": "torch"}
-    assert overhead_report.engines({"JAX": results["jax"], "PyTorch": results["torch"]}) in README
+    assert overhead_report.engines({"JAX": results["jax"], "PyTorch": results["torch"]}) in PAGES["cost.md"]
 
 
 def test_the_repair_is_that_of_the_committed_results():
     found = json.loads((RESULTS / "repair.json").read_text())
     row = next(one for one in found["scenarios"] if one["scenario"] == "mnist/sigmoid")
-    block = README.split("## Repair")[1].split("```\n")[2]
+    block = PAGES["repair.md"].split("```\n")[2]
     lines = [line.split() for line in block.splitlines()]
 
     assert found["notice"] is None
@@ -126,16 +158,17 @@ def test_the_repair_is_that_of_the_committed_results():
     assert f"{row['trainings']:.0f} trainings" in block
     assert row["code"][0] in block
     kinds = {type(change).__module__ for change, _, _ in test_repair_changes.CODE}
-    assert f"which of {len(kinds)} kinds of changes" in README
+    assert f"which of {len(kinds)} kinds of changes" in PAGES["repair.md"]
 
 
 def test_the_numbers_of_the_tab_are_those_of_the_committed_results():
-    assert overhead_report.tab(json.loads((RESULTS / "overhead_tab.json").read_text())) in README
+    assert overhead_report.tab(json.loads((RESULTS / "overhead_tab.json").read_text())) in PAGES["tab.md"]
 
 
 def test_links_and_pictures_exist():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "experiments" / "README.md"):
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+            assert (path.parent / target).exists(), (path.name, target)
 
 
 def test_changelog_has_the_version():

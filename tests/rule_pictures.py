@@ -1,0 +1,121 @@
+"""The pictures of the rules' pages, a run that has the fault beside a healthy one: `python tests/rule_pictures.py`.
+
+The runs are those of the labelled networks, which are kept as tables (`labelled_tables.py`).
+"""
+
+from pathlib import Path
+
+import labelled
+import labelled_tables
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import LogNorm, Normalize
+
+import gradlog
+from gradlog.history.tree import tree_of
+from gradlog.tensorboard.metadata import STATISTIC_OF_FINDING, STATISTICS
+
+DIRECTORY = Path(__file__).parents[1] / "docs" / "rules"
+_MAX_ROWS = 14
+_CURVES = {"GL404": ("train/accuracy", "accuracy")}  # of the others the loss
+
+
+def main():
+    """Draws a picture for each rule that one of the labelled networks shows."""
+    runs, _ = labelled_tables.read()
+    healthy = [case.name for case in labelled.HEALTHY if case.name in runs]
+    for rule in gradlog.rules.RULES:
+        found = _sick(rule.code, runs)
+        if found is None:
+            print(f"{rule.code}: none of the labelled networks shows it first")
+            continue
+        beside = _beside(rule.code, runs[found][0], healthy, runs)
+        draw(rule.code, {found: runs[found][0], beside: runs[beside][0]}, DIRECTORY / f"{rule.code}.png")
+        print(f"{rule.code}: {found} beside {beside}")
+
+
+def _sick(code, runs):
+    """Returns the network whose first finding has a code, the worst of them; `None` where there is none."""
+    names = [case.name for case in labelled.SICK if case.name in runs and _rows(code, runs[case.name][0])[0]]
+    first = {name: gradlog.diagnose(runs[name][0]) for name in names}
+    shown = [name for name in names if first[name] and first[name][0].code == code]
+    shown += [name for name in names if any(one.code == code for one in first[name])]
+    return shown[0] if shown else None
+
+
+def _beside(code, sick, healthy, runs):
+    """Returns the healthy network whose layers are most like those of another."""
+    able = [name for name in healthy if _rows(code, runs[name][0])[0] and not gradlog.diagnose(runs[name][0])]
+    kernels = set(sick.kernels())
+    return max(able, key=lambda name: (len(kernels & set(runs[name][0].kernels())), -len(runs[name][0].variables)))
+
+
+def draw(code, runs, path):
+    """Draws two runs beside each other: a heat map of the statistic in which a rule shows, or the loss."""
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 2.9), layout="constrained", sharey=code not in STATISTIC_OF_FINDING)
+    parts = [_rows(code, run) for run in runs.values()]
+    norm, mesh = _norm(code, parts), None
+    for axis, (name, run), (rows, values), kind in zip(axes, runs.items(), parts, ("sick", "healthy"), strict=True):
+        axis.set_title(f"{kind}: {name}", fontsize=9, loc="left", color="#b22222" if kind == "sick" else "#2e7d32")
+        if code in STATISTIC_OF_FINDING:
+            mesh = _heat_map(axis, run, rows, values, norm)
+        else:
+            axis.plot(run.steps, values, color="#b22222" if kind == "sick" else "#2e7d32")
+            axis.set_ylabel(_curve(code)[1], fontsize=8)
+        axis.set_xlabel("step", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.spines[["top", "right"]].set_visible(False)
+    if mesh is not None:
+        bar = figure.colorbar(mesh, ax=axes, pad=0.01)
+        bar.set_label(STATISTICS[STATISTIC_OF_FINDING[code]]["label"], fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _rows(code, run):
+    """Returns the names of what is drawn of a run, and its values, [T, n]; of the loss [T]."""
+    statistic = STATISTIC_OF_FINDING.get(code)
+    if statistic is None:
+        tag, name = _curve(code)
+        series = run.scalars.get(tag)
+        return ((name,), series.values) if series is not None and len(series.steps) == len(run.steps) else ((), None)
+    if statistic in run.columns:
+        names = run.kernels()
+        places = [run.variables.index(name) for name in names]
+        return tuple(names), run.statistic(statistic)[:, places].astype(float)
+    tags = [tag for tag in run.scalars if tag.startswith(f"{statistic}/")]
+    tags = [tag for tag in tags if len(run.scalars[tag].values) == len(run.steps)]
+    names = tuple(tag.partition("/")[2] for tag in tags)
+    return names, np.stack([run.scalars[tag].values for tag in tags], axis=1).astype(float) if tags else None
+
+
+def _curve(code):
+    return _CURVES.get(code, ("train/loss", "loss"))
+
+
+def _norm(code, parts):
+    if code not in STATISTIC_OF_FINDING:
+        return None
+    if STATISTICS[STATISTIC_OF_FINDING[code]]["is_fraction"]:
+        return Normalize(0, 1)
+    values = np.concatenate([values.ravel() for _, values in parts])
+    values = values[np.isfinite(values) & (values > 0)]
+    return LogNorm(max(values.min(), values.max() * 1e-8), values.max())
+
+
+def _heat_map(axis, run, rows, values, norm):
+    steps = run.steps
+    edges = np.append(steps, steps[-1] + (steps[-1] - steps[-2] if len(steps) > 1 else 1))
+    axis.set_facecolor("#c8c8c8")  # a zero has no place on a logarithmic scale
+    shown = np.where(np.isfinite(values), values, np.nan)
+    mesh = axis.pcolormesh(edges, np.arange(len(rows) + 1), shown.T, norm=norm, cmap="viridis")
+    tree = tree_of(run.variables)
+    places = np.arange(0, len(rows), max(1, -(-len(rows) // _MAX_ROWS)))
+    axis.set_yticks(places + 0.5, [tree.label(rows[place]) for place in places])
+    axis.invert_yaxis()
+    return mesh
+
+
+if __name__ == "__main__":
+    main()
