@@ -587,7 +587,8 @@ def test_several_inputs_and_outputs(tmp_path):
     x, y = {"left": left, "right": left[:, 4:8] ** 2}, {"kind": labels, "size": left.sum(1, keepdims=True)}
     history, _ = check(tmp_path, build, x, y, names=kernel_and_bias("of_left", "kind", "size"))
 
-    assert {tag for tag in history.scalars if tag.startswith("train/")} == {"train/loss", "train/size_mae"}
+    tags = {tag for tag in history.scalars if tag.startswith("train/")}
+    assert tags == {"train/loss", "train/size_mae", "train/learning_rate"}
     sizes = build().predict({key: value[:BATCH_SIZE] for key, value in x.items()}, verbose=0)["size"]
     error = np.mean(np.abs(sizes - y["size"][:BATCH_SIZE]))
     assert history.scalars["train/size_mae"].values[0] == pytest.approx(error, rel=1e-5)

@@ -82,3 +82,15 @@ def test_gradients_and_what_stands_beside():
     assert float(beside["loss"]) == 15.0
     assert beside["nothing"] is None
     assert keras.backend.backend() in engine().version()
+
+
+def test_sums_of_elements_of_small_and_large_tensors():
+    """The last is taken in blocks on TensorFlow; counts and sums of millions are exact to six digits."""
+    rng = np.random.default_rng(3)
+    pairs = [rng.normal(size=(2, size)).astype(np.float32) for size in (3, 40, 3, 5000, 4_500_000)]
+    lists = [[keras.ops.convert_to_tensor(pair[which]) for pair in pairs] for which in (0, 1)]
+
+    found = np.asarray(keras.ops.convert_to_numpy(engine().element_sums(lambda x, y: (x * x, x > y), *lists)))
+
+    expected = [[np.sum(np.float64(one) ** 2), np.sum(one > other)] for one, other in pairs]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -185,7 +185,7 @@ def test_it_is_read_by_default_where_steps_are_rare(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "compiling"),
-    [("adam", {}), ("adagrad", {}), ("clipped", {}), ("adam", EAGER), ("clipped", EAGER), ("adam", XLA)],
+    [("adam", {}), ("adagrad", {}), ("clipped", {}), ("adam", EAGER), ("adam", XLA)],
 )
 def test_rows_of_an_embedding(tmp_path, name, compiling):
     history = logged(tmp_path, of_words(made(name), **compiling), words())
@@ -348,13 +348,13 @@ def test_a_schedule_of_ones_own_is_called_no_more_often(tmp_path):
     found = {}
     for with_logger in (False, True):
         Counted.calls = 0
-        model, (x, y) = network(optimizers.SGD(Counted()), run_eagerly=True), data()
+        model, (x, y) = network(optimizers.SGD(Counted()), run_eagerly=True), networks.data(3 * BATCH)
         loggers = [gradlog.GradientLogger(tmp_path, every=1)] if with_logger else []
         model.fit(x, y, batch_size=BATCH, verbose=0, callbacks=loggers)
         found[with_logger] = Counted.calls
     assert found[True] == found[False] + 1  # the description of the run asks for the first
     values = gradlog.read(tmp_path).scalars["train/learning_rate"].values
-    np.testing.assert_allclose(values, [0.25 / (1 + step) for step in range(NUM_STEPS)], rtol=1e-6)
+    np.testing.assert_allclose(values, [0.25, 0.125, 0.25 / 3], rtol=1e-6)
 
 
 def test_a_callback_that_lowers_the_rate(tmp_path):

@@ -145,9 +145,16 @@ def element_sums(function: Callable, *lists: Sequence[tf.Tensor]) -> tf.Tensor:
         return tf.cast(tf.transpose(sums), tf.float64)
 
     def of_block(*flats):
-        return _sums([tf.cast(one, tf.float64) for one in function(*flats)])
+        return tf.stack([_sum_in_pieces(one) for one in function(*flats)])
 
     def of_large(*flats):
         return tf.stack([in_blocks(of_block, *of_one) for of_one in zip(*flats, strict=True)])
 
     return grouped(of_small, of_large, *lists)
+
+
+def _sum_in_pieces(flat):
+    """Returns the sum of a block in float64, without making all of it float64."""
+    flat = flat if flat.dtype == tf.float64 else tf.cast(flat, tf.float32)
+    pieces = [flat[start : start + _LARGEST_SUM] for start in range(0, max(flat.shape[0], 1), _LARGEST_SUM)]
+    return tf.add_n([tf.cast(tf.reduce_sum(piece), tf.float64) for piece in pieces])
