@@ -69,7 +69,7 @@ def kind(activation: Callable) -> Kind:
     >>> kind(ops.relu).can_die, kind(ops.elu).can_die
     (True, False)
     """
-    return KINDS.get(getattr(activation, "__name__", None), Kind())
+    return KINDS.get(getattr(activation, "__name__", ""), Kind())
 
 
 def relu_kind(negative_slope: float, max_value: float | None) -> Kind:

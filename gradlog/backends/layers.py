@@ -43,8 +43,8 @@ def parts(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 def watched_layers(model: keras.Model) -> list[Watched]:
     """Returns a model's layers with an activation, in its order, each with the name that tags use."""
-    watched = [Watched(tag, layer, kind_of(layer)) for tag, layer in named_layers(model)]
-    return [one for one in watched if one.kind is not None]
+    known = [(tag, layer, kind_of(layer)) for tag, layer in named_layers(model)]
+    return [Watched(tag, layer, kind) for tag, layer, kind in known if kind is not None]
 
 
 def kind_of(layer: keras.layers.Layer) -> Kind | None:

@@ -9,6 +9,8 @@ how the model was built, and nothing stays behind. What is made of it is a matte
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -36,9 +38,14 @@ class Probe:
     def __init__(self, batch, has_histograms: bool):
         self._batch = batch
         self._measures = (hidden_measure(has_histograms), ATTENTION, RESIDUAL_STREAM, MOVING_STATISTICS, EXPERTS)
-        self._guard = self._inputs = self._model = self._setting = self._program = self._observed = None
+        self._inputs = self._setting = None
+        self._model: keras.Model | None = None
+        self._guard: Any = None
+        self._program: Callable | None = None
+        self._observed: list[list] | None = None
         self._is_ready = False
-        self._finishes = ()  # one for each part of what the program returns; known once it is traced
+        # One for each part of what the program returns; known once it is traced.
+        self._finishes: tuple[Callable, ...] = ()
 
     def begin(self, model: keras.Model, guard) -> None:
         """Prepares for a training; a model that has no variables yet is looked at once it has.
@@ -77,7 +84,8 @@ class Probe:
         if self._observed is None:
             return snapshot
         observed, self._observed = self._observed, None
-        fields, scalars = {}, dict(snapshot.scalars)
+        fields: dict[str, Any] = {}
+        scalars = dict(snapshot.scalars)
         for finish, arrays in zip(self._finishes, observed, strict=True):
             found = finish(arrays)
             scalars |= found.pop("scalars")

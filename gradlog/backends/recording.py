@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gradlog.backends.armed_call import ArmedCall, armed_call
 from gradlog.backends.engine import engine
 from gradlog.backends.options import Options, RecordingPlan
+from gradlog.backends.program import Program
 from gradlog.history.history import Snapshot
 
 
@@ -24,9 +25,12 @@ class Recording:
     """
 
     def __init__(self, model, optimizers: Sequence, options: Options, plan: RecordingPlan, guard):
-        self.guard, self.plan, self.programs, self.program = guard, plan, {}, None
+        self.guard, self.plan = guard, plan
+        self.programs: dict[tuple, Program] = {}
+        self.program: Program | None = None
         self.recorders = tuple(engine().recorder(model, one, options, plan, guard) for one in optimizers)
-        self._model, self._optimizers, self.setting = model, tuple(optimizers), None
+        self._model, self._optimizers = model, tuple(optimizers)
+        self.setting: tuple | None = None
 
     def current_setting(self) -> tuple:
         """Returns what the programs depend on; a change of it, and only that, needs other ones."""

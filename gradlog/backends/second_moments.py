@@ -63,9 +63,12 @@ class SecondMoments:
         embeddings: Integers, which of the M are embeddings.
     """
 
+    indices: tuple[int, ...] = ()
+    kept: tuple[keras.Variable, ...] = ()
+    centers: tuple[keras.Variable, ...] = ()
+
     def __init__(self, optimizer, variables: Sequence, key: Callable = id):
         self._optimizer, self._form, self._key = optimizer, form_of(optimizer), key
-        self.indices, self.kept, self.centers = (), (), ()
         if self._form is not None:
             self._find(variables)
         self.embeddings = tuple(place for place, one in enumerate(self.indices) if is_embedding(variables[one]))

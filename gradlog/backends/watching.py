@@ -38,7 +38,9 @@ def kept(watches: Sequence[Watch], guard):
         watches: `Watch`es, of which several may be of one method.
         guard: The `Guard` of what looks at the calls.
     """
-    calls, scope, methods = [[] for _ in watches], engine().scope(), {}
+    calls: list[list] = [[] for _ in watches]
+    methods: dict[tuple[int, str], list] = {}
+    scope = engine().scope()
     for watch, of_watch in zip(watches, calls, strict=True):
         methods.setdefault((id(watch.owner), watch.method), []).append((watch, of_watch))
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.colors import TABLEAU_COLORS, ListedColormap, LogNorm
 from matplotlib.ticker import MaxNLocator
 
 from gradlog.commands.console import shortened
@@ -15,7 +15,7 @@ from gradlog.commands.layers import label
 from gradlog.commands.selection import kernels
 from gradlog.history.history import History
 
-COLORS = colormaps["tab10"].colors
+COLORS = tuple(TABLEAU_COLORS.values())
 ZERO, NONFINITE = "#b5b5b5", "#d62728"
 GOOD_UPDATE_RATIO = 1e-3  # Karpathy, "makemore" part 3, and the notes of Stanford's cs231n
 _MAP, _DEPTH = colormaps["viridis"], colormaps["plasma"]
@@ -77,9 +77,9 @@ def gradient_by_depth(axes: Axes, runs: dict[str, History]) -> None:
         first, mean = {"label": shortened(name, _MAX_NAME_LENGTH), "lw": 1.8, "ms": 5}, {"ls": "--", "lw": 1.2, "ms": 3}
         _profile(axes, places, values[0], bad[0], first | {"color": color})
         _profile(axes, places, mean_over_steps(values), bad.any(0), mean | {"color": color})
-        is_zero, is_bad = is_zero or (values[0] == 0).any(), is_bad or bad.any()
+        is_zero, is_bad = is_zero or bool((values[0] == 0).any()), is_bad or bool(bad.any())
     title = "Gradient by depth: first logged step (solid), mean of the run (dashed)"
-    title += ", zero (triangle)" * bool(is_zero) + ", non-finite (cross)" * bool(is_bad)
+    title += ", zero (triangle)" * is_zero + ", non-finite (cross)" * is_bad
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_ylabel("mean |gradient|")
     axes.set_yscale("log")

@@ -117,7 +117,7 @@ def figure(runs: dict[str, History]):
     number, has_activations = len(runs), any(map(panels.has_activations, runs.values()))
     heights = [_HEIGHT_ABOVE, number * _HEIGHT_OF_A_RUN + _HEIGHT_BELOW]
     picture = Picture(figsize=(_WIDTH, sum(heights)), layout="constrained")
-    upper, lower = picture.subfigures(2, 1, height_ratios=heights)
+    upper, lower = picture.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
     above = upper.subplots()
     panels.gradient_by_depth(above, runs)
     above.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))

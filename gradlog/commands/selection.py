@@ -60,7 +60,7 @@ def read_whole(log_dir: str | os.PathLike, selection: Selection = Selection()) -
     """
     found = _found(log_dir)
     chosen = [name for name in found if _matches(selection.runs, _shown(name, log_dir))]
-    if not chosen:
+    if selection.runs is not None and not chosen:
         there = console.listed(_shown(name, log_dir) for name in found)
         raise CommandError(f"no run matches --runs {selection.runs.pattern!r}; available runs: {there}")
     runs = {}
@@ -131,9 +131,9 @@ def within_steps(runs: dict[str, History], selection: Selection) -> dict[str, Hi
     """
     if selection.steps == (None, None):
         return runs
-    first, last = (-np.inf if selection.steps[0] is None else selection.steps[0], selection.steps[1])
-    last = np.inf if last is None else last
-    result = {name: _of_steps(history, first, last) for name, history in runs.items()}
+    first, last = selection.steps
+    bounds = (-np.inf if first is None else first, np.inf if last is None else last)
+    result = {name: _of_steps(history, *bounds) for name, history in runs.items()}
     if not any(len(history.steps) or history.scalars for history in result.values()):
         there = sorted({step for history in runs.values() for step in history.steps.tolist()})
         span = f"{there[0]} to {there[-1]}" if there else "none"

@@ -127,7 +127,7 @@ def show(
         entries = [asdict(each) | ({"precision": lost[each.run]} if lost else {}) for each in rows]
         print(console.json_text({"version": gradlog.__version__, "runs": entries}))
         return
-    of_precision = [precision.text(lost, loss_scale, console.width())] if lost else []
+    of_precision = [] if loss_scale is None else [precision.text(lost, loss_scale, console.width())]
     print("\n\n".join([text(rows, console.width()), *_tables_of_layers(runs, all_layers), *of_precision]))
 
 
@@ -145,8 +145,8 @@ def text(rows: list[Row], columns: int) -> str:
         ("", ["<findings"], [[_codes(row)] for row in rows]),
     ]
     parts = [part for part in parts if any(cell != "-" for cells in part[2] for cell in cells)]
-    rows = [[cell for cells in line for cell in cells] for line in zip(*(part[2] for part in parts), strict=True)]
-    return console.table([part[:2] for part in parts], rows, columns)
+    lines = [[cell for cells in line for cell in cells] for line in zip(*(part[2] for part in parts), strict=True)]
+    return console.table([part[:2] for part in parts], lines, columns)
 
 
 def _tables_of_layers(runs, all_layers):

@@ -8,11 +8,13 @@ Weights that collapse have shrunk for long, so what they explain may begin befor
 
 from collections.abc import Hashable
 from dataclasses import replace
+from typing import TypeVar
 
 from gradlog.diagnosis.finding import Finding
 from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS, Diagnosed
 
+_Key = TypeVar("_Key", bound=Hashable)
 SETUP = "set-up"
 VANISHING, EXPLODING, NONFINITE, UNDERFLOW, DEAD, SATURATED = "GL101", "GL102", "GL103", "GL104", "GL201", "GL202"
 COLLAPSED, LOGITS, STREAM = "GL203", "GL204", "GL205"  # of attention, and of what passes along the blocks
@@ -85,7 +87,7 @@ _INITIAL = (
 _LATE = 5  # logged steps that a cause may seem to begin later, since rules look back over as many
 
 
-def in_reading_order(diagnosed: dict[Hashable, Diagnosed], evidence: Evidence) -> dict[Hashable, Finding]:
+def in_reading_order(diagnosed: dict[_Key, Diagnosed], evidence: Evidence) -> dict[_Key, Finding]:
     """Returns findings as a person should read them: causes, worst first, each followed by what it explains.
 
     Args:

@@ -58,7 +58,7 @@ def tenth_of_rate(finding: Finding, run: Run) -> str:
 
 def usual_rate(finding: Finding, run: Run) -> str:
     """Proposes Keras' default where the learning rate is ten times as large or more, of SGD a hundred times."""
-    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class")
+    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class", "")
     default = _DEFAULT_RATES.get(kind, 0.001)
     is_unusual = rate and rate >= 10 * _MAX_RATES.get(kind, default)
     return _rate(run, default) if is_unusual and finding.first_step > 0 else ""
@@ -66,7 +66,7 @@ def usual_rate(finding: Finding, run: Run) -> str:
 
 def raise_rate(finding: Finding, run: Run) -> str:
     """Proposes a larger learning rate, at most ten times Keras' default."""
-    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class")
+    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class", "")
     default = _DEFAULT_RATES.get(kind, 0.001)
     if rate is None or rate >= default:
         return ""
@@ -128,7 +128,7 @@ def clipping(finding: Finding, run: Run) -> str:
     """Proposes to clip the gradient where the optimizer does not."""
     if finding.first_step == 0 or not run.optimizer or _clips(run):
         return ""
-    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class")
+    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class", "")
     return f"keras.optimizers.{kind}(learning_rate={rate:.3g}, global_clipnorm=1.0)" if kind and rate else ""
 
 
@@ -148,7 +148,7 @@ def loss_scaling(finding: Finding, run: Run) -> str:
     """Proposes to scale the loss, where weights are kept in float32."""
     if "mixed_float16" not in run.precision:
         return 'keras.config.set_dtype_policy("mixed_float16") before the model is made (its weights are in float16)'
-    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class")
+    rate, kind = _number(run.optimizer, "learning_rate"), run.optimizer.get("class", "")
     inner = f"keras.optimizers.{kind}(learning_rate={rate:.3g})" if kind and rate else ""
     return f"keras.optimizers.LossScaleOptimizer({inner})" if inner else ""
 

@@ -37,8 +37,11 @@ class Monitor:
 
     def __init__(self, tell: Callable[[list[Finding], list[Finding], int], None], rules: Sequence[Rule] | None = None):
         self._tell, self._rules = tell, rules
-        self._builder, self._told = HistoryBuilder(), {}
-        self.findings, self._written, self._broken = [], [], set()
+        self._builder = HistoryBuilder()
+        self._told: dict[tuple[str, int], Finding] = {}
+        self.findings: list[Finding] = []
+        self._written: list[Finding] = []
+        self._broken: set[str] = set()
         self._begun = self._ended = time.perf_counter()
         self._spent = 0.0
         self._is_behind = False

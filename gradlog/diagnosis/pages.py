@@ -100,7 +100,7 @@ def page(code: str) -> Page:
     """
     one = {one.code: one for one in (*RULES, *CHECKS)}[code.upper()]
     summary, *why = _paragraphs(inspect.getdoc(sys.modules[type(one).__module__]))
-    finds, _, attributes = inspect.getdoc(type(one)).partition("\nAttributes:\n")
+    finds, _, attributes = (inspect.getdoc(type(one)) or "").partition("\nAttributes:\n")
     meanings = {name: " ".join(text.split()) for name, text in _ATTRIBUTE.findall(attributes)}
     return Page(
         code=one.code,

@@ -72,8 +72,9 @@ def find_runs(log_dir: str | os.PathLike) -> dict[str, list[Path]]:
     Raises:
         OSError: `log_dir` itself cannot be listed.
     """
-    root, runs, seen = Path(log_dir), {}, set()
-    folders, links = deque([root]), deque()
+    root, runs = Path(log_dir), {}
+    seen: set[tuple[int, int]] = set()
+    folders, links = deque([root]), deque[Path]()
     while folders or links:
         folder = (folders or links).popleft()
         name = folder.relative_to(root).as_posix()

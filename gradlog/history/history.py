@@ -68,7 +68,8 @@ def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
     def joined(arrays):
         return None if arrays[0] is None else np.concatenate(arrays)[order]
 
-    scalars, columns = {}, _union(snapshot.columns for snapshot in snapshots)
+    scalars: dict[str, float] = {}
+    columns = _union(snapshot.columns for snapshot in snapshots)
     for snapshot in snapshots:
         for tag, number in snapshot.scalars.items():
             is_norm = tag in scalars and tag.startswith(f"{names.NORM}/")

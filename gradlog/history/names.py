@@ -107,7 +107,7 @@ def variable_names(paths: list[str], model_name: str) -> list[str]:
     is_everywhere = all(path.startswith(prefix) for path in paths)
     # A nested model that was built before has its own name alone; and a layer may be called what the model is.
     paths = [path.removeprefix(prefix) if is_everywhere or path.count("/") > 1 else path for path in paths]
-    taken, seen, names = set(paths), Counter(), []
+    taken, seen, names = set(paths), Counter[str](), []
     for path in paths:
         seen[path] += 1
         names.append(path if seen[path] == 1 else _numbered(path, seen[path], taken))

@@ -91,7 +91,8 @@ def lost(rows: np.ndarray, dtype: str, scale: float = 1.0) -> tuple[float, float
     >>> lost(rows, "float16"), lost(rows, "float16", scale=4.0)
     ((3.0, 0.0, 4.0), (0.0, 0.0, 4.0))
     """
-    return tuple(float(counts.sum()) for counts in _lost(rows, dtype, scale))
+    underflow, overflow, known = (float(counts.sum()) for counts in _lost(rows, dtype, scale))
+    return underflow, overflow, known
 
 
 def precision_of(history, dtype: str, kind: str = names.GRADIENT_HISTOGRAM, scale: float = 1.0) -> Precision:

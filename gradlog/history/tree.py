@@ -64,7 +64,7 @@ class Tree:
 
     def grouped(self, chosen: Iterable[str]) -> list[tuple[Block | str, list[int]]]:
         """Returns the places of names by block, or by name for those in no block, in the order of their first."""
-        groups = {}
+        groups: dict[Block | str, list[int]] = {}
         for place, name in enumerate(chosen):
             groups.setdefault(self.block(name) or name, []).append(place)
         return list(groups.items())
@@ -74,7 +74,8 @@ class Tree:
 
         Names that are in no block are listed as `some` does.
         """
-        by_kind, others = {}, []
+        by_kind: dict[str, list] = {}
+        others = []
         for name in chosen:
             block = self.block(name)
             if block is None:

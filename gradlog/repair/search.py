@@ -152,7 +152,8 @@ class Search:
         """Tries changes until one heals, none is left, or the trainings are used up."""
         while not self._is_healed():
             base = self.best
-            candidates = self._candidates(base, proposed(base.trial.observed(self._case.mistakes)))
+            changes = proposed(base.trial.observed(self._case.mistakes)) if base.trial is not None else []
+            candidates = self._candidates(base, changes)
             if not candidates:
                 break
             self._try(base, candidates)

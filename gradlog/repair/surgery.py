@@ -150,7 +150,7 @@ def output_layers(model: keras.Model) -> list[keras.Layer]:
     makers = {id(one): layer for layer in model.layers for one in _tensors(layer, "output")}
     found = []
     for tensor in keras.tree.flatten(model.output):
-        chain = []
+        chain: list[keras.Layer] = []
         while (layer := makers.get(id(tensor))) is not None:
             chain[:0] = flattened(layer) if isinstance(layer, keras.Model) and can_be_made_anew(layer) else [layer]
             if type(layer).__name__ not in (*_PASSING, *ACTIVATIONS):

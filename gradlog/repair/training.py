@@ -33,7 +33,7 @@ class Training:
     """
 
     model: keras.Model
-    optimizer: type
+    optimizer: type[keras.optimizers.Optimizer]
     settings: dict
     loss: object
     metrics: tuple = ()

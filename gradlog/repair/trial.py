@@ -97,7 +97,8 @@ class Trial:
         self.training, self._data, self._task, self._epochs = training, data, task, epochs
         self._log_dir, self._start, self._advance, self._histograms = log_dir, start, advance, histograms
         self._memory, self._model, self._logger, self._batches = _Exchangeable(), None, None, None
-        self._seed, self._done = None, 0
+        self._seed: int | None = None
+        self._done = 0
         self.outcome = Outcome(_WORST)
 
     @property

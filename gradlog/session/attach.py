@@ -28,7 +28,8 @@ class Watch:
         self._tap = engine().tap(self._recorder)
         self._lock, self._is_over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=guard, args=(self._look,), name="gradlog-attach", daemon=True)
-        self._batches, self._recorded = engine().num_batches(model, optimizer), []
+        self._batches = engine().num_batches(model, optimizer)
+        self._recorded: list[int] = []
 
     def start(self) -> None:
         """Begins to record."""

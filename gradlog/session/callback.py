@@ -124,7 +124,8 @@ class GradientLogger(keras.callbacks.Callback):
             on_finding=checked_on_finding(on_finding),
             writers=tuple(writers),
         )
-        self._guard, self._session = Guard(f"logging to {self.log_dir!r}"), None
+        self._guard = Guard(f"logging to {self.log_dir!r}")
+        self._session: TrainingSession | None = None
         self._activations, self._watch = activations, None
         self._is_training, self._is_evaluated_apart = False, False
 

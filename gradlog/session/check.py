@@ -222,7 +222,8 @@ def _first_rows(x, y, batch_size) -> Data:
             break
     parts = [[batch[index] for batch in batches if len(batch) > index] for index in (0, 1)]
     size = max((len(keras.tree.flatten(batch[0])[0]) for batch in batches), default=batch_size)
-    return Data(*(_joined(part) if part else None for part in parts), _num_rows(x, size), size, is_shuffled=False)
+    inputs, targets = (_joined(part) if part else None for part in parts)
+    return Data(inputs, targets, _num_rows(x, size), size, is_shuffled=False)
 
 
 def _check_rows(data):

@@ -11,7 +11,7 @@ import functools
 import itertools
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from gradlog.backends.program import standing_in
 
@@ -36,8 +36,11 @@ class Guard:
     """
 
     def __init__(self, what: str, parent: "Guard | None" = None):
-        self.what, self.error, self.undo, self.num_aborted_traces = what, None, {}, 0
-        self._reports = {} if parent is None else parent._reports  # texts that were or will be warned of, by error
+        self.what, self.num_aborted_traces = what, 0
+        self.error: Exception | None = None
+        self.undo: dict[Hashable, Callable[[], object]] = {}
+        # Texts that will be warned of, by error; `None` for those that were.
+        self._reports: dict[str, str | None] = {} if parent is None else parent._reports
 
     def __call__(self, function: Callable, *args, default=None, **kwargs):
         """Returns what a function returns, or `default` if it fails or another has failed before."""

@@ -71,7 +71,9 @@ class TrainingSession:
         self.guards = self._guard, self._probe_guard, self._diagnosis_guard = guard, of_probe, of_diagnosis
         self._name_guards()
         self.schedule = schedule_of(model, self._optimizers, settings.options.every)
-        self._writer = self._recording = self._monitor = None
+        self._writer: BackgroundWriter | None = None
+        self._recording: Recording | None = None
+        self._monitor: Monitor | None = None
         self._is_armed, self._is_given_up, self._is_described = False, False, False
 
     @property

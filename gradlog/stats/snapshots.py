@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -37,8 +37,8 @@ class StepLayout:
     """
 
     variables: tuple[str, ...] = ()
-    sizes: np.ndarray | None = None
-    has_gradient: np.ndarray | None = None
+    sizes: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    has_gradient: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
     has_rows: bool = False
     metrics: tuple[str, ...] = ()
     has_loss: bool = False

@@ -6,7 +6,7 @@ import numpy as np
 from tensorboard import errors
 
 from gradlog.diagnosis.diagnose import diagnose
-from gradlog.diagnosis.finding import SEVERITIES
+from gradlog.diagnosis.finding import SEVERITIES, Finding
 from gradlog.diagnosis.pages import codes
 from gradlog.history import names
 from gradlog.history.history import History, Series
@@ -120,16 +120,15 @@ def histograms(series: Series, max_steps: int) -> dict:
     """
     number = len(series.steps)
     chosen = np.unique(np.linspace(0, max(number - 1, 0), min(max_steps, number)).round().astype(int))
-    rows = [series.values[index] for index in chosen]
-    counts, zeros = zip(*map(_octaves, rows), strict=True) if rows else ((), ())
-    counts = np.array(counts).reshape(-1, _MAX_OCTAVE - _MIN_OCTAVE)
+    found = [_octaves(series.values[index]) for index in chosen]
+    counts = np.array([of_step for of_step, _ in found]).reshape(-1, _MAX_OCTAVE - _MIN_OCTAVE)
     filled = np.flatnonzero(counts.any(0))
     first, end = (filled[0], filled[-1] + 1) if len(filled) else (0, 0)
     return {
         "steps": series.steps[chosen].tolist(),
         "first": int(first) + _MIN_OCTAVE,
         "counts": counts[:, first:end].astype(np.int64).tolist(),
-        "zeros": [int(zero) for zero in zeros],
+        "zeros": [int(zero) for _, zero in found],
         "num_steps": number,
     }
 
@@ -153,7 +152,7 @@ def findings(history: History) -> list[dict]:
         measured, `has_page`, whether `rule?code=CODE` explains it, `rank`, 0 for the worst severity among a cause and
         what it explains, and `statistic`, the key of `metadata.STATISTICS` in which the finding shows, or `None`.
     """
-    groups = []
+    groups: list[list[Finding]] = []
     for finding in diagnose(history):
         if not finding.cause:
             groups.append([])

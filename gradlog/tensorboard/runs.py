@@ -34,7 +34,8 @@ class Runs:
 
     def __init__(self, provider: providers.DataProvider):
         self._provider = provider
-        self._kept, self._lock = {}, threading.Lock()
+        self._kept: dict = {}
+        self._lock = threading.Lock()
         self._reading = [threading.Lock() for _ in range(_NUM_LOCKS)]  # requests for the same run wait for each other
 
     def list(self, ctx, experiment: str) -> list[dict]:
@@ -223,11 +224,11 @@ def _tables_of_scalars(scalars: dict[str, Series], steps: Iterable[int]) -> dict
 
     TensorBoard keeps only the names that came with a tag's first value, so those of a later table are unknown.
     """
-    cells = {step: {} for step in steps}
+    cells: dict[int, dict] = {step: {} for step in steps}
     for column, prefix in names.SCALAR_TAGS.items():
         for tag, series in scalars.items():
             if tag.startswith(f"{prefix}/") and tag not in _OF_ALL:
-                for step, value in zip(series.steps.tolist(), series.values.tolist(), strict=True):
+                for step, value in zip(series.steps.tolist(), map(float, series.values), strict=True):
                     if step in cells:
                         cells[step][tag.removeprefix(f"{prefix}/"), column] = value
     return {step: _table(of_step) for step, of_step in cells.items() if of_step}

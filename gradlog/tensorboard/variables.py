@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gradlog.history import names
-from gradlog.history.tree import tree_of
+from gradlog.history.tree import Block, tree_of
 from gradlog.tensorboard import metadata
 
 _KERNEL, _BIAS = "/kernel", "/bias"
@@ -59,7 +59,7 @@ def tree(variables: Sequence[str], shown: Sequence[str]) -> dict:
     ([0, 0, 1, 1], ['attention', 'mlp', 'attention', 'mlp'])
     """
     known = tree_of(tuple(variables))
-    index = {block: place for place, block in enumerate(known.blocks)}
+    index: dict[Block | None, int] = {block: place for place, block in enumerate(known.blocks)}
     is_empty = not index
     return {
         "blocks": [{"key": block.key, "short": block.short, "title": block.title} for block in known.blocks],

@@ -33,7 +33,7 @@ class BackgroundWriter:
     def __init__(self, writer: Writer, run: Callable[[Callable], None] | None = None):
         self.error, self.num_left_out = None, 0
         self._writer, self._last_write = writer, time.perf_counter()
-        self._calls = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=run or _call, args=(self._work,), name="gradlog-writer", daemon=True)
         self._thread.start()
         atexit.register(self.close)  # what waits is written even where an error ends the program

@@ -21,8 +21,8 @@ def values(model) -> list:
 
 def pairs(model, state: tuple) -> list[tuple]:
     """Returns the variables of a model and its optimizer with the values that Keras hands to a step."""
-    variables = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
-    variables += (model.metrics_variables,)
+    of_optimizer = model.optimizer.variables
+    variables = model.trainable_variables, model.non_trainable_variables, of_optimizer, model.metrics_variables
     return [
         pair for of_kind, values in zip(variables, state, strict=True) for pair in zip(of_kind, values, strict=True)
     ]

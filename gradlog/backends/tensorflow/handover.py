@@ -63,7 +63,8 @@ class Stored:
 
     def __init__(self, every: int, slots: int, *, is_replicated: bool = False):
         self.slots, self._every, self._is_replicated = slots, every, is_replicated
-        self._buffers, self._last_step = {}, -1
+        self._buffers: dict[str, tf.Variable] = {}
+        self._last_step = -1
         self.allocate(_BEGUN, [], tf.int64)
         self.allocate(_STEP, [], tf.int64)
 
@@ -148,7 +149,9 @@ class Returned:
     """
 
     def __init__(self, stored: Stored):
-        self._stored, self._returned, self._graph, self._outputs, self._last_step = stored, {}, None, None, -1
+        self._stored, self._graph, self._last_step = stored, None, -1
+        self._returned: dict[str, tf.Tensor] = {}
+        self._outputs: dict[str, tf.Tensor] | None = None
 
     # In the graph.
 

@@ -10,9 +10,17 @@ from gradlog.diagnosis.finding import Finding
 class Check(Protocol):
     """A check: a code, a name, all remedies that it knows, and the findings it makes of a set-up."""
 
-    code: str
-    name: str
-    remedies: tuple[str, ...]
+    @property
+    def code(self) -> str:
+        """Code, such as `"GL501"`."""
+
+    @property
+    def name(self) -> str:
+        """What is wrong, in a few words."""
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """All remedies, each one sentence."""
 
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields what is wrong; nothing if the set-up does not say what the check needs."""

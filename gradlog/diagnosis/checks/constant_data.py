@@ -7,6 +7,8 @@ biases of the first layer, and to its gradient where it is large.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from gradlog.diagnosis.checks.check import finding_of
 from gradlog.diagnosis.checks.setup import Setup
 from gradlog.diagnosis.finding import NOTE, Finding, some
@@ -34,7 +36,7 @@ class ConstantData:
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding for each output, and one for each input."""
         for output in setup.outputs:
-            rows = () if output.targets is None else output.targets.reshape(len(output.targets), -1)
+            rows = np.zeros((0, 1)) if output.targets is None else output.targets.reshape(len(output.targets), -1)
             if len(rows) >= self.min_rows and (rows == rows[:1]).all():
                 message = f"The first {len(rows):,} targets of {output.name} are all the same."
                 yield finding_of(self, output.name, message, _TARGETS, measured=len(rows), threshold=self.min_rows)

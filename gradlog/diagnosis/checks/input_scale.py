@@ -40,8 +40,7 @@ class InputScale:
     def findings(self, setup: Setup) -> Iterator[Finding]:
         """Yields a finding where one input reaches a first layer whose initial weights are known."""
         layer = setup.first
-        weights = deviation(layer) if layer is not None and len(setup.inputs) == 1 else None
-        if weights is None:
+        if layer is None or len(setup.inputs) != 1 or (weights := deviation(layer)) is None:
             return
         (inputs,), (fan_in, _) = setup.inputs, fans(layer)
         size, usual = (one * np.sqrt(inputs.mean_square) for one in (weights * np.sqrt(fan_in), np.sqrt(2)))

@@ -46,5 +46,5 @@ class NumUnits:
                         f"The output {output.name} has one unit, which tells two classes apart, but there are "
                         f"{len(labels)} different labels, from {labels[0]:.0f} to {labels[-1]:.0f}."
                     )
-                    numbers = {"measured": len(labels), "threshold": self.max_labels}
-                    yield finding_of(self, output.name, message, (_MANY,), **numbers)
+                    measured, threshold = len(labels), self.max_labels
+                    yield finding_of(self, output.name, message, (_MANY,), measured=measured, threshold=threshold)

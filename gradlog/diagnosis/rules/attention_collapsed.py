@@ -49,7 +49,7 @@ class AttentionCollapsed:
         is_stuck = evidence.is_stuck(self.progress) & evidence.is_after(self.min_steps)
         where = (entropy < self.entropy) & is_stuck[:, None]
         yield Symptom(
-            is_on=where.any(axis=1),
+            is_on=np.any(where, axis=1),
             measured=np.fmin.reduce(np.where(where, entropy, np.nan), axis=1),
             threshold=self.entropy,
             message="The attention of {where} has collapsed to one token: its entropy is {measured} of the largest.",
@@ -58,5 +58,5 @@ class AttentionCollapsed:
             where=where,
             is_lower_worse=True,
             min_logged_steps=self.min_logged_steps,
-            is_initial=evidence.is_initial((entropy < self.entropy).any(axis=1)),
+            is_initial=evidence.is_initial(np.any(entropy < self.entropy, axis=1)),
         )

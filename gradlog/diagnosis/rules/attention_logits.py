@@ -41,7 +41,7 @@ class AttentionLogits:
             return
         where, largest = logits >= self.warning, np.fmax.reduce(logits, axis=1)
         yield Symptom(
-            is_on=where.any(axis=1),
+            is_on=np.any(where, axis=1),
             measured=largest,
             threshold=self.warning,
             message="The attention logits of {where} are large: up to {measured}.",
@@ -50,5 +50,5 @@ class AttentionLogits:
             where=where,
             is_alarm=largest >= self.alarm,
             is_note=evidence.is_good & (largest < self.alarm),
-            is_initial=evidence.is_initial(where.any(axis=1)),
+            is_initial=evidence.is_initial(np.any(where, axis=1)),
         )

@@ -45,7 +45,7 @@ class Collapsing:
         where = fractions < self.fraction
         smallest = np.fmin.reduce(fractions, axis=1)
         yield Symptom(
-            is_on=where.any(axis=1),
+            is_on=np.any(where, axis=1),
             measured=smallest,
             threshold=self.fraction,
             message="The weights of {where} collapse to zero: their norm is {measured} times its largest value.",

@@ -1,6 +1,7 @@
 """Evidence: a run as the rules look at it, in arrays over the logged steps."""
 
 import re
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -21,7 +22,7 @@ _SETTLES_WITHIN = 10  # logged steps
 _LONG_WINDOWS = (20, 40)  # logged steps
 _ACCURACY = re.compile(r"train/\w*acc(uracy)?$")
 # The cross-entropy of guessing; a first loss may be many times as large, and fall to it without learning anything.
-_GUESSES = {
+_GUESSES: dict[str, Callable[[int], float]] = {
     "binary_crossentropy": lambda units: np.log(2),
     "categorical_crossentropy": np.log,
     "sparse_categorical_crossentropy": np.log,
@@ -46,7 +47,7 @@ class Evidence:
 
     def __init__(self, history: History):
         self.history, self.steps, self.variables = history, np.asarray(history.steps), history.variables
-        self._known = {}  # several rules look at the same arrays
+        self._known: dict[tuple, np.ndarray] = {}  # several rules look at the same arrays
         self.kernels, self.run = tuple(history.kernels()), history.run
 
     def of_kernels(self, statistic: str) -> np.ndarray:
@@ -129,7 +130,7 @@ class Evidence:
         Until it has, nothing else says what is wrong. It has where all kernels moved in three logged steps in a row:
         weights that are NaN do not.
         """
-        now = (self.of_variables("gradient_nonfinite") > 0).any(axis=1)
+        now = np.any(self.of_variables("gradient_nonfinite") > 0, axis=1)
         is_well = ~now
         if "update_ratio" in self.history.columns:
             is_well &= (self.of_kernels("update_ratio") > 0).all(axis=1)

@@ -41,8 +41,8 @@ class Nonfinite:
         counts = np.nan_to_num(evidence.of_variables("gradient_nonfinite"))
         is_loss_broken = _is_loss_broken(evidence)
         is_in = np.concatenate([counts > self.max_elements, is_loss_broken[:, None]], axis=1)
-        is_on = is_in.any(axis=1)
-        first = is_in[np.argmax(is_on)] if is_on.any() else is_in[:1].any(axis=0)
+        is_on = np.any(is_in, axis=1)
+        first = is_in[np.argmax(is_on)] if is_on.any() else np.any(is_in[:1], axis=0)
         if first[:-1].any():
             first = np.append(first[:-1], False)  # the loss is NaN because the weights are NaN
         yield Symptom(

@@ -77,9 +77,17 @@ class Rule(Protocol):
     Steps after NaN has spread are judged only by rules that set `sees_broken`.
     """
 
-    code: str
-    name: str
-    remedies: tuple[str, ...]
+    @property
+    def code(self) -> str:
+        """Code, such as `"GL101"`."""
+
+    @property
+    def name(self) -> str:
+        """What is wrong, in a few words."""
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """All remedies, each one sentence."""
 
     def symptoms(self, evidence: Evidence) -> Iterator[Symptom]:
         """Yields each symptom the rule looks for; nothing if the run lacks the numbers it needs."""

@@ -53,7 +53,7 @@ def proposals(observed: Observed) -> list[HiddenActivation]:
 def activation_of(layer: keras.Layer) -> str:
     """Returns Keras' name of a layer's activation; empty if it is linear, or not known."""
     kinds = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu"}
-    name = kinds.get(type(layer).__name__) or getattr(getattr(layer, "activation", None), "__name__", "")
+    name = kinds.get(type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", ""))
     return "" if name == "linear" else name
 
 

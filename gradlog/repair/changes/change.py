@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from gradlog.diagnosis.finding import Finding, some
 from gradlog.history.history import History
@@ -19,7 +19,11 @@ class Change(Protocol):
     `changes_layers`.
     """
 
-    name: str
+    __dataclass_fields__: ClassVar[dict]  # a change is a dataclass, whose fields are its arguments
+
+    @property
+    def name(self) -> str:
+        """What is changed, in a few words; of several changes of one name, the last one counts."""
 
     def applied(self, training: Training) -> Training:
         """Returns the changed training; the one that is given stays as it is."""
