@@ -114,6 +114,7 @@ def _run_scenario(config, scenario, log_dir, text, bar):
         log_dir,
         every=config.every,
         activations=x_test[: config.batch_size],
+        optimizer_state=True,
         on_finding="ignore",  # the table says it
     )
     model.fit(x, y, batch_size=config.batch_size, shuffle=False, verbose=0, callbacks=[logger, bar])

@@ -25,7 +25,7 @@ from gradlog.session.checks import (
 from gradlog.session.guard import Guard, attached, guarded
 from gradlog.session.session import Settings, TrainingSession, current_step, open_writer, scalars_of
 
-_STEPS_WITH_STATE = 10  # from one logged step to the next, from which on the optimizer's memory is read by default
+_STEPS_WITH_STATE = 50  # from one logged step to the next, from which on the optimizer's memory is read by default
 
 
 class GradientLogger(keras.callbacks.Callback):
@@ -82,7 +82,7 @@ class GradientLogger(keras.callbacks.Callback):
             (`epsilon_fraction`), and which rows of an embedding never got a gradient (`unused_rows`). It reads the
             gradient once more, and the second moment twice, at a logged step; an embedding's gradient is made dense
             there, as the optimizer makes it. An optimizer without a second moment, such as SGD, Lion or Adafactor,
-            writes none of these. Defaults to `None`, for `True` where `every` is 10 or more.
+            writes none of these. Defaults to `None`, for `True` where `every` is 50 or more.
 
     Raises:
         ValueError: an argument is out of its range; the model has no trainable variables, or none that
