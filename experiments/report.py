@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from experiments import overhead_report, remedy_tables, runs
+from experiments import overhead_report, remedy_tables, runs, transformer_numbers
 
 HERE = Path(__file__).parent
 README = HERE / "README.md"
@@ -116,7 +116,13 @@ def repair():
     )
 
 
+def transformers():
+    """Returns the table of the language models."""
+    return _markdown(transformer_numbers.HEADERS, transformer_numbers.rows(results("transformers")))
+
+
 TABLES = {
+    "transformers": transformers,
     "repair": repair,
     "mnist_activations": mnist_activations,
     "credit_card": credit_card,

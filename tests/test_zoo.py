@@ -159,7 +159,8 @@ def check_training_and_tags(log_dir, make, x, y, loss, plain_trainings=1):
 
 def check_gradients(history, make, x, y, loss):
     """Loss and gradients are those of an eager step from the same weights, with the same dropout."""
-    expected_loss, gradients = tape_step(compiled(make, loss), *map(tf.constant, (x, y)))
+    tensors = tf.nest.map_structure(tf.constant, (x, y))
+    expected_loss, gradients = tape_step(compiled(make, loss), *tensors)
     assert history.scalars["train/loss"].values[0] == pytest.approx(expected_loss, rel=1e-5)
     expected = [reference.statistics(gradient) for gradient in gradients]
     largest = max(np.abs(gradient).max() for gradient in gradients)
@@ -174,6 +175,29 @@ def test_small_architectures(tmp_path, name):
     loss = "mse" if name == "autoencoder" else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     arguments = make, *make_data(), loss
     check_gradients(check_training_and_tags(tmp_path, *arguments), *arguments)
+
+
+def gpt2():
+    """GPT-2 of keras-hub, with twelve blocks."""
+    models = pytest.importorskip("keras_hub").models
+    sizes = {"vocabulary_size": 11, "num_layers": 12, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 32}
+    backbone = models.GPT2Backbone(**sizes, max_sequence_length=6)
+    inputs = {name: keras.Input((6,), dtype="int32", name=name) for name in backbone.input}
+    return keras.Model(
+        inputs, layers.Dense(NUM_CLASSES, name="logits")(layers.GlobalAveragePooling1D()(backbone(inputs)))
+    )
+
+
+@pytest.mark.zoo
+def test_gpt2_of_twelve_blocks(tmp_path):
+    rows, y = words()
+    x = {"token_ids": rows, "padding_mask": np.ones_like(rows)}
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    history = check_training_and_tags(tmp_path, gpt2, x, y, loss)
+
+    blocks = [f"transformer_layer_{number}" for number in range(12)]
+    assert [sum(name.startswith(f"{block}/") for name in history.variables) for block in blocks] == [16] * 12
+    check_gradients(history, gpt2, x, y, loss)
 
 
 @pytest.fixture
