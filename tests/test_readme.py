@@ -25,7 +25,8 @@ RESULTS = ROOT / "experiments" / "results"
 
 
 @pytest.mark.parametrize("page", ["README.md", *PAGES])
-def test_python_blocks_run(page, tmp_path, monkeypatch):
+def test_code_and_commands_run(page, tmp_path, monkeypatch):
+    """Python first, and then what the command `gradlog` is to do with the runs that it left."""
     text = README if page == "README.md" else PAGES[page]
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)
     if not blocks:
@@ -34,6 +35,9 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     namespace = {}
     for block in blocks:
         exec(compile(block, page, "exec"), namespace)
+    for command in re.findall(r"^gradlog (.*)$", "\n".join(re.findall(r"```\n(.*?)```", text, re.S)), re.M):
+        ran = subprocess.run(f"{sys.executable} -m gradlog {command}", shell=True, capture_output=True, text=True)
+        assert ran.returncode in (0, 1), (command, ran.stderr)  # 1: there are findings
 
 
 def test_the_logs_of_the_first_example_are_those_that_it_says(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ from tensorboard import errors
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
 
 import gradlog
+from gradlog.diagnosis.pages import page
 from gradlog.history.history import History, Series, Snapshot
 from gradlog.history.run import Layer, Run
 from gradlog.tensorboard import attention, data, demo, metadata
@@ -225,6 +226,13 @@ def test_what_a_run_was_made_of_is_read(ask):
 
     assert (first["code"], first["explains"], first["has_numbers"]) == ("GL501", ["GL101"], False)
     assert (second["code"], second["cause"], second["rank"]) == ("GL101", "GL501", 0)
+
+
+def test_a_rule_has_a_page(ask):
+    status, content = server.get(f"{ask.address}rule?code=GL101")
+
+    assert (status, content.decode()) == (200, page("GL101").markdown())
+    assert server.get(f"{ask.address}rule?code=../setup.cfg")[0] == 404
 
 
 def test_every_rule_about_layers_has_a_statistic_that_the_page_offers():
