@@ -1,3 +1,5 @@
+"""The public names, which `__init__.py` imports when they are first used, as a type checker sees them."""
+
 from gradlog import rules as rules
 from gradlog import writers as writers
 from gradlog.commands.plot import plot as plot

@@ -33,7 +33,7 @@ def test_the_wheel_holds_the_package_the_tab_and_the_types(built):
 
     source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gradlog").rglob("*.py")}
     page = {path.relative_to(ROOT).as_posix() for path in STATIC.rglob("*") if path.is_file()}
-    assert held == source | page | {"gradlog/py.typed", "gradlog/__init__.pyi", "gradlog/tensorboard/http_api.md"}
+    assert held == source | page | {"gradlog/__init__.pyi", "gradlog/py.typed", "gradlog/tensorboard/http_api.md"}
 
 
 def test_the_source_archive_can_be_built_from(built):

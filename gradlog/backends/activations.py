@@ -7,7 +7,7 @@ have no flat part that a unit cannot leave, so there is nothing to count; a soft
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras import ops
 
@@ -77,7 +77,7 @@ def relu_kind(negative_slope: float, max_value: float | None) -> Kind:
     return Kind(can_die=negative_slope == 0, is_saturated=None if max_value is None else at_most(max_value))
 
 
-def dead_fraction(calls: Sequence, axis: int = -1, same_units: bool = True):
+def dead_fraction(calls: Sequence, axis: int = -1, same_units: bool = True) -> Any:
     """Returns the fraction of units that are zero for every example.
 
     Args:
@@ -100,7 +100,7 @@ def dead_fraction(calls: Sequence, axis: int = -1, same_units: bool = True):
     return _fraction([units])
 
 
-def saturated_fraction(calls: Sequence, is_saturated: Callable):
+def saturated_fraction(calls: Sequence, is_saturated: Callable) -> Any:
     """Returns the fraction of elements, over examples and units, that lie in a flat end of the activation.
 
     Args:

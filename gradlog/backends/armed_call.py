@@ -5,7 +5,10 @@ function replaces it for one call: it restores the plain one and runs a recordin
 very program that they would have run anyway. A model has one armed call, to which each logger adds its recording.
 """
 
+from typing import Any
+
 from gradlog.backends.engine import engine
+from gradlog.backends.program import Program
 
 
 class ArmedCall:
@@ -28,7 +31,7 @@ class ArmedCall:
         """Whether a call of several steps is a loop in Python."""
         return engine().IS_STEP_BY_STEP
 
-    def due_steps(self, state, steps: int) -> set[int]:
+    def due_steps(self, state: Any, steps: int) -> set[int]:
         """Returns which of the coming steps are due for any of the loggers."""
         due = (one.guard(engine().due_steps, one.recorders, state, steps, default=()) for one in self._recordings)
         return set().union(*due)
@@ -47,7 +50,7 @@ class ArmedCall:
         if not self._recordings and armed_call(self.model) is self:
             vars(self.model)["train_function"] = self.plain
 
-    def prepare(self, arguments: tuple):
+    def prepare(self, arguments: tuple) -> Program:
         """Returns the `Program` that records a call, of certain arguments, for all loggers that have not failed."""
         recordings = [one for one in self._recordings if one.guard.error is None]
         recorders = tuple(recorder for one in recordings for recorder in one.recorders)
@@ -56,7 +59,7 @@ class ArmedCall:
             programs[recorders] = engine().program(self.model, recorders, arguments)
         return programs[recorders]
 
-    def finish(self, program, own: dict) -> None:
+    def finish(self, program: Program, own: dict) -> None:
         """Hands what a call returned for gradlog to the recorders."""
         for recording in self._recordings:
             recording.program = program

@@ -10,6 +10,8 @@ that `_compute_attention` gets.
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -23,7 +25,7 @@ from gradlog.history import names
 _MASKED = -1e30  # its exponential is zero, and it is no infinity, times which zero is no number
 
 
-def of_heads(calls):
+def of_heads(calls: Sequence) -> Any:
     """Returns what is told of each head of a layer.
 
     Queries that see one key, or none, have nothing to choose between, and are left out of entropy and share.

@@ -1,6 +1,7 @@
 """Attention layers: which layers take a softmax of scaled products of queries and keys, and what these products are."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -46,7 +47,7 @@ def _has_window(layer):
     return getattr(layer, "use_sliding_window_attention", bool(getattr(layer, "sliding_window_size", None)))
 
 
-def scores_of(layer: keras.layers.Layer, query, key, mask=None, is_causal: bool = False):
+def scores_of(layer: keras.layers.Layer, query, key, mask=None, is_causal: bool = False) -> tuple[Any, Any]:
     """Returns the scores of a call of an attention layer ahead of the softmax, and its mask.
 
     Args:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -15,7 +16,7 @@ class ArgumentError(ValueError):
     is_users_own = True  # the guard lets it through
 
 
-def checked_batch(name: str, batch, constant: Callable):
+def checked_batch(name: str, batch, constant: Callable) -> Any:
     """Returns a batch of inputs with its arrays as tensors, copies of the caller's; none of them is empty.
 
     Args:

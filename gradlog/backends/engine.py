@@ -6,12 +6,13 @@ gradlog imports no engine. Tensors here are the engine's own.
 
 import importlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from gradlog.backends.options import RecordingPlan
+from gradlog.backends.options import Options, RecordingPlan
 
 SUPPORTED = ("tensorflow", "jax", "torch")
 
@@ -73,13 +74,13 @@ class Engine(Protocol):
             is_asked: Boolean, whether the training loop asks how many steps its next call may have.
         """
 
-    def recorder(self, model, optimizer, options, plan: RecordingPlan, guard):
+    def recorder(self, model, optimizer, options: Options, plan: RecordingPlan, guard) -> Any:
         """Returns the `Recorder` of an optimizer."""
 
-    def tap(self, recorder):
+    def tap(self, recorder) -> Any:
         """Returns the `Tap` of a recorder."""
 
-    def program(self, model, recorders: Sequence, arguments: tuple):
+    def program(self, model, recorders: Sequence, arguments: tuple) -> Any:
         """Returns the `Program` that records the model's training step for some recorders.
 
         Args:
@@ -88,10 +89,12 @@ class Engine(Protocol):
             arguments: Those of the first call of the training function.
         """
 
-    def due_steps(self, recorders: Sequence, state, steps: int) -> set[int]:
+    def due_steps(self, recorders: Sequence, state: Any, steps: int) -> set[int]:
         """Returns which of a call's steps are due for any of some recorders, where `IS_STEP_BY_STEP`."""
 
-    def train(self, model, dataset, steps: int, callbacks, steps_per_execution: int, verbose: int):
+    def train(
+        self, model, dataset, steps: int, callbacks: Sequence | None, steps_per_execution: int, verbose: int
+    ) -> Any:
         """Trains as `gradlog.train` says; raises `RuntimeError` on an engine that has no such loop."""
 
     # A pass of inference.
@@ -111,24 +114,24 @@ class Engine(Protocol):
     def scope(self) -> Any:
         """Returns what tells the present trace or graph from others that are made inside of it; compared by `==`."""
 
-    def constant(self, array):
+    def constant(self, array) -> Any:
         """Returns a tensor with a copy of an array."""
 
     # Numbers.
 
-    def totals(self, tensors: Sequence, terms: Sequence[str] = ("absolute", "squares")):
+    def totals(self, tensors: Sequence, terms: Sequence[str] = ("absolute", "squares")) -> Any:
         """Returns sums [V, T] over the finite elements of V tensors: of absolute values, of squares.
 
         How they are represented is the engine's own; `on_host` turns them into float64.
         """
 
-    def histograms(self, tensors: Sequence):
+    def histograms(self, tensors: Sequence) -> Any:
         """Returns integers [V, B], how many elements of V tensors fall into each of `gradlog.stats.buckets`."""
 
-    def square_distances(self, tensors: Sequence, others: Sequence):
+    def square_distances(self, tensors: Sequence, others: Sequence) -> Any:
         """Returns the squared L2 distances [V] between V tensors and as many others of the same shapes."""
 
-    def element_sums(self, function: Callable, *lists: Sequence):
+    def element_sums(self, function: Callable, *lists: Sequence) -> Any:
         """Returns the sums [V, K] of what a function returns of each element.
 
         Args:
@@ -146,7 +149,7 @@ class Engine(Protocol):
             values: List of V tensors.
         """
 
-    def undisturbed(self):
+    def undisturbed(self) -> AbstractContextManager:
         """Returns a context in which the engine's random numbers are drawn, and after which they are as before."""
 
     def to_numpy(self, tensor) -> np.ndarray:

@@ -6,6 +6,8 @@ Neural Networks: The Sparsely-Gated Mixture-of-Experts Layer", 2017, section 4).
 
 import functools
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
@@ -18,7 +20,7 @@ _ROUTER = re.compile("router|gate", re.IGNORECASE)
 _CHOSEN = ("top_k", "num_experts_per_token", "num_experts_per_tok")  # attributes that say to how many a token goes
 
 
-def expert_load(calls, num_chosen: int):
+def expert_load(calls: Sequence, num_chosen: int) -> Any:
     """Returns the busiest expert's share of the tokens, times the number of experts.
 
     Args:

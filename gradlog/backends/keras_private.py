@@ -4,6 +4,7 @@ Keras may rename them at any time, so they are looked for before a training begi
 so and records nothing.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import keras
@@ -62,7 +63,7 @@ LOOP_NAMES = (
 )
 
 
-def missing_names(model, optimizers) -> list[PrivateName]:
+def missing_names(model, optimizers: Iterable) -> list[PrivateName]:
     """Returns the names that a model, or one of its optimizers, does not have."""
     return [
         private
@@ -72,7 +73,7 @@ def missing_names(model, optimizers) -> list[PrivateName]:
     ]
 
 
-def check_private_names(model, optimizers) -> None:
+def check_private_names(model, optimizers: Iterable) -> None:
     """Raises where Keras does not have a name that is needed.
 
     Raises:

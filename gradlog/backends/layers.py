@@ -1,5 +1,7 @@
 """Layers: what they are called, those whose output is an activation, and what these return in a pass."""
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import keras
@@ -95,7 +97,7 @@ def _is_of_keras(layer):
     return type(layer).__module__.partition(".")[0] == "keras"
 
 
-def output_watches(watched) -> list[Watch]:
+def output_watches(watched: Sequence[Watched]) -> list[Watch]:
     """Returns what has to be seen of watched layers: what each returns first; what follows it are states."""
     return [Watch(one.name, one.layer, "call", _output) for one in watched]
 
@@ -104,12 +106,12 @@ def _output(layer, result, *args, **kwargs):
     return first_floats(result)
 
 
-def kept_outputs(watched, guard):
+def kept_outputs(watched: Sequence[Watched], guard) -> AbstractContextManager[list[list]]:
     """Keeps what watched layers return meanwhile; gives a list of tensors for each of them."""
     return kept(output_watches(watched), guard)
 
 
-def hidden_outputs(watched, calls, results):
+def hidden_outputs(watched: Sequence[Watched], calls: Sequence, results) -> list[tuple[Watched, list]]:
     """Returns the watched layers that were called, and the outputs of each that are not the model's results."""
     ends = {id(output) for output in keras.tree.flatten(results)}
     hidden = [
@@ -119,7 +121,7 @@ def hidden_outputs(watched, calls, results):
     return [(one, outputs) for one, outputs in hidden if outputs]
 
 
-def fractions_of(one: Watched, calls) -> dict:
+def fractions_of(one: Watched, calls: Sequence) -> dict:
     """Returns the fractions that are dead and saturated of a layer's outputs, by tag."""
     fractions = {}
     if one.kind.can_die:

@@ -6,6 +6,7 @@ Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021).
 """
 
 import functools
+from typing import Any
 
 import keras
 from keras import ops
@@ -16,7 +17,7 @@ from gradlog.backends.watching import Watch
 from gradlog.history import names
 
 
-def moving_errors(inputs, mean, variance, axis: int, epsilon: float, mask=None):
+def moving_errors(inputs, mean, variance, axis: int, epsilon: float, mask=None) -> Any:
     """Returns how far moving statistics are from those of a batch.
 
     Args:

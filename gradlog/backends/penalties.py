@@ -4,6 +4,7 @@ Only Keras' own regularizers are asked a second time in a step: they draw no ran
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -17,7 +18,7 @@ _KNOWN = (
 )
 
 
-def is_known(regularizer) -> bool:
+def is_known(regularizer: object) -> bool:
     """Whether a regularizer is one of Keras' own."""
     return type(regularizer) in _KNOWN
 
@@ -51,7 +52,7 @@ def adds_penalties(model) -> bool:
     return getattr(method, "__module__", "").startswith("keras.")
 
 
-def penalty(model):
+def penalty(model) -> Any:
     """Returns the sum of what regularizers and `add_loss` add to the loss, a float32 scalar tensor.
 
     `None` if nothing is added, or if a trainable variable has a custom regularizer, which is never called twice.

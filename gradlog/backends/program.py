@@ -2,7 +2,7 @@
 
 import abc
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from gradlog.backends.engine import engine
 
@@ -32,7 +32,7 @@ class Program(abc.ABC):
 
 
 @contextlib.contextmanager
-def standing_in(model, step: Callable | None):
+def standing_in(model, step: Callable | None) -> Iterator[None]:
     """Has a training step stand on the model for a while, unless it is `None`."""
     if step is None:
         yield

@@ -1,11 +1,13 @@
 """Recorder: what is recorded of the steps of one optimizer, and how it comes to the host."""
 
 import abc
+from collections.abc import Iterable
 
 import keras
 
 from gradlog.backends.optimizers import batches_per_step, clips, inner_optimizer
 from gradlog.backends.options import Options, RecordingPlan, chosen_variables
+from gradlog.backends.tap import Tap
 from gradlog.history.history import Snapshot
 
 
@@ -51,11 +53,11 @@ class Recorder(abc.ABC):
         """Has those steps go on without recording."""
 
     @abc.abstractmethod
-    def take(self, outputs) -> None:
+    def take(self, outputs: dict) -> None:
         """Takes what a recorded step has returned."""
 
     @abc.abstractmethod
-    def fetch(self, tap) -> list[Snapshot]:
+    def fetch(self, tap: Tap) -> list[Snapshot]:
         """Returns the `Snapshot` of every step recorded since the last call, in order."""
 
     def due_steps(self, batches: range) -> list[int]:
@@ -63,7 +65,7 @@ class Recorder(abc.ABC):
         steps = range(batches.start // self.stride, batches.stop // self.stride)
         return [step for step in steps if step % self.options.every == 0]
 
-    def chosen(self, owned) -> set[str]:
+    def chosen(self, owned: Iterable) -> set[str]:
         """Returns the names of the variables to record, of those that an optimizer owns.
 
         Raises:

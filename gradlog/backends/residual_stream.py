@@ -10,6 +10,7 @@ A token is a position: a row of [B, T, D], a pixel of a convolution's output, an
 
 import functools
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,7 +25,7 @@ from gradlog.history import names
 MAX_TOKENS = 64  # of which rank and median are taken; the eigenvalues of more need threads, for which training competes
 
 
-def of_block(output, axis: int = -1):
+def of_block(output, axis: int = -1) -> Any:
     """Returns what is told of a block's output.
 
     Args:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from gradlog.backends.engine import engine
+from gradlog.backends.options import Options, RecordingPlan
 from gradlog.backends.recorder import Recorder
 from gradlog.backends.tap import Tap
 from gradlog.history.history import Snapshot
@@ -17,9 +18,10 @@ class ReturningRecorder(Recorder):
     batches came before it, and whether it was applied.
     """
 
-    def __init__(self, model, optimizer, options, plan, guard):
+    def __init__(self, model, optimizer, options: Options, plan: RecordingPlan, guard):
         super().__init__(model, optimizer, options, plan, guard)
-        self._returned, self._last_step = [], -1
+        self._returned: list[dict] = []
+        self._last_step = -1
 
     def start(self) -> None:
         """Begins a training: forgets the steps of an earlier one."""
@@ -36,7 +38,7 @@ class ReturningRecorder(Recorder):
         """Takes what a recorded step has returned."""
         self._returned.append(outputs)
 
-    def fetch(self, tap) -> list[Snapshot]:
+    def fetch(self, tap: Tap) -> list[Snapshot]:
         """Returns the `Snapshot` of every step recorded since the last call, in order."""
         returned, self._returned = self._returned, []
         found = []

@@ -1,6 +1,7 @@
 """Samples: what checks need of a batch, taken in the step."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ _MAX_INPUTS = 1 << 16  # that are looked at, but one row at least
 _NOT_DENSE = ("RaggedTensor", "SparseTensor", "BCOO")
 
 
-def first_targets(targets):
+def first_targets(targets) -> Any:
     """Returns the first targets of a batch, float32 [64, 16], with NaN where there are fewer; `None` if no numbers."""
     if not is_dense(targets) or not len(targets.shape) or not is_numeric(targets):
         return None
@@ -24,7 +25,7 @@ def first_targets(targets):
     return ops.reshape(taken, SHAPE_OF_TARGETS)
 
 
-def first_inputs(inputs):
+def first_inputs(inputs) -> Any:
     """Returns float32 [5], the first attributes of `Inputs`, of a batch's first rows; `None` of several, or no numbers.
 
     Looks at 64 rows, of large ones at fewer, to the cost of 65,536 numbers.

@@ -6,7 +6,7 @@ of Keras' optimizers do the same with small differences, which `FORMS` lists.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -68,8 +68,10 @@ class SecondMoments:
     centers: tuple[keras.Variable, ...] = ()
 
     def __init__(self, optimizer, variables: Sequence, key: Callable = id):
-        self._optimizer, self._form, self._key = optimizer, form_of(optimizer), key
-        if self._form is not None:
+        self._optimizer, self._key = optimizer, key
+        form = form_of(optimizer)
+        if form is not None:
+            self._form = form
             self._find(variables)
         self.embeddings = tuple(place for place, one in enumerate(self.indices) if is_embedding(variables[one]))
 
@@ -92,7 +94,7 @@ class SecondMoments:
         variables = map(self._key, self._optimizer._trainable_variables)
         return dict(zip(variables, getattr(self._optimizer, attribute), strict=True))
 
-    def ratios(self, updates):
+    def ratios(self, updates) -> Callable:
         """Returns a function of a second moment and a gradient, element by element: squares of their ratio, and where.
 
         The ratio is the gradient over the root of the second moment with its bias corrected, or over epsilon where that
@@ -113,7 +115,7 @@ class SecondMoments:
 
         return of_elements
 
-    def below_epsilon(self, updates):
+    def below_epsilon(self, updates) -> Callable:
         """Returns a function of a second moment, and its center, element by element: whether epsilon is the larger.
 
         Args:
@@ -138,7 +140,7 @@ class SecondMoments:
             return updates
         return -ops.expm1(updates * np.float32(math.log(getattr(self._optimizer, self._form.decay))))
 
-    def of_embedding(self, moment, gradient):
+    def of_embedding(self, moment, gradient) -> tuple[Any, Any]:
         """Returns an embedding's gradient where there is a second moment to compare it with, else 0; and integers [2].
 
         Those are how many rows have had no gradient so far, and how many finite elements are in the others that this

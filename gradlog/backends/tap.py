@@ -8,6 +8,7 @@ layers' `call` is patched as well, to see in which order they are called.
 import abc
 import functools
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -59,7 +60,7 @@ class Tap(abc.ABC):
         """Whether everything that the step makes variables for has them."""
         return self.recorder.is_built()
 
-    def is_due(self):
+    def is_due(self) -> Any:
         """Returns whether to record the coming step, a tensor, or `None` where the step has nothing to decide."""
         return
 
@@ -226,6 +227,6 @@ def _batch_of(args, kwargs):
     return named.get("x"), named["y"], named["y_pred"], named.get("sample_weight")
 
 
-def is_scalar(value) -> bool:
+def is_scalar(value: Any) -> bool:
     """Whether a metric is one number."""
     return len(getattr(value, "shape", ())) == 0

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -29,7 +29,7 @@ class Watch(NamedTuple):
 
 
 @contextlib.contextmanager
-def kept(watches: Sequence[Watch], guard):
+def kept(watches: Sequence[Watch], guard) -> Iterator[list[list]]:
     """Watches methods meanwhile; gives a list, for each of the watches, of what is kept of its calls.
 
     What is computed in a loop, or in a function of its own, cannot be had outside of it, and is left out.
@@ -63,8 +63,8 @@ def kept(watches: Sequence[Watch], guard):
         standing.take_off()
 
 
-def first_floats(structure):
+def first_floats(structure) -> Any:
     """Returns the first tensor of a structure if it holds floating-point numbers, else `None`."""
-    first = next(iter(keras.tree.flatten(structure)), None)
+    first: Any = next(iter(keras.tree.flatten(structure)), None)
     is_float = ops.is_tensor(first) and keras.backend.is_float_dtype(keras.backend.standardize_dtype(first.dtype))
     return first if is_float else None

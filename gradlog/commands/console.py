@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TextIO
 
 _COLORS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _GAP = "  "
@@ -14,7 +15,7 @@ _PIPE_WIDTH = 100_000  # no line breaks if a program or a file reads the output
 _PROGRESS_AFTER = 1.0  # seconds
 
 
-def colored(text: str, color: str, stream=None) -> str:
+def colored(text: str, color: str, stream: TextIO | None = None) -> str:
     """Returns a text in colour if the stream (standard output by default) shows colours.
 
     A terminal does, unless `NO_COLOR` (https://no-color.org) is set or the terminal is dumb.
@@ -93,7 +94,7 @@ def shortened(text: str, length: int | None) -> str:
     return text if length is None or len(text) <= length else "..." + text[len(text) - length + 3 :]
 
 
-def json_text(content) -> str:
+def json_text(content: object) -> str:
     """Returns strict JSON. Non-finite numbers become "NaN", "Infinity" or "-Infinity", which `float` reads.
 
     Example:
@@ -106,7 +107,7 @@ def json_text(content) -> str:
     return json.dumps(plain(content), indent=2, allow_nan=False)
 
 
-def plain(content):
+def plain(content: Any) -> Any:
     """Returns lists, dictionaries and numbers in the form of `json_text`, for strict JSON."""
     if isinstance(content, dict):
         return {str(key): plain(value) for key, value in content.items()}

@@ -4,9 +4,13 @@ import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gradlog.commands import console, layers, selection
 from gradlog.history.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ENDINGS = (".pdf", ".png", ".svg")
 MAX_RUNS = 8
@@ -15,7 +19,7 @@ _DOTS_PER_INCH = 130
 _MAX_NAME_LENGTH = 70  # characters of a run's name above its heat map
 
 
-def plot(runs: History | Mapping[str, History], *, fold: bool = True):
+def plot(runs: History | Mapping[str, History], *, fold: bool = True) -> "Figure":
     """Returns a figure of runs, the one that `gradlog plot` draws; a notebook shows it.
 
     At the top is the gradient by depth of all runs. Below, each run has a row: the gradient of each layer at each step,
@@ -102,7 +106,7 @@ def _drawn(runs):
     return dict(list(able.items())[:MAX_RUNS])
 
 
-def figure(runs: dict[str, History]):
+def figure(runs: dict[str, History]) -> "Figure":
     """Returns a `matplotlib.figure.Figure` of runs.
 
     At the top is the gradient by depth of all runs. Below, each run has a row: the gradient of each layer at each step,

@@ -5,6 +5,7 @@ import dataclasses
 import importlib.util
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,7 +217,7 @@ def check_installed(package: str, extra: str) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike):
+def writing(path: str | os.PathLike) -> Iterator[None]:
     """Turns an `OSError` during writing into a `CommandError` that names the file."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
@@ -87,7 +88,7 @@ def find(variables: tuple[str, ...]) -> dict[str, Block]:
     return _named(_settled(chains))
 
 
-def starts(name: str):
+def starts(name: str) -> Iterator[str]:
     """Yields the starts of a name at which a block may end, longest first, the name itself among them."""
     yield name
     for place in range(len(name) - 1, 0, -1):

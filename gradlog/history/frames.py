@@ -1,8 +1,13 @@
 """All numbers of a run as one long table, in NumPy or pandas."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from gradlog.history import names
+
+if TYPE_CHECKING:
+    import pandas
 
 COLUMNS = ("step", "variable", "statistic", "value")
 
@@ -21,7 +26,7 @@ def long_table(history) -> dict[str, np.ndarray]:
     return {name: np.concatenate(arrays) for name, arrays in zip(COLUMNS, zip(*parts, strict=True), strict=True)}
 
 
-def dataframe(history):
+def dataframe(history) -> "pandas.DataFrame":
     """Returns what `History.to_dataframe` does."""
     try:
         import pandas

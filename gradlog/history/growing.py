@@ -61,12 +61,12 @@ class Scalars(Growing):
         super().__init__()
         self.values = bytearray()
 
-    def add(self, step, value):
+    def add(self, step: int, value: bytes) -> None:
         """Adds a number, given as the four bytes of a float32."""
         self.steps.append(step)
         self.values += value
 
-    def series(self):
+    def series(self) -> Series:
         """Returns the numbers as an array."""
         steps, order = self._order()
         numbers = np.frombuffer(bytes(self.values), "<f4")
@@ -91,11 +91,11 @@ class Attentions(Growing):
 class Histograms(Growing):
     """Rows [k, 3]; `values` are parts of the larger blocks of a `RowStore`."""
 
-    def __init__(self, store):
+    def __init__(self, store: "RowStore"):
         super().__init__()
         self.store = store
 
-    def add(self, step, value):
+    def add(self, step: int, value: np.ndarray) -> None:
         """Adds rows, float64 [k, 3], which are copied."""
         super().add(step, self.store.keep(memoryview(value.tobytes()), len(value)))
 

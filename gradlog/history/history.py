@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from gradlog.history.attention import Attention
 from gradlog.history.inputs import Inputs
 from gradlog.history.names import CLIPPED_NORM, GLOBAL_NORM
 from gradlog.history.run import Run
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,7 @@ class History:
         """
         return precision.precision_of(self, dtype, kind, scale)
 
-    def to_dataframe(self):
+    def to_dataframe(self) -> "pandas.DataFrame":
         """Returns all numbers of the run as one long table.
 
         Returns:
@@ -223,7 +228,7 @@ class History:
         """
         return frames.dataframe(self)
 
-    def plot(self):
+    def plot(self) -> "Figure":
         """Returns a Matplotlib figure of the run, that of `gradlog.plot`; a notebook shows it."""
         import gradlog
 

@@ -20,7 +20,7 @@ class Rows(NamedTuple):
     def __len__(self):
         return len(keras.tree.flatten(self.x)[0])
 
-    def at(self, index) -> "Rows":
+    def at(self, index: np.ndarray | slice) -> "Rows":
         """Returns some of the rows, by their numbers, a slice, or which to take."""
         return Rows(*(keras.tree.map_structure(lambda one: one[index], part) for part in (self.x, self.y)))
 
@@ -107,7 +107,7 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         return tuple(self._rows.at(self._order[index * self._size : (index + 1) * self._size]))
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         """Takes the rows in another order from now on."""
         number = len(self._rows)
         self._order = np.arange(number) if self._random is None else self._random.permutation(number)

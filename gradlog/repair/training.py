@@ -1,7 +1,7 @@
 """Training: how a network is trained, as a value that changes are functions of."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -108,7 +108,7 @@ def built(model: keras.Model, rows: Rows) -> None:
 
 
 @contextmanager
-def seeded(seed: int):
+def seeded(seed: int) -> Iterator[None]:
     """Has Keras draw weights and dropout from a seed, and leaves the random states as they were."""
     states = random.getstate(), np.random.get_state()
     try:

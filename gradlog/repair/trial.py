@@ -1,8 +1,9 @@
 """Trial: one training that is tried, its score on data held out, and what was found."""
 
 import contextlib
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -216,7 +217,7 @@ def _state(model):
 
 
 @contextlib.contextmanager
-def directory(log_dir):
+def directory(log_dir: str | os.PathLike | None) -> Iterator[Path]:
     """Gives the directory of the runs; a temporary one, which is deleted, where none is asked for."""
     if log_dir is not None:
         yield Path(log_dir)

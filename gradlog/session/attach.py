@@ -3,6 +3,7 @@
 import threading
 
 from gradlog.backends.engine import engine
+from gradlog.backends.options import Options
 from gradlog.session.guard import Guard, inform
 from gradlog.session.session import TrainingSession
 
@@ -22,7 +23,7 @@ class Watch:
         guard: The `Guard` of the training.
     """
 
-    def __init__(self, session: TrainingSession, model, optimizer, options, guard: Guard):
+    def __init__(self, session: TrainingSession, model, optimizer, options: Options, guard: Guard):
         self._session, self._model, self._optimizer, self._guard = session, model, optimizer, guard
         self._recorder = engine().recorder(model, optimizer, options, engine().plan_of_loop(), guard)
         self._tap = engine().tap(self._recorder)

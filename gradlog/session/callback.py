@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import keras
 
@@ -144,12 +145,12 @@ class GradientLogger(keras.callbacks.Callback):
         """What was found in the last training, causes first."""
         return self._session.findings if self._session else []
 
-    def set_params(self, params):
+    def set_params(self, params: dict) -> None:
         """Keras calls it before a training, and before an evaluation that is not a training's own validation."""
         super().set_params(params)
         self._is_evaluated_apart = True
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Begins a session; what is wrong with the arguments is raised here."""
         checked_model(self.model)
         self._guard = self._guard.renewed()
@@ -161,7 +162,7 @@ class GradientLogger(keras.callbacks.Callback):
         self._is_training, self._is_evaluated_apart = True, False
 
     @guarded
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Counts the steps anew from the optimizer's own count."""
         self._is_evaluated_apart = False
         self._session.schedule.restart()
@@ -171,17 +172,17 @@ class GradientLogger(keras.callbacks.Callback):
         return self._guard(lambda: self._session.schedule.max_steps())
 
     @guarded
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Has the coming call of the training program recorded where a step in it is due."""
         self._session.begin_call()
 
     @guarded
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Writes what was recorded."""
         self._session.end_call(logs or {})
 
     @guarded
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict | None = None) -> None:
         """Writes the metrics of an evaluation: of `validation` where it is the training's own, else of `test`."""
         kind = "test" if self._is_evaluated_apart else "validation"
         self._is_evaluated_apart = False
@@ -194,13 +195,15 @@ class GradientLogger(keras.callbacks.Callback):
         if writer.error is not None:
             raise writer.error
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         """Closes the event file, and reports what failed in a thread."""
         self._is_training = False
         self._guard(lambda: self._session.close())
         self._guard.report()
 
-    def attach(self, model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None):
+    def attach(
+        self, model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None
+    ) -> AbstractContextManager[None]:
         """Logs the steps of a custom training loop, as a context manager.
 
         The loop's step may be compiled or not; a compiled one must be called for the first time inside of the

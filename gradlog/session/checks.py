@@ -4,14 +4,18 @@ import operator
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
+
+from gradlog.diagnosis.finding import Finding
+from gradlog.diagnosis.rules.rule import Rule
 
 ON_FINDING = ("warn", "stop", "ignore")
 
 
-def checked_log_dir(log_dir) -> str:
+def checked_log_dir(log_dir: object) -> str:
     """Returns the directory as a string."""
     if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
         raise TypeError(
@@ -20,7 +24,7 @@ def checked_log_dir(log_dir) -> str:
     return os.fspath(log_dir)
 
 
-def checked_integer(name: str, value, least: int, what: str = "steps") -> int:
+def checked_integer(name: str, value: Any, least: int, what: str = "steps") -> int:
     """Returns an integer argument that is at least `least`; `what` it counts stands in the error."""
     expected = f"`{name}` counts {what}. Expected an integer, {least} or more. Received: {name}={value!r}"
     try:
@@ -34,7 +38,7 @@ def checked_integer(name: str, value, least: int, what: str = "steps") -> int:
     return number
 
 
-def checked_on_finding(on_finding):
+def checked_on_finding(on_finding: Any) -> str | Callable[[Finding], None]:
     """Returns what is to be done on a finding: a word that is known, or a function."""
     if on_finding not in ON_FINDING and not callable(on_finding):
         raise ValueError(
@@ -44,7 +48,7 @@ def checked_on_finding(on_finding):
     return on_finding
 
 
-def checked_rules(rules):
+def checked_rules(rules: Any) -> Sequence[Rule] | None:
     """Returns the rules, or `None` for all."""
     if rules is None:
         return None
@@ -57,7 +61,7 @@ def checked_rules(rules):
     return rules
 
 
-def checked_selector(variables) -> Callable[[keras.Variable, str], bool]:
+def checked_selector(variables: Any) -> Callable[[keras.Variable, str], bool]:
     """Returns a function of a variable and its name that says whether it is chosen."""
     if variables is None:
         return lambda variable, name: True
@@ -97,7 +101,7 @@ def check_writable(log_dir: str) -> None:
         ) from error
 
 
-def refuse_activations(activations) -> None:
+def refuse_activations(activations: object) -> None:
     """Raises if activations are asked for in a custom loop, which does not report when a step begins.
 
     Raises:

@@ -3,6 +3,7 @@
 import platform
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -43,14 +44,14 @@ def described(model: keras.Model, optimizer=None, metrics: Sequence[str] = (), b
     )
 
 
-def outputs(model: keras.Model, loss) -> tuple[Output, ...]:
+def outputs(model: keras.Model, loss: Any) -> tuple[Output, ...]:
     """Returns the outputs of a model, each with its loss."""
     makers = _output_layers(model)
     losses = by_output(model, loss, len(makers))
     return tuple(_output(number, *pair) for number, pair in enumerate(zip(makers, losses, strict=True), 1))
 
 
-def by_output(model: keras.Model, values, number: int) -> list:
+def by_output(model: keras.Model, values: Any, number: int) -> list:
     """Returns a value for each of so many outputs, of one value, a list, or a dictionary by the outputs' names."""
     if values is None:
         return [None] * number

@@ -11,9 +11,12 @@ import functools
 import itertools
 import threading
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
 
+from gradlog.backends.armed_call import ArmedCall
 from gradlog.backends.program import standing_in
+from gradlog.backends.tap import Tap
 
 THREADS = "gradlog-"  # how the names of gradlog's own threads begin
 _MAX_CHARACTERS = 300  # of what an error says
@@ -42,7 +45,7 @@ class Guard:
         # Texts that will be warned of, by error; `None` for those that were.
         self._reports: dict[str, str | None] = {} if parent is None else parent._reports
 
-    def __call__(self, function: Callable, *args, default=None, **kwargs):
+    def __call__(self, function: Callable, *args, default: Any = None, **kwargs) -> Any:
         """Returns what a function returns, or `default` if it fails or another has failed before."""
         if self.error is not None:
             return default
@@ -80,7 +83,7 @@ class Guard:
                 with contextlib.suppress(Warning):  # where warnings are errors, too, the training continues
                     warnings.warn(message, stacklevel=stacklevel)
 
-    def recorded_step(self, step: Callable, tap, cond: Callable | None, is_eager: Callable[[], bool]) -> Callable:
+    def recorded_step(self, step: Callable, tap: Tap, cond: Callable | None, is_eager: Callable[[], bool]) -> Callable:
         """Returns a training step that does what `step` does, and is recorded by a tap where it is due.
 
         If anything fails while the step is traced, the trace ends in that error, and `armed` has another program
@@ -118,7 +121,7 @@ class Guard:
         return functools.wraps(step)(record_if_due)
 
     @staticmethod
-    def armed(call) -> Callable:
+    def armed(call: ArmedCall) -> Callable:
         """Returns what Keras calls in place of a training function, once.
 
         A program that cannot be made or traced is replaced by the plain one, for this very call.
@@ -185,7 +188,7 @@ class Guard:
 
 
 @contextlib.contextmanager
-def attached(logger, begin: Callable, end: Callable):
+def attached(logger: Any, begin: Callable, end: Callable) -> Iterator[None]:
     """Runs `begin` and `end` of a logger around a custom training loop, guarded."""
     logger._guard = logger._guard.renewed()
     logger._guard(begin)

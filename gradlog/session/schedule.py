@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from gradlog.backends.engine import engine
 from gradlog.backends.optimizers import batches_per_step
 from gradlog.backends.options import RecordingPlan
+from gradlog.backends.recording import Recording
 from gradlog.history.history import Snapshot, merged
 
 _MAX_HELD_BACK = 16  # snapshots, until every optimizer has moved once
@@ -33,9 +34,11 @@ class OneOptimizer:
     that is due is the first of its call. `fit` does not ask, and its calls always have `steps_per_execution` steps.
     """
 
-    def __init__(self, model, optimizer, every):
+    def __init__(self, model, optimizer, every: int):
         self._model, self._optimizer, self._every = model, optimizer, every
-        self._is_asked, self._batch, self._next_due = False, None, None
+        self._is_asked = False
+        self._batch: int | None = None
+        self._next_due: int | None = None
 
     def restart(self) -> None:
         """Has the count of the steps asked for anew."""
@@ -52,13 +55,14 @@ class OneOptimizer:
 
     def advance(self) -> None:
         """Follows a call."""
-        self._batch += self._model.steps_per_execution
+        if self._batch is not None:
+            self._batch += self._model.steps_per_execution
 
     def plan(self) -> RecordingPlan:
         """Returns how the coming call is recorded."""
         return engine().plan(self._model, self._optimizer, self._every, self._recordable_steps(), self._is_asked)
 
-    def fetched(self, recording, completed: Callable[[Snapshot], Snapshot]) -> list[Snapshot]:
+    def fetched(self, recording: Recording, completed: Callable[[Snapshot], Snapshot]) -> list[Snapshot]:
         """Returns what a call recorded, each snapshot completed by what else is known of the call."""
         snapshots = [completed(snapshot) for snapshot in next(iter(recording.fetch()), [])]
         if snapshots:
@@ -93,10 +97,13 @@ class SeveralOptimizers:
     step.
     """
 
-    def __init__(self, model, optimizers, every):
+    def __init__(self, model, optimizers: Sequence, every: int):
         self._model, self._optimizers, self._every = model, tuple(optimizers), every
-        self._leader, self._start, self._counts, self._updates = None, None, [], 1
-        self._held_back, self._last_step, self._is_complete = [], -1, False
+        self._leader: int | None = None
+        self._start: list[int] | None = None
+        self._counts: list[int] = []
+        self._held_back: list[Snapshot] | None = []
+        self._updates, self._last_step, self._is_complete = 1, -1, False
 
     def restart(self) -> None:
         """Does nothing: the counts are asked for at every call."""
@@ -122,7 +129,7 @@ class SeveralOptimizers:
         slots = math.ceil(steps * self._updates / self._every) + 1
         return RecordingPlan(slots=slots, decides="update", returns=False, is_only_optimizer=False)
 
-    def fetched(self, recording, completed: Callable[[Snapshot], Snapshot]) -> list[Snapshot]:
+    def fetched(self, recording: Recording, completed: Callable[[Snapshot], Snapshot]) -> list[Snapshot]:
         """Returns what a call recorded, of all optimizers together, in rising steps."""
         after = self._num_batches()
         of_each = recording.fetch()

@@ -63,7 +63,9 @@ class TrainingSession:
         guards: The `Guard`s of the whole, of the probe and of the diagnosis.
     """
 
-    def __init__(self, settings: Settings, model, optimizers: Sequence, guard: Guard, previous=None):
+    def __init__(
+        self, settings: Settings, model, optimizers: Sequence, guard: Guard, previous: "TrainingSession | None" = None
+    ):
         self._settings, self._model, self._optimizers = settings, model, tuple(optimizers)
         self._earlier = previous._to_go_on() if previous else (None, None)
         self.directory, self._probe = settings.log_dir, settings.probe

@@ -31,7 +31,9 @@ def described(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(layers), tuple(values)
 
 
-def table(content: bytes, tensors: dict[int, np.ndarray], variables: tuple[str, ...], value: str, max_steps: int):
+def table(
+    content: bytes, tensors: dict[int, np.ndarray], variables: tuple[str, ...], value: str, max_steps: int
+) -> dict:
     """Returns one value of the heads of a run over the steps.
 
     Args:

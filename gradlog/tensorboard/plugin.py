@@ -1,8 +1,10 @@
 """Plugin: the tab's routes, and how TensorBoard loads it. `http_api.md` documents the routes."""
 
+import argparse
 import functools
 import json
 import mimetypes
+from collections.abc import Callable
 from pathlib import Path
 
 from tensorboard import errors, plugin_util
@@ -23,12 +25,12 @@ _MAX_STEPS, _DEFAULT_STEPS = 2000, 400
 class GradientsLoader(base_plugin.TBLoader):
     """Loads the tab, and makes TensorBoard keep as many tables per run as it keeps scalars."""
 
-    def fix_flags(self, flags):
+    def fix_flags(self, flags: argparse.Namespace) -> None:
         """Sets the number of samples, unless the user gives one for `gradlog` in `--samples_per_plugin`."""
         samples = dict(getattr(flags, "samples_per_plugin", None) or {})
         flags.samples_per_plugin = {metadata.PLUGIN_NAME: metadata.SAMPLES, **samples}
 
-    def load(self, context):
+    def load(self, context: base_plugin.TBContext) -> "GradientsPlugin | None":
         """Returns the plugin, or `None` if this TensorBoard has no data provider."""
         return GradientsPlugin(context) if context.data_provider else None
 
@@ -42,10 +44,10 @@ class GradientsPlugin(base_plugin.TBPlugin):
 
     plugin_name = metadata.PLUGIN_NAME
 
-    def __init__(self, context):
+    def __init__(self, context: base_plugin.TBContext):
         self._runs = Runs(context.data_provider)
 
-    def get_plugin_apps(self):
+    def get_plugin_apps(self) -> dict[str, Callable]:
         """Returns the routes. Files are served by name only: no part of a request is used as a path."""
         files = [path for path in sorted(_STATIC.rglob("*")) if path.suffix in _SERVED]
         routes = {
@@ -61,11 +63,11 @@ class GradientsPlugin(base_plugin.TBPlugin):
             "/rule": _rule,
         }
 
-    def is_active(self):
+    def is_active(self) -> bool:
         """Returns `False`: TensorBoard shows the tab anyway once a run has summaries of the plugin's name."""
         return False
 
-    def frontend_metadata(self):
+    def frontend_metadata(self) -> base_plugin.FrontendMetadata:
         """Returns the tab's name and the module that draws it."""
         return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name=metadata.TAB_NAME)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from tensorboard import errors
+from tensorboard.context import RequestContext
 from tensorboard.data import provider as providers
 from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
@@ -38,7 +39,7 @@ class Runs:
         self._lock = threading.Lock()
         self._reading = [threading.Lock() for _ in range(_NUM_LOCKS)]  # requests for the same run wait for each other
 
-    def list(self, ctx, experiment: str) -> list[dict]:
+    def list(self, ctx: RequestContext, experiment: str) -> list[dict]:
         """Returns a dictionary for each run with gradlog's statistics, in TensorBoard's order.
 
         Each has `run`, `color` (the run's number among all runs, from which TensorBoard picks its colour), `last_step`
@@ -59,7 +60,7 @@ class Runs:
             if run.run_name in described
         ]
 
-    def history(self, ctx, experiment: str, run: str, with_scalars: bool = True) -> History:
+    def history(self, ctx: RequestContext, experiment: str, run: str, with_scalars: bool = True) -> History:
         """Returns what TensorBoard has read and kept of a run, without histograms.
 
         Args:
@@ -85,7 +86,7 @@ class Runs:
             self._keep(key, (version, history, has_scalars))
         return history
 
-    def histograms(self, ctx, experiment: str, run: str, tag: str) -> Series:
+    def histograms(self, ctx: RequestContext, experiment: str, run: str, tag: str) -> Series:
         """Returns the rows [k, 3] of a histogram over the steps; no steps if it was not logged.
 
         Raises:
@@ -100,7 +101,7 @@ class Runs:
             raise errors.InvalidArgumentError(f"{tag!r} of run {run!r} is not a histogram: {error}.") from error
         return Series(np.array(sorted(by_step), np.int64), [by_step[step] for step in sorted(by_step)])
 
-    def attention(self, ctx, experiment: str, run: str) -> tuple[bytes, dict[int, np.ndarray]]:
+    def attention(self, ctx: RequestContext, experiment: str, run: str) -> tuple[bytes, dict[int, np.ndarray]]:
         """Returns the metadata of a run's attention, and the tensors by step.
 
         Raises:

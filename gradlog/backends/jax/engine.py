@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import jax
 import keras
@@ -87,7 +89,7 @@ def plan_of_loop() -> RecordingPlan:
     )
 
 
-def train(model, dataset, steps, callbacks, steps_per_execution, verbose):
+def train(model, dataset, steps: int, callbacks: Sequence | None, steps_per_execution: int, verbose: int) -> NoReturn:
     """Raises: the loop is a graph of TensorFlow's."""
     raise RuntimeError(
         "`gradlog.train` is a loop inside one graph of TensorFlow. On JAX, train with `model.fit`. "
@@ -95,7 +97,7 @@ def train(model, dataset, steps, callbacks, steps_per_execution, verbose):
     )
 
 
-def compiled(model, function, inputs):
+def compiled(model, function: Callable, inputs) -> Callable:
     """Returns a function of inputs that does what `function` does with the weights as they are when it is called."""
     variables = [*model.trainable_variables, *model.non_trainable_variables]
 
@@ -108,18 +110,18 @@ def compiled(model, function, inputs):
     return lambda inputs: with_weights(values(model), inputs)
 
 
-def constant(array):
+def constant(array) -> Any:
     """Returns a tensor with a copy of an array."""
     return jax.numpy.array(np.array(array))
 
 
-def gradients(function, values):
+def gradients(function: Callable, values: Sequence) -> tuple[Sequence, Any]:
     """Returns the gradients of a loss, and what comes beside it."""
     (_, beside), found = jax.value_and_grad(function, has_aux=True)(list(values))
     return found, beside
 
 
-def undisturbed():
+def undisturbed() -> contextlib.AbstractContextManager:
     """Does nothing: Keras keeps the states of its random numbers in variables."""
     return contextlib.nullcontext()
 

@@ -3,6 +3,9 @@
 Keras hands them from step to step, and meanwhile the variables of model and optimizer are empty.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from gradlog.backends.optimizers import inner_optimizer
 
 
@@ -37,7 +40,7 @@ def num_batches(model, optimizer) -> int:
     return int(count.value)
 
 
-def due_steps(recorders, state: tuple, steps: int) -> set[int]:
+def due_steps(recorders: Sequence, state: tuple, steps: int) -> set[int]:
     """Returns which of the coming steps, counted from 0, are due for any of some recorders.
 
     Args:
@@ -53,7 +56,7 @@ def due_steps(recorders, state: tuple, steps: int) -> set[int]:
     return found
 
 
-def at(variables, values, variable):
+def at(variables: Sequence, values: Sequence, variable) -> Any:
     """Returns the value of one of some variables."""
     return next(value for one, value in zip(variables, values, strict=True) if one is variable)
 

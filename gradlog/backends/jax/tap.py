@@ -14,6 +14,8 @@ Only what is computed in the step's own trace can be returned by it. Loss scalin
 `lax.cond`; there they are computed again, from what was handed to `stateless_apply`.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -26,7 +28,7 @@ from gradlog.backends.patches import Patch
 from gradlog.backends.returning import ReturningTap
 
 
-def scope():
+def scope() -> Any:
     """Returns what tells the present trace from those that are made inside of it."""
     return jax.core.get_opaque_trace_state(convention="gradlog")
 

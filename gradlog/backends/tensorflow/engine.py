@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -72,12 +74,12 @@ def plan_of_loop() -> RecordingPlan:
     return RecordingPlan(slots=16, decides="update", returns=False, is_only_optimizer=False, is_watched=True)
 
 
-def due_steps(recorders, state, steps: int) -> set[int]:
+def due_steps(recorders: Sequence, state: Any, steps: int) -> set[int]:
     """Returns nothing: the steps of a call are one program, which decides itself."""
     return set()
 
 
-def compiled(model, function, inputs):
+def compiled(model, function: Callable, inputs) -> Callable:
     """Returns a function of inputs that does what `function` does, as a program compiled as the model is."""
     if model.run_eagerly:
         function(inputs)
@@ -86,7 +88,7 @@ def compiled(model, function, inputs):
     return program_of.get_concrete_function(inputs)
 
 
-def scope():
+def scope() -> Any:
     """Returns the graph that is being made."""
     return tf.compat.v1.get_default_graph()
 
@@ -96,7 +98,7 @@ def constant(array) -> tf.Tensor:
     return tf.constant(array if tf.is_tensor(array) else np.array(array))
 
 
-def gradients(function, values):
+def gradients(function: Callable, values: Sequence) -> tuple[Sequence, Any]:
     """Returns the gradients of a loss, and what comes beside it."""
     with tf.GradientTape() as tape:
         tape.watch(values)
@@ -105,7 +107,7 @@ def gradients(function, values):
 
 
 @contextlib.contextmanager
-def undisturbed():
+def undisturbed() -> Iterator[None]:
     """Leaves the random numbers that are drawn where operations run at once as they are."""
     generator = getattr(context.context(), "_rng", None)
     state = None if generator is None else generator.getstate()

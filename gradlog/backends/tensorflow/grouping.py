@@ -6,7 +6,7 @@ that what is computed of it on the way needs the memory of a block.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -92,7 +92,7 @@ def split(flat: tf.Tensor, rows: list[tuple[int, int]]) -> list[tf.Tensor]:
     return [tf.reshape(piece, [*flat.shape[:-1], *row]) for piece, row in zip(pieces, rows, strict=True)]
 
 
-def in_blocks(function: Callable, *flats: tf.Tensor):
+def in_blocks(function: Callable, *flats: tf.Tensor) -> Any:
     """Sums a function's results over the blocks of flat tensors.
 
     Args:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import warnings
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -13,7 +14,9 @@ from gradlog.backends.checks import checked_model
 _TELLS_LAST_STEP = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 11)
 
 
-def train(model, dataset, steps: int, callbacks, steps_per_execution: int, verbose: int) -> keras.callbacks.History:
+def train(
+    model, dataset, steps: int, callbacks: Sequence | None, steps_per_execution: int, verbose: int
+) -> keras.callbacks.History:
     """Trains a compiled model, as `gradlog.train` says."""
     checked_model(model)
     _check_dataset(dataset)

@@ -1,13 +1,15 @@
 """Recorder: what is recorded of the steps of one optimizer, in TensorFlow's graph, and how it comes to the host."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from gradlog.backends import penalties
-from gradlog.backends.options import named_variables
+from gradlog.backends.options import Options, RecordingPlan, named_variables
 from gradlog.backends.recorder import Recorder, key
 from gradlog.backends.samples import SHAPE_OF_TARGETS, SIZE_OF_INPUTS
 from gradlog.backends.second_moments import SecondMoments
-from gradlog.backends.tap import is_scalar
+from gradlog.backends.tap import Tap, is_scalar
 from gradlog.backends.tensorflow.handover import Returned, Stored, variable
 from gradlog.backends.tensorflow.strategies import num_batches, num_replicas
 from gradlog.history.history import Snapshot
@@ -18,7 +20,7 @@ from gradlog.stats.snapshots import snapshot
 class TensorFlowRecorder(Recorder):
     """Records the steps of one optimizer that are due, as `Recorder` says."""
 
-    def __init__(self, model, optimizer, options, plan, guard):
+    def __init__(self, model, optimizer, options: Options, plan: RecordingPlan, guard):
         super().__init__(model, optimizer, options, plan, guard)
         self.is_replicated = num_replicas(model) > 1
         # A step that only accumulates, or that loss scaling skips, applies no gradient.
@@ -26,7 +28,7 @@ class TensorFlowRecorder(Recorder):
         self.may_skip = skips or plan.decides == "update"
         self.is_fresh, self.is_on = variable(tf.constant(False)), variable(tf.constant(False))
         self._stored = Stored(options.every, plan.slots, is_replicated=self.is_replicated)
-        self.handover = Returned(self._stored) if plan.returns else self._stored
+        self.handover: Any = Returned(self._stored) if plan.returns else self._stored
 
     @property
     def is_checked(self) -> bool:
@@ -51,7 +53,7 @@ class TensorFlowRecorder(Recorder):
         """Takes what a recorded step has returned."""
         self.handover.take(outputs)
 
-    def fetch(self, tap) -> list[Snapshot]:
+    def fetch(self, tap: Tap) -> list[Snapshot]:
         """Returns the `Snapshot` of every step recorded since the last call, in order."""
         steps, num_lost = self.handover.fetch()
         self.num_lost += num_lost

@@ -1,5 +1,9 @@
 """PyTorch, as `gradlog.backends.engine.Engine` describes an engine."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NoReturn
+
 import keras
 import numpy as np
 import torch
@@ -69,12 +73,12 @@ def plan_of_loop() -> RecordingPlan:
     return RecordingPlan(slots=1, decides="update", returns=False, is_only_optimizer=False, is_watched=True)
 
 
-def due_steps(recorders, state, steps: int) -> set[int]:
+def due_steps(recorders: Sequence, state: Any, steps: int) -> set[int]:
     """Returns nothing: a call is one step."""
     return set()
 
 
-def train(model, dataset, steps, callbacks, steps_per_execution, verbose):
+def train(model, dataset, steps: int, callbacks: Sequence | None, steps_per_execution: int, verbose: int) -> NoReturn:
     """Raises: the loop is a graph of TensorFlow's."""
     raise RuntimeError(
         "`gradlog.train` is a loop inside one graph of TensorFlow. On PyTorch, train with `model.fit`, or log a custom "
@@ -82,7 +86,7 @@ def train(model, dataset, steps, callbacks, steps_per_execution, verbose):
     )
 
 
-def compiled(model, function, inputs):
+def compiled(model, function: Callable, inputs) -> Callable:
     """Returns a function of inputs that does what `function` does, without gradients."""
 
     def run(inputs):
@@ -93,7 +97,7 @@ def compiled(model, function, inputs):
     return run
 
 
-def scope():
+def scope() -> None:
     """Returns `None`: whatever is computed can be seen."""
 
 
@@ -102,7 +106,7 @@ def constant(array) -> torch.Tensor:
     return keras.ops.convert_to_tensor(array).detach().clone()
 
 
-def gradients(function, values):
+def gradients(function: Callable, values: Sequence) -> tuple[Sequence, Any]:
     """Returns the gradients of a loss, and what comes beside it."""
     with torch.enable_grad():
         values = [one.detach().clone().requires_grad_() for one in values]
@@ -111,7 +115,7 @@ def gradients(function, values):
     return list(found), keras.tree.map_structure(lambda one: None if one is None else one.detach(), beside)
 
 
-def undisturbed():
+def undisturbed() -> AbstractContextManager:
     """Leaves the random numbers of the processor and of the present device as they are."""
     return torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else [])
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from collections.abc import Sequence
 
 from gradlog.backends.program import Program, training_function
 
@@ -9,7 +10,7 @@ from gradlog.backends.program import Program, training_function
 class TorchProgram(Program):
     """A training function that runs one step, as `Program` says; it looks the step up on the model."""
 
-    def __init__(self, model, recorders, arguments):
+    def __init__(self, model, recorders: Sequence, arguments: tuple):
         super().__init__(model, recorders, arguments)
         self.step = self._recorded
 

@@ -1,7 +1,7 @@
 """Which changes are tried, and in which order, by what was found."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gradlog.diagnosis.finding import Finding
 from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS
@@ -121,7 +121,7 @@ def _kind(finding):
     return LARGE_STEPS if finding.measured > finding.threshold else SMALL_STEPS
 
 
-def made(sources, observed) -> list[Change]:
+def made(sources: Iterable, observed: Observed) -> list[Change]:
     """Returns what sources of changes propose for a model: the first of each, then the others."""
     can_change_layers = can_be_made_anew(observed.training.model)
     found = _all(sources, observed)
