@@ -280,6 +280,7 @@ def test_what_a_finding_explains_is_folded_below_it(run, logs, found):
         "    Explains: GL101",
         "    Try: Use ReLU.",
         "    Try: Use He initialization.",
+        "    More: gradlog rule GL301",
         "    └ GL101 alarm · vanishing gradient · layer1/kernel · since step 0",
     ]
     told = json.loads(run("diagnose", logs, "--json")[1])["runs"][0]["findings"]

@@ -67,7 +67,7 @@ def test_the_finding_leads_to_the_change_and_the_proof(cured):
     found = cured[0]
     assert (found.verdict, found.changes) == (REPAIRED, (LearningRate(0.001),))
     assert found.code == ("optimizer=keras.optimizers.Adam(learning_rate=0.001)  # learning_rate was 1e-07",)
-    assert [one.code for one in found.findings if not one.cause and not one.is_note] == ["GL515"]
+    assert [one.code for one in found.findings if not one.cause and not one.is_note] == ["GL301", "GL515"]
     assert not [one for one in found.findings_after if not one.is_note]
     assert max(found.proof.before) < 0.3 < 0.7 < min(found.proof.after)
     assert (found.proof.seeds, found.proof.p_value) == ((0, 1), 0.25)
@@ -128,7 +128,7 @@ def test_the_report_says_it_all(cured):
     lines = str(cured[0]).splitlines()
     assert lines[0].startswith("gradlog.repair · repaired · 4 trainings, ")
     text = "\n".join(lines)
-    assert "Found:\n  GL515 warning · steps too small · from the start\n" in text
+    assert "Found:\n  GL301 warning · update ratio out of range · since step 0\n  GL515 warning · steps too small" in text
     assert "Change:\n  optimizer=keras.optimizers.Adam(learning_rate=0.001)  # learning_rate was 1e-07\n" in text
     assert "2 of 2 pairs improve (exact paired permutation test, one-sided: p = 0.25, the smallest that 2 pairs" in text
     assert "after: none" in text
