@@ -28,11 +28,11 @@ def draw(results, histories, path):
             axis.plot(history.scalars[tag].steps, history.scalars[tag].values, "o-", ms=3, color=color, label=label)
         _draw_profile(axes[1, 0], history, color, label)
         _draw_ratio(axes[1, 1], history, color, label)
-    _label(axes[0, 0], "Training loss of the logged batches", "step", "cross-entropy")
-    _label(axes[0, 1], "Training accuracy of the logged batches", "step", "accuracy")
+    label(axes[0, 0], "Training loss of the logged batches", "step", "cross-entropy")
+    label(axes[0, 1], "Training accuracy of the logged batches", "step", "accuracy")
     axes[0, 1].set_ylim(0, 1)
-    _label(axes[1, 0], "Gradient by depth: step 0 (solid), mean of the run (dashed)", "kernel", "mean |gradient|")
-    _label(axes[1, 1], "Gradient of the last kernel over that of the first", "step", "last / first")
+    label(axes[1, 0], "Gradient by depth: step 0 (solid), mean of the run (dashed)", "kernel", "mean |gradient|")
+    label(axes[1, 1], "Gradient of the last kernel over that of the first", "step", "last / first")
     axes[0, 0].legend(frameon=False)
     figure.suptitle(f"{results['experiment']} · {results['data']}")
     if results["notice"]:
@@ -59,7 +59,8 @@ def _draw_ratio(axis, history, color, label):
     axis.semilogy(history.steps, ratio, "o-", ms=3, color=color, label=label)
 
 
-def _label(axis, title, x, y):
+def label(axis, title, x, y):
+    """Gives axes a title, the names of both axes, and a grid."""
     axis.set_title(title, fontsize=10, loc="left")
     axis.set_xlabel(x)
     axis.set_ylabel(y)

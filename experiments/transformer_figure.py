@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import gradlog
+from experiments.figures import label
 from experiments.transformer_numbers import blocks
 
 _TOP = 1.7  # of the loss that is shown, over that of counting
@@ -49,9 +50,9 @@ def _draw_over_steps(axes, history, style):
     kernels = [history.variables.index(name) for name in history.kernels()]
     axes[1].semilogy(history.steps, np.nanmax(history.statistic("update_ratio")[:, kernels], axis=1), **style)
     axes[2].plot(history.steps, blocks(history, "attention_entropy").min(axis=1), **style)
-    _label(axes[0], "Loss of the logged batches", "step", "cross-entropy")
-    _label(axes[1], "Largest step of a kernel, over its weights", "step", "update ratio")
-    _label(axes[2], "Lowest entropy of a layer's attention", "step", "entropy over its maximum")
+    label(axes[0], "Loss of the logged batches", "step", "cross-entropy")
+    label(axes[1], "Largest step of a kernel, over its weights", "step", "update ratio")
+    label(axes[2], "Lowest entropy of a layer's attention", "step", "entropy over its maximum")
     axes[2].set_ylim(0, 1.02)
 
 
@@ -62,17 +63,9 @@ def _draw_over_blocks(axes, history, style):
     axes[0].semilogy(np.where(usual > 0, usual, np.nan), **style)
     axes[1].semilogy(blocks(history, "stream_rms")[-1], **style)
     axes[2].plot(blocks(history, "stream_cosine")[-1], **style)
-    _label(axes[0], "Gradient of each block's last kernel, median", "block", "mean |gradient|")
-    _label(axes[1], "Size of the residual stream, last logged step", "block", "root mean square")
-    _label(axes[2], "How alike two tokens are, last logged step", "block", "mean cosine")
+    label(axes[0], "Gradient of each block's last kernel, median", "block", "mean |gradient|")
+    label(axes[1], "Size of the residual stream, last logged step", "block", "root mean square")
+    label(axes[2], "How alike two tokens are, last logged step", "block", "mean cosine")
     axes[2].set_ylim(min(0, axes[2].get_ylim()[0]), 1.02)
-
-
-def _label(axis, title, x, y):
-    axis.set_title(title, fontsize=10, loc="left")
-    axis.set_xlabel(x)
-    axis.set_ylabel(y)
-    axis.grid(alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
-    if x == "block":
-        axis.xaxis.get_major_locator().set_params(integer=True)
+    for axis in axes:
+        axis.xaxis.get_major_locator().set_params(integer=True)  # there is no block between two
