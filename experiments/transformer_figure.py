@@ -31,13 +31,9 @@ def draw(results, log_dir, path):
         history = histories[row["scenario"]]
         _draw_over_steps(axes[0], history, {"color": color, "label": row["scenario"], "lw": 1.6})
         _draw_over_blocks(axes[1], history, {"color": color, "marker": "o", "ms": 4, "lw": 1.6})
-    axes[0, 0].axhline(results["loss_of_counting"], color="grey", ls=":", lw=1)
-    axes[0, 0].annotate(
-        "counting characters", (1, results["loss_of_counting"]), xycoords=("axes fraction", "data"), ha="right",
-        va="bottom", fontsize=8, color="grey",
-    )  # fmt: skip
+    axes[0, 0].axhline(results["loss_of_counting"], color="grey", ls=":", lw=1, label="counting characters")
     axes[0, 0].set_ylim(0, _TOP * results["loss_of_counting"])  # one that explodes leaves the picture
-    axes[0, 0].legend(frameon=False, fontsize=8)
+    axes[0, 0].legend(frameon=False, fontsize=8, loc="lower left")
     figure.suptitle(f"A language model of {results['config']['blocks']} blocks on {results['data']}", fontsize=11)
     figure.savefig(path, dpi=130)
     plt.close(figure)

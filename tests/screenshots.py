@@ -60,7 +60,9 @@ def main(names):
 def take(browser, picture, path):
     """Takes one picture of the tab, in a TensorBoard of its own."""
     address = server.start(picture.log_dir, "--load_fast=false")
-    server.wait_for(lambda: _num_runs(address) == len(list(Path(picture.log_dir).glob("*/*tfevents*"))))
+    server.wait_for(
+        lambda: _num_runs(address) == len({path.parent for path in Path(picture.log_dir).rglob("*tfevents*")})
+    )
     page = browser.new_page(viewport=dict(zip(("width", "height"), picture.size, strict=True)))
     page.goto(f"{address}data/plugin_entry.html?name=gradlog#gradlog{picture.choices}")
     page.wait_for_load_state("networkidle")
