@@ -40,7 +40,7 @@ class Picture(NamedTuple):
 PICTURES = {
     "gradients_tab": Picture("logs/mnist_activations", "&p.gradlog.step=0", (1400, 1040)),
     "gradients_tab_histograms": Picture("logs/mnist_activations", "&p.gradlog.step=0", (1400, 1040), "Histograms"),
-    "transformers_tab": Picture("logs/transformers", "&p.gradlog.filter=healthy|post_norm$", (1400, 1240)),
+    "transformers_tab": Picture("logs/transformers", "&p.gradlog.filter=healthy|post_norm$", (1400, 1050)),
     "transformers_attention": Picture(
         "logs/transformers", "&p.gradlog.filter=healthy|large_rate", (1400, 1040), "Attention"
     ),
@@ -60,9 +60,8 @@ def main(names):
 def take(browser, picture, path):
     """Takes one picture of the tab, in a TensorBoard of its own."""
     address = server.start(picture.log_dir, "--load_fast=false")
-    server.wait_for(
-        lambda: _num_runs(address) == len({path.parent for path in Path(picture.log_dir).rglob("*tfevents*")})
-    )
+    runs = {path.parent for path in Path(picture.log_dir).rglob("*tfevents*")}
+    server.wait_for(lambda: _num_runs(address) == len(runs))
     page = browser.new_page(viewport=dict(zip(("width", "height"), picture.size, strict=True)))
     page.goto(f"{address}data/plugin_entry.html?name=gradlog#gradlog{picture.choices}")
     page.wait_for_load_state("networkidle")
