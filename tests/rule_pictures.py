@@ -1,10 +1,13 @@
 """The pictures of the rules' pages, a run that has the fault beside a healthy one: `python tests/rule_pictures.py`.
 
-The runs are those of the labelled networks, which are kept as tables (`labelled_tables.py`).
+The runs are those of the labelled networks, which are kept as tables (`labelled_tables.py`). A loss spike takes longer
+than these were logged, so one is made here: among 400 batches, one has inputs 4 times too large.
 """
 
+import tempfile
 from pathlib import Path
 
+import keras
 import labelled
 import labelled_tables
 import matplotlib.pyplot as plt
@@ -23,7 +26,8 @@ _CURVES = {"GL404": ("train/accuracy", "accuracy")}  # of the others the loss
 def main():
     """Draws a picture for each rule that one of the labelled networks shows."""
     runs, _ = labelled_tables.read()
-    healthy = [case.name for case in labelled.HEALTHY if case.name in runs]
+    runs |= {"one bad batch": [trained(is_bad=True)], "no bad batch": [trained(is_bad=False)]}
+    healthy = ["no bad batch", *(case.name for case in labelled.HEALTHY if case.name in runs)]
     for rule in gradlog.rules.RULES:
         found = _sick(rule.code, runs)
         if found is None:
@@ -36,7 +40,8 @@ def main():
 
 def _sick(code, runs):
     """Returns the network whose first finding has a code, the worst of them; `None` where there is none."""
-    names = [case.name for case in labelled.SICK if case.name in runs and _rows(code, runs[case.name][0])[0]]
+    names = [*(case.name for case in labelled.SICK), "one bad batch"]
+    names = [name for name in names if name in runs and _rows(code, runs[name][0])[0]]
     first = {name: gradlog.diagnose(runs[name][0]) for name in names}
     shown = [name for name in names if first[name] and first[name][0].code == code]
     shown += [name for name in names if any(one.code == code for one in first[name])]
@@ -50,13 +55,32 @@ def _beside(code, sick, healthy, runs):
     return max(able, key=lambda name: (len(kernels & set(runs[name][0].kernels())), -len(runs[name][0].variables)))
 
 
+def trained(is_bad):
+    """Returns the run of a small network, with or without one batch that makes its loss spike."""
+    keras.utils.set_random_seed(1)
+    x = np.random.default_rng(1).normal(size=(400 * 32, 10)).astype("float32")
+    y = x @ np.linspace(-1, 1, 10)[:, None] + np.random.default_rng(2).normal(size=(len(x), 1))
+    if is_bad:
+        x[250 * 32 : 251 * 32] *= 4
+    hidden = [keras.layers.Dense(32, "relu", name=f"layer{number}") for number in (1, 2)]
+    model = keras.Sequential([keras.Input((10,)), *hidden, keras.layers.Dense(1, name="layer3")])
+    model.compile("adam", "mse")
+    with tempfile.TemporaryDirectory() as log_dir:
+        logger = gradlog.GradientLogger(log_dir, every=2, histograms=False, on_finding="ignore", check=False)
+        model.fit(x, y, batch_size=32, shuffle=False, verbose=0, callbacks=[logger])
+        return gradlog.read(log_dir)
+
+
 def draw(code, runs, path):
     """Draws two runs beside each other: a heat map of the statistic in which a rule shows, or the loss."""
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 2.9), layout="constrained", sharey=code not in STATISTIC_OF_FINDING)
     parts = [_rows(code, run) for run in runs.values()]
     norm, mesh = _norm(code, parts), None
     for axis, (name, run), (rows, values), kind in zip(axes, runs.items(), parts, ("sick", "healthy"), strict=True):
-        axis.set_title(f"{kind}: {name}", fontsize=9, loc="left", color="#b22222" if kind == "sick" else "#2e7d32")
+        grey = f"; grey: {'NaN' if code == 'GL103' else 'zero'}" if _has_grey(code, values, norm) else ""
+        axis.set_title(
+            f"{kind}: {name}{grey}", fontsize=9, loc="left", color="#b22222" if kind == "sick" else "#2e7d32"
+        )
         if code in STATISTIC_OF_FINDING:
             mesh = _heat_map(axis, run, rows, values, norm)
         else:
@@ -67,19 +91,25 @@ def draw(code, runs, path):
         axis.spines[["top", "right"]].set_visible(False)
     if mesh is not None:
         bar = figure.colorbar(mesh, ax=axes, pad=0.01)
-        bar.set_label(STATISTICS[STATISTIC_OF_FINDING[code]]["label"], fontsize=8)
+        bar.set_label(STATISTICS[_statistic(code)]["label"], fontsize=8)
         bar.ax.tick_params(labelsize=7)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
+def _has_grey(code, values, norm):
+    """Whether some values have no place on a logarithmic scale."""
+    is_logarithmic = code in STATISTIC_OF_FINDING and isinstance(norm, LogNorm)
+    return is_logarithmic and bool((~np.isfinite(values) | (values == 0)).any())
+
+
 def _rows(code, run):
     """Returns the names of what is drawn of a run, and its values, [T, n]; of the loss [T]."""
-    statistic = STATISTIC_OF_FINDING.get(code)
-    if statistic is None:
+    if code not in STATISTIC_OF_FINDING:
         tag, name = _curve(code)
         series = run.scalars.get(tag)
         return ((name,), series.values) if series is not None and len(series.steps) == len(run.steps) else ((), None)
+    statistic = _statistic(code)
     if statistic in run.columns:
         names = run.kernels()
         places = [run.variables.index(name) for name in names]
@@ -90,6 +120,11 @@ def _rows(code, run):
     return names, np.stack([run.scalars[tag].values for tag in tags], axis=1).astype(float) if tags else None
 
 
+def _statistic(code):
+    """Returns the statistic in which a rule shows; without activations, dead units show in gradients of zero."""
+    return "gradient_mean_abs" if code == "GL201" else STATISTIC_OF_FINDING[code]
+
+
 def _curve(code):
     return _CURVES.get(code, ("train/loss", "loss"))
 
@@ -97,7 +132,7 @@ def _curve(code):
 def _norm(code, parts):
     if code not in STATISTIC_OF_FINDING:
         return None
-    if STATISTICS[STATISTIC_OF_FINDING[code]]["is_fraction"]:
+    if STATISTICS[_statistic(code)]["is_fraction"]:
         return Normalize(0, 1)
     values = np.concatenate([values.ravel() for _, values in parts])
     values = values[np.isfinite(values) & (values > 0)]
