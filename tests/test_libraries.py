@@ -1,9 +1,11 @@
 """Libraries that train Keras models of their own: a logger among their callbacks logs, and changes nothing.
 
-Run with `pytest -m libraries` where they are installed: `pip install bayesflow keras-tuner scikeras`.
+Run with `pytest -m libraries` where they are installed: `pip install bayesflow keras-tuner scikeras wandb mlflow`.
 """
 
 import os
+import re
+from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
@@ -130,3 +132,21 @@ def test_scikeras(tmp_path):
 
     assert gradlog.read(tmp_path / "run").steps.tolist() == [0, 2, 4, 6, 8, 10]
     check_equal(classifier_weights(wrappers, None), observed)
+
+
+def test_trackers_take_the_numbers(tmp_path, monkeypatch):
+    """What the documentation says of Weights & Biases and of MLflow."""
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("wandb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    page = (Path(__file__).parents[1] / "docs" / "guides" / "beside.md").read_text()
+    namespace = {}
+    for _, code in re.findall(r"^```(\w*)\n(.*?)^```$", page, re.S | re.M):
+        exec(compile(code, "beside.md", "exec"), namespace)
+
+    numbers = namespace["numbers"]
+    last = max(numbers)
+    (run,) = mlflow.search_runs().to_dict("records")
+    assert run["metrics.train/loss"] == pytest.approx(numbers[last]["train/loss"])
+    assert list((tmp_path / "wandb").glob("offline-run-*"))

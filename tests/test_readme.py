@@ -24,25 +24,30 @@ EXPERIMENTS = (ROOT / "experiments" / "README.md").read_text()
 RESULTS = ROOT / "experiments" / "results"
 
 
+def fenced(text, language):
+    """Returns the blocks of code of a language in Markdown; without one, commands and what is printed."""
+    return [code for kind, code in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M) if kind == language]
+
+
 @pytest.mark.parametrize("page", ["README.md", *PAGES])
 def test_code_and_commands_run(page, tmp_path, monkeypatch):
     """Python first, and then what the command `gradlog` is to do with the runs that it left."""
     text = README if page == "README.md" else PAGES[page]
-    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    blocks = fenced(text, "python")
     if not blocks:
         pytest.skip("This page has no code.")
     monkeypatch.chdir(tmp_path)
     namespace = {}
     for block in blocks:
         exec(compile(block, page, "exec"), namespace)
-    for command in re.findall(r"^gradlog (.*)$", "\n".join(re.findall(r"```\n(.*?)```", text, re.S)), re.M):
+    for command in re.findall(r"^gradlog (.*)$", "".join(fenced(text, "")), re.M):
         ran = subprocess.run(f"{sys.executable} -m gradlog {command}", shell=True, capture_output=True, text=True)
         assert ran.returncode in (0, 1), (command, ran.stderr)  # 1: there are findings
 
 
 def test_the_logs_of_the_first_example_are_those_that_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    (block,) = fenced(README, "python")
     exec(compile(block, "README.md", "exec"), {})
 
     assert gradlog.read(tmp_path / "logs" / "first").steps.tolist() == [0, 10, 20, 30]
