@@ -23,11 +23,11 @@ def draw(results, histories, path):
     """
     figure, axes = plt.subplots(2, 2, figsize=(11, 7.5), layout="constrained")
     for color, row in zip(_COLORS * len(histories), results["scenarios"], strict=False):
-        history, label = histories[row["scenario"]], row["scenario"]
+        history, name = histories[row["scenario"]], row["scenario"]
         for axis, tag in ((axes[0, 0], "train/loss"), (axes[0, 1], "train/accuracy")):
-            axis.plot(history.scalars[tag].steps, history.scalars[tag].values, "o-", ms=3, color=color, label=label)
-        _draw_profile(axes[1, 0], history, color, label)
-        _draw_ratio(axes[1, 1], history, color, label)
+            axis.plot(history.scalars[tag].steps, history.scalars[tag].values, "o-", ms=3, color=color, label=name)
+        _draw_profile(axes[1, 0], history, color, name)
+        _draw_ratio(axes[1, 1], history, color, name)
     label(axes[0, 0], "Training loss of the logged batches", "step", "cross-entropy")
     label(axes[0, 1], "Training accuracy of the logged batches", "step", "accuracy")
     axes[0, 1].set_ylim(0, 1)
