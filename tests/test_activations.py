@@ -449,6 +449,7 @@ class Restless(layers.Layer):
 
 
 def restless_network(**arguments):
+    keras.utils.clear_session()  # older versions of Keras keep their global generator, whatever the seed
     keras.utils.set_random_seed(0)
     parts = [
         layers.Dense(8, "relu", name="layer1"),
