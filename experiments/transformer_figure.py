@@ -64,4 +64,4 @@ def _draw_over_blocks(axes, history, style):
     label(axes[2], "How alike two tokens are, last logged step", "block", "mean cosine")
     axes[2].set_ylim(min(0, axes[2].get_ylim()[0]), 1.02)
     for axis in axes:
-        axis.xaxis.get_major_locator().set_params(integer=True)  # there is no block between two
+        axis.xaxis.get_major_locator().set_params(integer=True)  # blocks are numbered

@@ -77,7 +77,7 @@ def test_an_unknown_code_is_one_clear_line(capsys):
     assert cli.main(["rule", "GL33"]) == 2
 
     error = capsys.readouterr().err
-    assert error == "error: There is no rule 'GL33'; did you mean GL303? `gradlog rule` lists all of them.\n"
+    assert error == "error: unknown rule 'GL33'; did you mean GL303? `gradlog rule` lists all rules\n"
 
 
 def test_every_finding_ends_with_the_command():

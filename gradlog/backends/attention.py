@@ -22,7 +22,7 @@ from gradlog.backends.measures import Measure, Reading
 from gradlog.backends.watching import Watch
 from gradlog.history import names
 
-_MASKED = -1e30  # its exponential is zero, and it is no infinity, times which zero is no number
+_MASKED = -1e30  # its exponential is zero; unlike -inf, it can be multiplied by zero
 
 
 def of_heads(calls: Sequence) -> Any:

@@ -107,7 +107,7 @@ def _kept_of_sum(operation, result, *args, **kwargs):
 
 
 def _reading(watches, calls, results):
-    """Reads of each block, or of each sum where there are no blocks, how it left the last time."""
+    """Reads the last output of each block, or of each sum if the model has no blocks."""
     last = {id(watch.owner): of_watch[-1] for watch, of_watch in zip(watches, calls, strict=True) if of_watch}
     seen = [watch for watch in watches if id(watch.owner) in last]
     blocks = outermost_blocks(watch.owner for watch in seen if watch.keep is _kept_of_block)

@@ -17,7 +17,7 @@ def text(code: str | None, as_json: bool = False) -> str:
     """Returns the page of a code for the terminal, or, without one, the list of all codes.
 
     Raises:
-        CommandError: there is no such code.
+        CommandError: The code is unknown.
     """
     if code is None:
         pages = [page(one) for one in codes()]
@@ -31,9 +31,7 @@ def _page(code):
         return page(code)
     except KeyError:
         near = difflib.get_close_matches(code.upper(), codes(), 1, cutoff=0)[0]
-        raise CommandError(
-            f"There is no rule {code!r}; did you mean {near}? `gradlog rule` lists all of them."
-        ) from None
+        raise CommandError(f"unknown rule {code!r}; did you mean {near}? `gradlog rule` lists all rules") from None
 
 
 def _list(pages):

@@ -90,7 +90,7 @@ def page(code: str) -> Page:
         code: String, in any case.
 
     Raises:
-        KeyError: there is no such code.
+        KeyError: The code is unknown.
 
     Example:
     >>> page("gl303").name

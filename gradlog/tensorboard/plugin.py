@@ -112,7 +112,7 @@ def _rule(request):
     """Answers with the page of a rule, as Markdown."""
     code = request.args.get("code", "")
     if code not in codes():
-        return http_util.Respond(request, f"There is no rule {code!r}.", "text/plain", code=404)
+        return http_util.Respond(request, f"Unknown rule: {code!r}", "text/plain", code=404)
     return http_util.Respond(request, page(code).markdown(), "text/plain")
 
 

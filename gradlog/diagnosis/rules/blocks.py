@@ -8,6 +8,8 @@ on the depth (Vaswani et al. 2017, section 3.1; He et al. 2016, "Identity mappin
 import re
 from collections.abc import Sequence
 
+from gradlog.history.tree import tree_of
+
 _ATTENTION = re.compile(r"[/._](query|key|value|attention_output)[/._][^/._]*$")
 _WITHIN_A_LAYER = re.compile(r"(/(query|key|value|attention_output))?/[^/]*$|[._][^/._]*$")
 
@@ -23,20 +25,14 @@ def layer_of(kernel: str) -> str:
 
 
 def layers_of(kernels: Sequence[str]) -> list[str]:
-    """Returns the layer of each kernel, or its block where it lies in one.
-
-    A block is what holds one layer of attention, or two as in a decoder, and further kernels, in a network that has
-    several of them.
+    """Returns the layer of each kernel, or its block where that has attention in it.
 
     Example:
     >>> blocks = [f"block_{number}/{inside}/kernel" for number in (0, 1) for inside in ("mha/query", "dense")]
     >>> layers_of([*blocks, "head/kernel"])
     ['block_0', 'block_0', 'block_1', 'block_1', 'head']
     """
-    layers = [layer_of(name) for name in kernels]
-    attention = {layer_of(name) for name in kernels if _ATTENTION.search(name)}
-    holders = [name.rpartition("/")[0] for name in sorted(attention)]
-    blocks = [name for name in dict.fromkeys(holders) if name and holders.count(name) <= 2]
-    if len(blocks) < 2:
-        return layers
-    return [next((block for block in blocks if layer.startswith(f"{block}/")), layer) for layer in layers]
+    tree = tree_of(tuple(kernels))
+    known = [(name, tree.block(name)) for name in kernels]
+    attending = {block for name, block in known if _ATTENTION.search(name)}
+    return [layer_of(name) if block is None or block not in attending else block.key for name, block in known]

@@ -190,7 +190,7 @@ class Evidence:
 
     @cached_property
     def is_low(self) -> np.ndarray:
-        """Whether the loss is below a tenth of that of guessing, where there is no accuracy; boolean [T].
+        """Whether the loss is below a tenth of the loss of guessing, in a run without an accuracy; boolean [T].
 
         Such a loss may grow many times, as while a network is fine-tuned: from near zero, one mistake is enough.
         """

@@ -1,4 +1,4 @@
-"""GL104: gradients underflow to zero in float16, which has no loss scaling.
+"""GL104: gradients underflow to zero in float16 without loss scaling.
 
 Why: float16 holds nothing between zero and 2^-24, about 6e-8, so a gradient that is smaller is zero, and with it all
 that lies below. Loss scaling multiplies the loss by a large number, and divides the gradient by it in float32
