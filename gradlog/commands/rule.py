@@ -10,6 +10,7 @@ from gradlog.commands.selection import CommandError
 from gradlog.diagnosis.pages import Page, codes, page
 
 _WIDTH = 100
+_LIKE = 0.6  # of two codes, from which on one may be meant for the other; that of `difflib`
 _HEADING = re.compile(r"^#+ ")
 
 
@@ -30,8 +31,16 @@ def _page(code):
     try:
         return page(code)
     except KeyError:
-        near = difflib.get_close_matches(code.upper(), codes(), 1, cutoff=0)[0]
-        raise CommandError(f"unknown rule {code!r}; did you mean {near}? `gradlog rule` lists all rules") from None
+        raise CommandError(
+            f"unknown rule {code!r};{_suggestion(code.upper())} `gradlog rule` lists all rules"
+        ) from None
+
+
+def _suggestion(code):
+    """Returns a question for the code that is meant, or nothing where none is like it."""
+    likeness = {one: difflib.SequenceMatcher(None, code, one).ratio() for one in codes()}
+    nearest = max(likeness, key=lambda one: likeness[one])  # of several, the first
+    return f" did you mean {nearest}?" if likeness[nearest] > _LIKE else ""
 
 
 def _list(pages):
