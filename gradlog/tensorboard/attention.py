@@ -1,34 +1,14 @@
 """Attention: what each head of each layer attends to, as the page draws it."""
 
-import json
-
 import numpy as np
 from tensorboard import errors
 
+from gradlog.events.decoding import attention_names
 from gradlog.history.tree import tree_of
 from gradlog.tensorboard import metadata
 from gradlog.tensorboard.sampling import MAX_CELLS
 
-_VERSION = 1
 _DIGITS = 6
-
-
-def described(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the names of the layers and of the values that the metadata of a tensor hold.
-
-    Raises:
-        ValueError: They are not those of a version that this one reads.
-    """
-    try:
-        known = json.loads(content)
-        version, layers, values = known["version"], list(known["layers"]), list(known["values"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"its metadata do not describe it ({error})") from error
-    if version != _VERSION:
-        raise ValueError(f"it has version {version!r}, and this one reads version {_VERSION}")
-    if not all(isinstance(name, str) for name in [*layers, *values]):
-        raise ValueError("its metadata do not name layers and values")
-    return tuple(layers), tuple(values)
 
 
 def table(
@@ -51,7 +31,7 @@ def table(
         InvalidArgumentError: If the tensors are not what their metadata say.
     """
     try:
-        layers, values = described(content)
+        layers, values = attention_names(content)
         column = values.index(value)
     except ValueError as error:
         raise errors.InvalidArgumentError(f"The attention cannot be read: {error}.") from error
