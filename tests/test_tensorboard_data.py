@@ -345,7 +345,7 @@ def test_the_sick_run_has_a_vanishing_gradient(ask):
         ("attention", {"run": "blocks"}, 400, "Missing parameter: 'value'"),
         ("attention", {"run": "blocks", "value": "nothing"}, 400, "Unknown value of attention"),
         ("attention", {"run": "small", "value": "entropy"}, 404, "attention of run 'small' was not logged"),
-        ("attention", {"run": "newer", "value": "entropy"}, 400, "it is of format 2, this gradlog reads 1; update gradlog"),
+        ("attention", {"run": "newer", "value": "entropy"}, 400, "it is of format 2, this gradlog reads 1"),
         ("histograms", {"run": "small", "kind": "nothing", "variable": "a"}, 400, "Unknown kind of histogram"),
         ("findings", {"run": ""}, 404, "No run"),
         ("table", {"run": "malformed", "statistic": "gradient_norm"}, 400, "run 'malformed' cannot be read"),
