@@ -311,6 +311,20 @@ def test_a_change_names_what_is_there():
     assert proposed("GL205", transformer_run()) == ""
 
 
+def test_a_change_starts_from_the_rate_that_a_schedule_had_come_to():
+    steps = np.arange(0, 50, 10)
+    rates = Series(steps, np.float32([0.0, 0.1, 0.5, 0.3, 0.01]))
+    evidence = Evidence(gradlog.History(steps=steps, scalars={"train/learning_rate": rates}))
+    evidence.run = transformer_run(learning_rate=0.0)
+    found = gradlog.Finding("", "", "alarm", (), 10, None, 0.3, 0, "", ())
+
+    assert changes.change_for("GL402", found, evidence) == "keras.optimizers.Adam(learning_rate=0.001) (it is 0.5)"
+    late = dataclasses.replace(found, first_step=30, last_step=40)
+    assert changes.change_for("GL402", late, evidence) == "keras.optimizers.Adam(learning_rate=0.001) (it is 0.3)"
+    over = dataclasses.replace(found, first_step=40)
+    assert changes.change_for("GL402", over, evidence) == "keras.optimizers.Adam(learning_rate=0.001) (it is 0.01)"
+
+
 def test_one_tanh_among_many_is_not_why_a_gradient_vanishes():
     evidence = Evidence(gradlog.History())
     evidence.run = transformer_run()

@@ -9,6 +9,7 @@ import numpy as np
 from gradlog.diagnosis.finding import Finding, some
 from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS
+from gradlog.history.names import LEARNING_RATE_TAG
 from gradlog.history.run import Layer, Run
 
 SQUASHING = ("sigmoid", "tanh", "hard_sigmoid", "hard_tanh", "softsign", "tanh_shrink")
@@ -28,7 +29,8 @@ def change_for(kind: str, finding: Finding, evidence: Evidence) -> str:
     """
     if evidence.run is None or kind not in _CHANGES:
         return ""
-    return next(filter(None, (propose(finding, evidence.run) for propose in _CHANGES[kind])), "")
+    run = _as_it_was(evidence, finding)
+    return next(filter(None, (propose(finding, run) for propose in _CHANGES[kind])), "")
 
 
 def applicable(remedies: tuple[str, ...], evidence: Evidence) -> tuple[str, ...]:
@@ -206,6 +208,19 @@ _NEEDED: dict[str, Callable[[Run], bool]] = {
 
 
 # What they are made of.
+
+
+def _as_it_was(evidence, finding):
+    """Returns the run with the largest learning rate in force while something was wrong, as a schedule had it."""
+    run, rates = evidence.run, evidence.scalar(LEARNING_RATE_TAG)
+    is_meant = evidence.steps >= finding.first_step
+    if finding.last_step is not None:
+        is_meant &= evidence.steps <= finding.last_step
+    known = rates[is_meant & np.isfinite(rates)]
+    if not len(known) or "learning_rate" not in run.optimizer:
+        return run
+    rate = float(f"{known.max():.6g}")  # it was logged in float32
+    return dataclasses.replace(run, optimizer={**run.optimizer, "learning_rate": rate})
 
 
 def deviation(layer: Layer) -> float | None:
