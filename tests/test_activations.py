@@ -259,7 +259,7 @@ def observed(model, x, **arguments):
     one.observe()
     assert guard.error is None
     table = np.zeros((0, 0), np.float32)
-    writer.write(one.added_to(Snapshot(0, (), (), table)))
+    writer.write(one.take().added_to(Snapshot(0, (), (), table)))
     history = writer.history()
     return {tag: s.values[0] for tag, s in history.histograms.items()}, {
         tag: float(s.values[0]) for tag, s in history.scalars.items()

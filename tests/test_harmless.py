@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import gradlog
-from gradlog.backends.tensorflow.handover import Returned
 from gradlog.backends.tensorflow.tap import TensorFlowTap
 
 MESSAGE = r"gradlog stopped logging to .*; training continues: "
@@ -107,11 +106,14 @@ def test_an_error_while_a_step_is_recorded(tmp_path, monkeypatch, where, argumen
     check_is_said_once_and_trained_on(logger, "ZeroDivisionError: of gradlog's own", is_new=True, **arguments)
 
 
-def test_an_error_while_numbers_are_fetched(tmp_path, monkeypatch):
-    def fail(self):
+@pytest.mark.parametrize("where", ["Returned.take_outputs", "Form.on_host"])
+def test_an_error_while_numbers_are_fetched(tmp_path, monkeypatch, where):
+    """In the training's own thread, and in gradlog's."""
+
+    def fail(*args):
         raise ZeroDivisionError("of gradlog's own")
 
-    monkeypatch.setattr(Returned, "fetch", fail)
+    monkeypatch.setattr(f"gradlog.backends.tensorflow.handover.{where}", fail)
 
     check_is_said_once_and_trained_on(gradlog.GradientLogger(tmp_path, every=2), "ZeroDivisionError")
 

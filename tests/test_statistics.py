@@ -57,9 +57,13 @@ def statistics_of(tensors, mode="plain"):
     """Computes what a step computes in its graph, and from that on the host the table [V, S]."""
     compiled = tf.function(lambda *t: (totals(t), histograms(t)), jit_compile=mode == "xla")
     in_graph = [tensor.numpy() for tensor in compiled(*tensors)]
-    columns, numbers = table(sums(*in_graph, np.array([tf.size(tensor) for tensor in tensors])))
+    columns, numbers = table(sums_of(*in_graph, [tf.size(tensor) for tensor in tensors]))
     assert list(columns) == OF_GRADIENTS
     return numbers
+
+
+def sums_of(in_graph, counts, sizes):
+    return sums(in_graph, buckets.num_zeros(counts), buckets.num_nonfinite(counts), np.array(sizes))
 
 
 def run(function, tensor, mode):
@@ -87,7 +91,7 @@ def test_statistics_equal_numpy(dtype, mode):
     for case in COMPILED if mode == "xla" else CASES:
         tensor, (in_graph,), counts = computed(dtype, mode)[case]
         expected = reference.statistics(exactly(tensor))
-        columns, numbers = table(sums(in_graph, counts, np.array([tf.size(tensor)])))
+        columns, numbers = table(sums_of(in_graph, counts, [tf.size(tensor)]))
         assert list(columns) == list(expected) == OF_GRADIENTS
         for name, value in zip(OF_GRADIENTS, numbers[0], strict=True):
             with np.errstate(over="ignore"):

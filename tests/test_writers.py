@@ -236,7 +236,7 @@ def test_a_program_that_ends_in_an_error_loses_nothing_that_was_logged(tmp_path)
 
 
 def test_a_failing_writer_is_left_alone_and_its_error_kept():
-    broken, error = mock.create_autospec(EventWriter, instance=True), OSError("No space left on device")
+    broken, error = mock.create_autospec(MemoryWriter, instance=True), OSError("No space left on device")
     broken.write.side_effect = [None, error, None]
     writer = BackgroundWriter(broken)
 
@@ -249,7 +249,7 @@ def test_a_failing_writer_is_left_alone_and_its_error_kept():
 
 
 def test_a_disk_that_does_not_answer_does_not_hold_up_the_training():
-    slow, answers = mock.create_autospec(EventWriter, instance=True), threading.Event()
+    slow, answers = mock.create_autospec(MemoryWriter, instance=True), threading.Event()
     slow.write.side_effect = lambda snapshot: answers.wait()
     writer = BackgroundWriter(slow)
 

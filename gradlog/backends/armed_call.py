@@ -55,9 +55,11 @@ class ArmedCall:
         recordings = [one for one in self._recordings if one.guard.error is None]
         recorders = tuple(recorder for one in recordings for recorder in one.recorders)
         programs = recordings[0].programs
-        if recorders not in programs:
-            programs[recorders] = engine().program(self.model, recorders, arguments)
-        return programs[recorders]
+        whole = {one for program in programs.values() for one, tap in program.taps.items() if tap.layout.is_whole}
+        key = tuple((one, one.wants_histograms or one in whole) for one in recorders)
+        if key not in programs:
+            programs[key] = engine().program(self.model, recorders, arguments)
+        return programs[key]
 
     def finish(self, program: Program, own: dict) -> None:
         """Hands what a call returned for gradlog to the recorders."""

@@ -119,6 +119,9 @@ class Engine(Protocol):
 
     # Numbers.
 
+    def end_to_end(self, tensors: Sequence) -> Any:
+        """Returns the elements of V tensors one after the other, float32 [N]."""
+
     def totals(self, tensors: Sequence, terms: Sequence[str] = ("absolute", "squares")) -> Any:
         """Returns sums [V, T] over the finite elements of V tensors: of absolute values, of squares.
 

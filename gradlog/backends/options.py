@@ -14,7 +14,8 @@ class Options(NamedTuple):
 
     Attributes:
         every: Integer, a step is due where its number is a multiple of it.
-        histograms: Boolean, whether to keep the bucket counts of gradients and weights.
+        histograms: Integer, from how many recorded steps one keeps the bucket counts of gradients and weights; 0 for
+            none.
         updates: Boolean, whether to compare the weights before and after the update. This keeps one more copy of
             them while a recorded step runs.
         select: Function of a variable and its name that says whether it is recorded.
@@ -23,11 +24,15 @@ class Options(NamedTuple):
     """
 
     every: int
-    histograms: bool
+    histograms: int
     updates: bool
     select: Callable[[keras.Variable, str], bool]
     check: bool = True
     optimizer_state: bool = False
+
+    def has_histograms(self, step: int) -> bool:
+        """Whether a step that is recorded keeps histograms."""
+        return bool(self.histograms) and step // self.every % self.histograms == 0
 
 
 class RecordingPlan(NamedTuple):

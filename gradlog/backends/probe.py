@@ -9,8 +9,8 @@ how the model was built, and nothing stays behind. What is made of it is a matte
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 
@@ -23,6 +23,28 @@ from gradlog.backends.moving_statistics import MOVING_STATISTICS
 from gradlog.backends.residual_stream import RESIDUAL_STREAM
 from gradlog.backends.watching import kept
 from gradlog.history.history import Snapshot
+
+
+class Observed(NamedTuple):
+    """What a pass has seen.
+
+    Attributes:
+        finishes: Functions of arrays on the host to fields of a `Snapshot`, one for each measure.
+        parts: The arrays of each measure; nothing where there was no pass.
+    """
+
+    finishes: Sequence[Callable]
+    parts: Sequence[Sequence]
+
+    def added_to(self, snapshot: Snapshot) -> Snapshot:
+        """Returns a snapshot with what was seen in it."""
+        fields: dict[str, Any] = {}
+        scalars = dict(snapshot.scalars)
+        for finish, arrays in zip(self.finishes, self.parts, strict=False):
+            found = finish(arrays)
+            scalars |= found.pop("scalars")
+            fields |= found
+        return dataclasses.replace(snapshot, **fields, scalars=scalars)
 
 
 class Probe:
@@ -79,18 +101,10 @@ class Probe:
         except ArgumentError as error:  # of a model that was built meanwhile: too late to raise it
             self._guard.fail(error)
 
-    def added_to(self, snapshot: Snapshot) -> Snapshot:
-        """Returns a snapshot with what was observed last in it; only the first that is asked for gets it."""
-        if self._observed is None:
-            return snapshot
+    def take(self) -> "Observed":
+        """Returns what was observed last; only the first that asks gets it."""
         observed, self._observed = self._observed, None
-        fields: dict[str, Any] = {}
-        scalars = dict(snapshot.scalars)
-        for finish, arrays in zip(self._finishes, observed, strict=True):
-            found = finish(arrays)
-            scalars |= found.pop("scalars")
-            fields |= found
-        return dataclasses.replace(snapshot, **fields, scalars=scalars)
+        return Observed(self._finishes, observed or ())
 
     def _compile(self):
         """Makes the program, or keeps that of an earlier training where the model is as it was."""

@@ -7,8 +7,8 @@ import keras
 
 from gradlog.backends.optimizers import batches_per_step, clips, inner_optimizer
 from gradlog.backends.options import Options, RecordingPlan, chosen_variables
+from gradlog.backends.recorded import RecordedStep
 from gradlog.backends.tap import Tap
-from gradlog.history.history import Snapshot
 
 
 class Recorder(abc.ABC):
@@ -23,12 +23,14 @@ class Recorder(abc.ABC):
 
     Attributes:
         num_lost: Integer, how many recorded steps were overwritten before they could be fetched.
+        wants_histograms: Boolean, whether the coming step is to be recorded with histograms.
     """
 
     def __init__(self, model, optimizer: keras.optimizers.Optimizer, options: Options, plan: RecordingPlan, guard):
         self.model, self.outer_optimizer, self.optimizer = model, optimizer, inner_optimizer(optimizer)
         self.options, self.plan, self.guard, self.num_lost = options, plan, guard, 0
         self.stride, self.clips = batches_per_step(optimizer), clips(optimizer)
+        self.wants_histograms = bool(options.histograms)
 
     @property
     def is_checked(self) -> bool:
@@ -57,8 +59,14 @@ class Recorder(abc.ABC):
         """Takes what a recorded step has returned."""
 
     @abc.abstractmethod
-    def fetch(self, tap: Tap) -> list[Snapshot]:
-        """Returns the `Snapshot` of every step recorded since the last call, in order."""
+    def fetch(self, tap: Tap, step: int | None = None) -> list[RecordedStep]:
+        """Returns every step recorded since the last call, in order.
+
+        Args:
+            tap: The `Tap` that they were recorded with.
+            step: Integer, the one step that was recorded, where the caller knows it, so that nothing has to be waited
+                for. Defaults to `None`.
+        """
 
     def due_steps(self, batches: range) -> list[int]:
         """Returns the steps that are due among those that a range of batches completes."""

@@ -6,7 +6,7 @@ from gradlog.backends.armed_call import ArmedCall, armed_call
 from gradlog.backends.engine import engine
 from gradlog.backends.options import Options, RecordingPlan
 from gradlog.backends.program import Program
-from gradlog.history.history import Snapshot
+from gradlog.backends.recorded import RecordedStep
 
 
 class Recording:
@@ -50,8 +50,15 @@ class Recording:
         for recorder in self.recorders:
             recorder.start()
 
-    def arm(self) -> None:
-        """Has the model's next call of its training function recorded."""
+    def arm(self, step: int | None) -> None:
+        """Has the model's next call of its training function recorded.
+
+        Args:
+            step: Integer, the one step of it that is recorded, or `None` where that is not known.
+        """
+        for recorder in self.recorders:
+            options = recorder.options
+            recorder.wants_histograms = bool(options.histograms) if step is None else options.has_histograms(step)
         earlier = armed_call(self._model)
         call = ArmedCall(self._model) if earlier is None else earlier
         call.add(self)
@@ -66,11 +73,11 @@ class Recording:
         if call is not None:
             call.remove(self)
 
-    def fetch(self) -> list[list[Snapshot]]:
-        """Returns what each recorder has recorded since the last call."""
+    def fetch(self, step: int | None = None) -> list[list[RecordedStep]]:
+        """Returns what each recorder has recorded since the last call; `step` is what `Recorder.fetch` takes."""
         if self.setting is None:  # not known before: the call may have built the model
             self.setting = self.current_setting()
-        return [] if self.program is None else [one.fetch(tap) for one, tap in self._taps()]
+        return [] if self.program is None else [one.fetch(tap, step) for one, tap in self._taps()]
 
     def order(self) -> tuple[str, ...]:
         """Returns the names of all variables, in the order in which their layers are called."""

@@ -5,10 +5,9 @@ import numpy as np
 
 from gradlog.backends.engine import engine
 from gradlog.backends.options import Options, RecordingPlan
+from gradlog.backends.recorded import RecordedStep, stacked
 from gradlog.backends.recorder import Recorder
 from gradlog.backends.tap import Tap
-from gradlog.history.history import Snapshot
-from gradlog.stats.snapshots import snapshot
 
 
 class ReturningRecorder(Recorder):
@@ -38,18 +37,27 @@ class ReturningRecorder(Recorder):
         """Takes what a recorded step has returned."""
         self._returned.append(outputs)
 
-    def fetch(self, tap: Tap) -> list[Snapshot]:
-        """Returns the `Snapshot` of every step recorded since the last call, in order."""
+    def fetch(self, tap: Tap, step: int | None = None) -> list[RecordedStep]:
+        """Returns every step recorded since the last call, in order."""
         returned, self._returned = self._returned, []
         found = []
+        if step is not None and len(returned) == 1 and "is_applied" not in returned[0]:
+            self._last_step = step
+            num_bytes = sum(array.nbytes for array in keras.tree.flatten(returned))
+            has_histograms = self.options.has_histograms(step)
+            return [RecordedStep(step, tap.layout, returned[0], self._on_host, num_bytes, has_histograms)]
         for arrays in map(engine().on_host, returned):
             batches, is_applied = int(arrays.pop("batches")), bool(arrays.pop("is_applied", True))
-            step, rest = divmod(batches, self.stride)
-            is_due = step % self.options.every == 0 or not self.plan.is_only_optimizer  # of several, one decides
-            if is_applied and is_due and rest == self.stride - 1 and step > self._last_step:
-                self._last_step = step
-                found.append(snapshot(tap.layout, step, arrays))
+            number, rest = divmod(batches, self.stride)
+            is_due = number % self.options.every == 0 or not self.plan.is_only_optimizer  # of several, one decides
+            if is_applied and is_due and rest == self.stride - 1 and number > self._last_step:
+                self._last_step = number
+                found.append(RecordedStep.of(tap.layout, number, arrays, self.options.has_histograms(number)))
         return found
+
+    def _on_host(self, steps):
+        arrays = list(map(engine().on_host, steps))
+        return stacked([one | {"step": int(one.pop("batches")) // self.stride} for one in arrays])
 
 
 class ReturningTap(Tap):
@@ -79,9 +87,7 @@ class ReturningTap(Tap):
         own = [by_variable.pop(id(variable), None) for variable in self._variables]
         self.layout.has_gradient = np.array([gradient is not None for gradient in own])
         own = [keras.ops.zeros((0,)) if gradient is None else gradient for gradient in own]
-        self._store("totals", of.totals(own))
-        self._store("weights", of.totals(self._before, ["squares"]))
-        self._store("counts", of.histograms([*own, *self._before] if self._options.histograms else own))
+        self._record_gradients(own, self._before)
         if self._is_penalized:
             self._record_loss_gradients(own, self._before)
         if by_variable:  # of variables that are not recorded

@@ -13,10 +13,13 @@ _MAX_INPUTS = 1 << 16  # that are looked at, but one row at least
 _NOT_DENSE = ("RaggedTensor", "SparseTensor", "BCOO")
 
 
+def have_targets(targets) -> bool:
+    """Whether targets are numbers of which `first_targets` can tell."""
+    return is_dense(targets) and len(targets.shape) > 0 and is_numeric(targets)
+
+
 def first_targets(targets) -> Any:
-    """Returns the first targets of a batch, float32 [64, 16], with NaN where there are fewer; `None` if no numbers."""
-    if not is_dense(targets) or not len(targets.shape) or not is_numeric(targets):
-        return None
+    """Returns the first targets of a batch, float32 [64, 16], with NaN where there are fewer."""
     rows, columns = SHAPE_OF_TARGETS
     taken = ops.cast(targets[:rows], "float32")
     taken = ops.reshape(taken, (ops.shape(taken)[0], -1))[:, :columns]
@@ -25,17 +28,21 @@ def first_targets(targets) -> Any:
     return ops.reshape(taken, SHAPE_OF_TARGETS)
 
 
+def have_inputs(inputs) -> bool:
+    """Whether inputs are one tensor of numbers, of which `first_inputs` can tell."""
+    arrays = [one for one in keras.tree.flatten(inputs) if one is not None]
+    if len(arrays) != 1 or not is_dense(arrays[0]):
+        return False
+    (values,) = arrays
+    return len(values.shape) > 1 and None not in values.shape[1:] and is_numeric(values)
+
+
 def first_inputs(inputs) -> Any:
-    """Returns float32 [5], the first attributes of `Inputs`, of a batch's first rows; `None` of several, or no numbers.
+    """Returns float32 [5], the first attributes of `Inputs`, of a batch's first rows.
 
     Looks at 64 rows, of large ones at fewer, to the cost of 65,536 numbers.
     """
-    arrays = [one for one in keras.tree.flatten(inputs) if one is not None]
-    if len(arrays) != 1 or not is_dense(arrays[0]):
-        return None
-    (values,) = arrays
-    if len(values.shape) < 2 or None in values.shape[1:] or not is_numeric(values):
-        return None
+    (values,) = (one for one in keras.tree.flatten(inputs) if one is not None)
     num_rows = min(SHAPE_OF_TARGETS[0], max(1, _MAX_INPUTS // max(1, math.prod(values.shape[1:]))))
     columns = ops.reshape(ops.cast(values[:num_rows], "float32"), (-1, values.shape[-1]))
     is_finite = ops.isfinite(columns)

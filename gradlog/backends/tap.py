@@ -17,9 +17,12 @@ from gradlog.backends import penalties
 from gradlog.backends.engine import engine
 from gradlog.backends.options import named_variables
 from gradlog.backends.patches import Patch, Patches
-from gradlog.backends.samples import first_inputs, first_targets
+from gradlog.backends.samples import first_inputs, first_targets, have_inputs, have_targets
 from gradlog.backends.second_moments import SecondMoments
+from gradlog.stats import whole
 from gradlog.stats.snapshots import StepLayout
+
+_SINGLE = ("float32", "bfloat16", "float16")  # what a float32 holds
 
 
 class Tap(abc.ABC):
@@ -39,6 +42,7 @@ class Tap(abc.ABC):
         self.recorder, self.layout, self.order = recorder, StepLayout(), ()
         self.sees_gradients = False
         self._plan, self._options = recorder.plan, recorder.options
+        self._has_histograms = recorder.wants_histograms
         self._model, self._optimizer = recorder.model, recorder.optimizer
         self._variables, self._calls, self._moments = None, {}, None
         layers = self._model._flatten_layers(include_self=False)
@@ -95,6 +99,10 @@ class Tap(abc.ABC):
         """Calls a function where the step that has just been applied is recorded."""
         record()
 
+    def _taken(self, samples: dict):
+        """Returns what functions take of a batch, by name; perhaps only at the first step of a training."""
+        return {name: take() for name, take in samples.items()}
+
     def _sum_of_replicas(self, value):
         """Returns what the values of all replicas come to together."""
         return value
@@ -141,14 +149,55 @@ class Tap(abc.ABC):
         first = next(iter([*outputs, *keras.tree.flatten(predictions)]), None)
         if first is not None and len(first.shape):
             self._store("batch_size", self._sum_of_replicas(self._num_rows(first)), batches_ago=1)
-        samples = list(map(first_targets, outputs)) if self.recorder.is_checked else []
-        self.layout.num_targets = len(samples) if all(one is not None for one in samples) else 0
-        for index in range(self.layout.num_targets):
-            self._store(f"targets{index}", samples[index], batches_ago=1)
-        numbers = first_inputs(inputs) if self.recorder.is_checked else None
-        self.layout.has_inputs = numbers is not None
-        if self.layout.has_inputs:
-            self._store("inputs", numbers, batches_ago=1)
+        if not self.recorder.is_checked:
+            return
+        self.layout.num_targets = len(outputs) if all(map(have_targets, outputs)) else 0
+        self.layout.has_inputs = have_inputs(inputs)
+        samples = {
+            f"targets{index}": functools.partial(first_targets, one)
+            for index, one in enumerate(outputs[: self.layout.num_targets])
+        }
+        samples |= {"inputs": functools.partial(first_inputs, inputs)} if self.layout.has_inputs else {}
+        for name, sample in self._taken(samples).items():
+            self._store(name, sample, batches_ago=1)
+
+    def _comes_whole(self, own):
+        """Whether gradients and weights are handed over as they are: of a small network, where the step returns them.
+
+        Rows of an embedding, as many as a batch touches, are reduced in the step; so is float64.
+        """
+        if not self._plan.returns or sum(self.layout.sizes) > whole.LARGEST or not self._are_dense(own):
+            return False
+        return all(keras.backend.standardize_dtype(one.dtype) in _SINGLE for one in [*own, *self._variables])
+
+    def _are_dense(self, own):
+        """Whether gradients are as large as their variables, and not rows of an embedding."""
+        known = [math.prod(one.shape) for one in own if None not in one.shape]
+        return known == np.where(self.layout.has_gradient, self.layout.sizes, 0).tolist()
+
+    def _record_gradients(self, own, before):
+        """Records gradients, and the weights before the update: as they are, or what they sum up to."""
+        of = engine()
+        self.layout.is_whole = self._comes_whole(own)
+        if self.layout.is_whole:
+            self._store("before", of.end_to_end(before))
+            self._store("gradient", of.end_to_end(own))
+        else:
+            self._record_sums(own, before)
+
+    def _record_sums(self, own, before):
+        """Records what gradients and weights sum up to, and how they are distributed."""
+        of = engine()
+        self._store("totals", of.totals(own))
+        self._store("weights", of.totals(before, ["squares"]))
+        self._store("counts", of.histograms([*own, *before] if self._has_histograms else own))
+
+    def _record_update(self, after, before):
+        """Records how far the update moved the weights."""
+        if self.layout.is_whole:
+            self._store("after", engine().end_to_end(after), batches_ago=1)
+        else:
+            self._store("moved", engine().square_distances(after, before), batches_ago=1)
 
     def _record_loss_gradients(self, own, before):
         """Records the gradients of regularized variables without what the penalties add."""
@@ -158,7 +207,11 @@ class Tap(abc.ABC):
             return
         self.layout.regularized = tuple(chosen)
         own, added = [own[one] for one in chosen], penalties.gradients(self._variables, before, chosen)
-        self._store("loss_totals", engine().totals([one - part for one, part in zip(own, added, strict=True)]))
+        without = [one - part for one, part in zip(own, added, strict=True)]
+        if self.layout.is_whole:
+            self._store("loss_gradient", engine().end_to_end(without))
+        else:
+            self._store("loss_totals", engine().totals(without))
 
     def _record_ratios(self, clipped):
         """Records how large gradients, by their variable's key, are beside what the optimizer remembers of others."""

@@ -13,7 +13,7 @@ from gradlog.history.builder import HistoryBuilder
 from gradlog.history.history import History, Snapshot
 from gradlog.history.run import Run
 
-_SECONDS, _PART_OF_THE_TIME = 0.1, 0.02  # that diagnosing may take: at once, and of the time that passes
+_SECONDS, _PART_OF_THE_TIME = 0.1, 0.01  # that diagnosing may take: at once, and of the time that passes
 _MAX_BYTES, _MIN_STEPS = 1 << 26, 1000  # of statistics that are kept; at least so many logged steps are
 
 
@@ -21,8 +21,8 @@ class Monitor:
     """Diagnoses what was logged so far, again and again, and reports what is new.
 
     A diagnosis looks at the whole run, so it takes longer the more steps were logged. It is postponed while diagnosing
-    has taken more than a fiftieth of the time, unless a number is newly not finite. The last diagnosis, in `finish`, is
-    the one that `diagnose` makes of the event file afterwards. Of very long runs, beyond 64 MB of statistics, every
+    has taken more than a hundredth of the time, unless a number is newly not finite. The last diagnosis, in `finish`,
+    is the one that `diagnose` makes of the event file afterwards. Of very long runs, beyond 64 MB of statistics, every
     second logged step is kept, then every fourth, and so on.
 
     Args:

@@ -7,6 +7,7 @@ bytes around the numbers are made once. What is put together here is the ordinar
 
 import functools
 import json
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
@@ -70,6 +71,10 @@ class Encoder:
     def __init__(self):
         self._described, self._nonfinite_seen, self._forms = set(), set(), {}
 
+    def snapshots(self, snapshots: Sequence[Snapshot]) -> Iterator[bytes]:
+        """Encodes several `Snapshot`s, each into bytes of its own."""
+        return map(self.snapshot, snapshots)
+
     def snapshot(self, snapshot: Snapshot) -> bytes:
         """Encodes a `Snapshot`."""
         form = self._form(snapshot)
@@ -77,7 +82,7 @@ class Encoder:
             form.table(snapshot.statistics),
             self._numbers(form, list(snapshot.scalars.values()), snapshot.statistics),
             _attention(snapshot),
-            *(self._value(tag, _tensor(rows), _HISTOGRAM) for tag, rows in histograms(snapshot)),
+            *(part for tag, rows in histograms(snapshot) for part in self._histogram(tag, rows)),
             *self._layout(),
         ]
         return b"".join(parts)
@@ -89,6 +94,12 @@ class Encoder:
     def text(self, tag: str, markdown: str) -> bytes:
         """Encodes a text for the Text tab."""
         return self._value(tag, _string(markdown.encode()), _TEXT)
+
+    def _histogram(self, tag, rows):
+        """Encodes rows [k, 3], as parts that follow each other."""
+        if tag in self._described:
+            return _head_of_histogram(tag, len(rows)), rows.data
+        return (self._value(tag, _tensor(rows), _HISTOGRAM),)
 
     def _layout(self):
         """Encodes what the tab Custom Scalars shows, once a file."""
@@ -164,6 +175,15 @@ class _Form:
 @functools.cache
 def _tag(tag):
     return _field(_TAG, tag.encode())
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _head_of_histogram(tag, num_rows):
+    """Returns what comes before the numbers of a histogram that has been described before."""
+    rows = np.zeros((num_rows, 3))
+    tensor = _tensor(rows)
+    value = _field(_VALUE, _tag(tag) + _field(_TENSOR, tensor))
+    return value[: len(value) - rows.nbytes]
 
 
 def _attention(snapshot):

@@ -37,6 +37,7 @@ class Snapshot:
         batch_size: Integer, the rows of the batch, over all replicas; `None` if it is not known.
         targets: Float32 arrays [n, k] of the batch's first targets, one for each output; empty if they are not known.
         inputs: `Inputs` of the batch's first rows, of a model with one input; `None` if they are not known.
+        wall_time: Float, when the step ended, in seconds since 1970; `None` for when it is written.
     """
 
     step: int
@@ -53,6 +54,7 @@ class Snapshot:
     batch_size: int | None = None
     targets: tuple[np.ndarray, ...] = ()
     inputs: Inputs | None = None
+    wall_time: float | None = None
 
 
 def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:

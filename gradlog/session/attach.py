@@ -59,9 +59,10 @@ class Watch:
 
     def _fetch(self):
         with self._lock:
-            for snapshot in self._recorder.fetch(self._tap):
-                self._recorded.append(snapshot.step)
-                self._session.write(snapshot)
+            for step in self._recorder.fetch(self._tap):
+                self._recorded.append(step.step)
+                self._session.write(step)
+            self._session.tell()
 
     def _inform_of_gaps(self):
         expected = self._recorder.due_steps(range(self._batches, engine().num_batches(self._model, self._optimizer)))

@@ -16,6 +16,7 @@ from gradlog.diagnosis.finding import Finding
 from gradlog.session.attach import Watch
 from gradlog.session.checks import (
     check_writable,
+    checked_histograms,
     checked_integer,
     checked_log_dir,
     checked_on_finding,
@@ -52,9 +53,10 @@ class GradientLogger(keras.callbacks.Callback):
         variables: Which trainable variables to log: `None` for all, a regular expression that is searched for in
             the name (as in `layer1/kernel`), a list of them, or a function of the Keras variable that returns
             whether to log it. Defaults to `None`.
-        histograms: Boolean, whether to write histograms of gradients, weights and activations. They take 16 kB of
-            memory a variable (33 kB for each step that is due in one call, with `steps_per_execution`), and most of
-            the space on disk. Defaults to `True`.
+        histograms: Boolean, whether to write histograms of gradients, weights and activations; or an integer, to write
+            them at every so many logged steps: `every=1, histograms=50` watches every step, and writes histograms at
+            every 50th. They take 16 kB of memory a variable (33 kB for each step that is due in one call, with
+            `steps_per_execution`), and most of the space on disk. Defaults to `True`.
         updates: Boolean, whether to write the update ratio. It keeps a second copy of the logged weights, 4 bytes a
             weight, while a logged step runs. Defaults to `True`. Beside these, a logged step computes in blocks of
             8 MB, and keeps a gradient until it has been read.
@@ -104,7 +106,7 @@ class GradientLogger(keras.callbacks.Callback):
         every: int = 200,
         *,
         variables: str | list[str] | Callable[[keras.Variable], bool] | None = None,
-        histograms: bool = True,
+        histograms: bool | int = True,
         updates: bool = True,
         activations=None,
         rules: Sequence | None = None,
@@ -119,8 +121,10 @@ class GradientLogger(keras.callbacks.Callback):
         state = self.every >= _STEPS_WITH_STATE if optimizer_state is None else bool(optimizer_state)
         self._settings = Settings(
             log_dir=self.log_dir,
-            options=Options(self.every, histograms, updates, checked_selector(variables), bool(check), state),
-            probe=Probe(activations, histograms),
+            options=Options(
+                self.every, checked_histograms(histograms), updates, checked_selector(variables), bool(check), state
+            ),
+            probe=Probe(activations, bool(histograms)),
             rules=checked_rules(rules),
             on_finding=checked_on_finding(on_finding),
             writers=tuple(writers),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from gradlog.diagnosis.finding import Finding
 from gradlog.diagnosis.rules.rule import Rule
@@ -34,6 +35,23 @@ def checked_integer(name: str, value: Any, least: int, what: str = "steps") -> i
     if number is None or isinstance(value, bool):
         raise TypeError(expected)
     if number < least:
+        raise ValueError(expected)
+    return number
+
+
+def checked_histograms(histograms: Any) -> int:
+    """Returns at every how many logged steps histograms are written; 0 for none."""
+    if isinstance(histograms, bool | np.bool_):
+        return int(histograms)
+    expected = (
+        "`histograms` says whether histograms are written, or at every how many logged steps. Expected True, False, or "
+        f"an integer, 1 or more. Received: histograms={histograms!r}"
+    )
+    try:
+        number = operator.index(histograms)
+    except TypeError:
+        raise TypeError(expected) from None
+    if number < 1:
         raise ValueError(expected)
     return number
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from gradlog.backends.engine import engine
 from gradlog.backends.optimizers import batches_per_step
 from gradlog.backends.options import RecordingPlan
+from gradlog.backends.recorded import RecordedStep
 from gradlog.backends.recording import Recording
 from gradlog.history.history import Snapshot, merged
 
@@ -58,21 +59,25 @@ class OneOptimizer:
         if self._batch is not None:
             self._batch += self._model.steps_per_execution
 
+    def due_step(self) -> int | None:
+        """Returns the one step of the coming call that is to be recorded, or `None` where there may be several."""
+        return self._next_due if self._recordable_steps() == 1 else None
+
     def plan(self) -> RecordingPlan:
         """Returns how the coming call is recorded."""
         return engine().plan(self._model, self._optimizer, self._every, self._recordable_steps(), self._is_asked)
 
-    def fetched(self, recording: Recording, completed: Callable[[Snapshot], Snapshot]) -> list[Snapshot]:
-        """Returns what a call recorded, each snapshot completed by what else is known of the call."""
-        snapshots = [completed(snapshot) for snapshot in next(iter(recording.fetch()), [])]
-        if snapshots:
-            self._next_due = (snapshots[-1].step // self._every + 1) * self._every
-        if len(snapshots) < self._recordable_steps():  # a step may have been skipped, and was not counted
+    def fetched(self, recording: Recording, complete: Callable[[Snapshot], Snapshot]) -> list[RecordedStep]:
+        """Returns what a call recorded, each step to be completed by what else is known of the call."""
+        recorded = next(iter(recording.fetch(self.due_step())), [])
+        if recorded:
+            self._next_due = (recorded[-1].step // self._every + 1) * self._every
+        if len(recorded) < self._recordable_steps():  # a step may have been skipped, and was not counted
             self._batch = None
-        return snapshots
+        return [one._replace(complete=complete) for one in recorded]
 
-    def close(self) -> list[Snapshot]:
-        """Returns nothing: no snapshot is held back."""
+    def close(self) -> list[RecordedStep]:
+        """Returns nothing: no step is held back."""
         return []
 
     def _recordable_steps(self):
@@ -121,6 +126,9 @@ class SeveralOptimizers:
         self._start = self._start or self._counts
         return self._held_back is not None or self._model.steps_per_execution > 1 or self._due_step() is not None
 
+    def due_step(self) -> None:
+        """Returns `None`: which step it is shows after the call."""
+
     def plan(self) -> RecordingPlan:
         """Returns how the coming call is recorded."""
         steps = self._model.steps_per_execution
@@ -129,15 +137,15 @@ class SeveralOptimizers:
         slots = math.ceil(steps * self._updates / self._every) + 1
         return RecordingPlan(slots=slots, decides="update", returns=False, is_only_optimizer=False)
 
-    def fetched(self, recording: Recording, completed: Callable[[Snapshot], Snapshot]) -> list[Snapshot]:
+    def fetched(self, recording: Recording, complete: Callable[[Snapshot], Snapshot]) -> list[Snapshot]:
         """Returns what a call recorded, of all optimizers together, in rising steps."""
         after = self._num_batches()
-        of_each = recording.fetch()
+        of_each = [[one.snapshot() for one in recorded] for recorded in recording.fetch()]
         if self._model.steps_per_execution > 1:
-            snapshots, self._held_back = self._of_long_call(after, of_each), None
+            found, self._held_back = self._of_long_call(after, of_each), None
         else:
-            snapshots = self._of_leader(after, list(itertools.chain(*of_each)))
-        return self._released([completed(one) for one in self._rising(snapshots, recording.order())])
+            found = self._of_leader(after, list(itertools.chain(*of_each)))
+        return self._released(list(map(complete, self._rising(found, recording.order()))))
 
     def close(self) -> list[Snapshot]:
         """Returns the snapshots that are held back still."""
@@ -150,14 +158,14 @@ class SeveralOptimizers:
         self._updates = max(self._updates, math.ceil(max(moved) / self._model.steps_per_execution))
         leader = min(range(len(moved)), key=lambda index: moved[index] or math.inf)
         first = [count // batches_per_step(one) for count, one in zip(self._counts, self._optimizers, strict=True)]
-        snapshots = []
+        found = []
         for index, of_one in enumerate(of_each):
             ratio = max(moved[index] // max(moved[leader], 1), 1)
             by_step = {first[leader] + (one.step - first[index]) // ratio: one for one in of_one}
-            snapshots += [dataclasses.replace(one, step=step) for step, one in by_step.items()]
-        return [one for one in snapshots if one.step % self._every == 0]
+            found += [dataclasses.replace(one, step=step) for step, one in by_step.items()]
+        return [one for one in found if one.step % self._every == 0]
 
-    def _of_leader(self, after, snapshots):
+    def _of_leader(self, after, found):
         moved = [now - start for now, start in zip(after, self._start, strict=True)]
         leader = min(range(len(moved)), key=lambda index: moved[index] or math.inf)
         if leader != self._leader and self._held_back:
@@ -170,21 +178,21 @@ class SeveralOptimizers:
         self._is_complete = all(
             number or one is self._model.optimizer for number, one in zip(moved, self._optimizers, strict=True)
         )
-        return [] if step is None else [dataclasses.replace(one, step=step) for one in snapshots]
+        return [] if step is None else [dataclasses.replace(one, step=step) for one in found]
 
-    def _rising(self, snapshots, order):
+    def _rising(self, found, order):
         """Joins the snapshots of a step; a step that is not above the last one is left out."""
-        snapshots.sort(key=lambda snapshot: snapshot.step)
-        joined = [merged(list(parts), order) for _, parts in itertools.groupby(snapshots, lambda one: one.step)]
+        found.sort(key=lambda one: one.step)
+        joined = [merged(list(parts), order) for _, parts in itertools.groupby(found, lambda one: one.step)]
         joined = [one for one in joined if one.step > self._last_step]
         self._last_step = joined[-1].step if joined else self._last_step
         return joined
 
-    def _released(self, snapshots):
+    def _released(self, found):
         """Returns the snapshots that may be written: all, once the optimizer that counts is known."""
         if self._held_back is None:
-            return snapshots
-        self._held_back += snapshots
+            return found
+        self._held_back += found
         return self.close() if self._is_complete or len(self._held_back) > _MAX_HELD_BACK else []
 
     def _num_batches(self):

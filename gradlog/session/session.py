@@ -1,6 +1,9 @@
 """TrainingSession: all that runs while a model trains."""
 
+import collections
 import dataclasses
+import itertools
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,6 +12,7 @@ from gradlog.backends.engine import engine
 from gradlog.backends.optimizers import batches_per_step
 from gradlog.backends.options import Options, chosen_variables
 from gradlog.backends.probe import Probe
+from gradlog.backends.recorded import RecordedStep, snapshots
 from gradlog.backends.recording import Recording
 from gradlog.diagnosis.announcer import Announcer
 from gradlog.diagnosis.checks.setup import Setup
@@ -21,7 +25,8 @@ from gradlog.session.describe import described
 from gradlog.session.directories import run_directory
 from gradlog.session.guard import Guard, inform
 from gradlog.session.schedule import schedule_of
-from gradlog.writers.background import BackgroundWriter
+from gradlog.session.watching import MonitorWriter
+from gradlog.writers.background import SECONDS_AT_FIRST, BackgroundWriter
 from gradlog.writers.event_writer import EventWriter
 from gradlog.writers.several import MultiWriter
 
@@ -76,6 +81,8 @@ class TrainingSession:
         self._writer: BackgroundWriter | None = None
         self._recording: Recording | None = None
         self._monitor: Monitor | None = None
+        self._announcer: Announcer | None = None
+        self._news: collections.deque[tuple] = collections.deque()  # what the monitor found in the writer's thread
         self._is_armed, self._is_given_up, self._is_described = False, False, False
 
     @property
@@ -117,9 +124,14 @@ class TrainingSession:
                 f"{self.directory!r}, so that TensorBoard shows two runs."
             )
         self._name_guards()
-        self._writer = open_writer(self.directory, self._model, self._settings.writers, self._guard)
+        self._watch()
+        watching = MonitorWriter(self._monitor, self._diagnosis_guard)
+        wait = 0 if self._earlier[1] is self._monitor else SECONDS_AT_FIRST
+        writers = [*self._settings.writers, watching]
+        self._writer = open_writer(self.directory, self._model, writers, self._guard, _finished, wait)
         self._guard.undo["writer"] = self._writer.close
-        self._watch(can_stop)
+        on_finding = self._settings.on_finding
+        self._announcer = Announcer(on_finding, self._writer, self.directory, self._model, can_stop=can_stop)
 
     def begin_call(self) -> None:
         """Has the coming call of the training program recorded where a step in it is due."""
@@ -129,7 +141,7 @@ class TrainingSession:
             self._prepare()
             self._probe_guard(self._probe.observe)
             self._guard.undo["call"] = self._recording.disarm  # first, since Ctrl-C may come at any time
-            self._recording.arm()
+            self._recording.arm(self.schedule.due_step())
 
     def end_call(self, logs: dict) -> None:
         """Writes what was recorded."""
@@ -139,6 +151,7 @@ class TrainingSession:
         self.schedule.advance()
         if self._is_armed:
             self._write_recorded(logs)
+        self.tell()
         self._check_writer()
 
     def write_metrics(self, kind: str, logs: dict) -> None:
@@ -146,22 +159,29 @@ class TrainingSession:
         self.open()
         self._writer.write_scalars(current_step(self._model, self._optimizers), scalars_of(kind, logs))
 
-    def write(self, snapshot: Snapshot) -> None:
-        """Writes a snapshot, and diagnoses it; with the first, what the run is made of."""
+    def write(self, step: RecordedStep | Snapshot) -> None:
+        """Has a step written and diagnosed, in a thread; with the first, what the run is made of."""
         if not self._is_described:
             self._is_described = True
-            self._diagnosis_guard(self._describe, snapshot)
-        self._writer.write(snapshot)
-        self._diagnosis_guard(self._monitor.add, snapshot)
+            step = next(_finished([step]))
+            self._diagnosis_guard(self._describe, step)
+        self._writer.write(step)
+
+    def tell(self) -> None:
+        """Reports what has been found meanwhile, in the thread that calls it."""
+        while self._news:
+            self._diagnosis_guard(self._announcer.tell, *self._news.popleft())
 
     def close(self) -> None:
         """Ends the session: writes what is held back, diagnoses what was put off, closes the event file."""
         self._disarm()
         if self._writer is None:
             return
-        for snapshot in self.schedule.close():
-            self.write(snapshot)
+        for step in self.schedule.close():
+            self.write(step)
+        self._writer.flush()
         self._diagnosis_guard(self._monitor.finish)
+        self.tell()
         self._guard.undo.pop("writer", None)
         self._writer.close()
         self._check_writer()
@@ -173,16 +193,18 @@ class TrainingSession:
         for guard, what in zip(self.guards, ("logging to", "logging activations to", "diagnosing"), strict=True):
             guard.what = f"{what} {self.directory!r}"
 
-    def _watch(self, can_stop):
-        """Has every snapshot that is written from now on diagnosed; a training that continues is one run."""
-        on_finding = self._settings.on_finding
-        announcer = Announcer(on_finding, self._writer, self.directory, self._model, can_stop=can_stop)
+    def _watch(self):
+        """Has every step that is written from now on diagnosed; a training that continues is one run."""
         _, earlier = self._earlier
         if earlier is not None and earlier.is_before(current_step(self._model, self._optimizers)):
             self._monitor = earlier
-            self._monitor.go_on(announcer.tell)
+            self._monitor.go_on(self._note)
         else:
-            self._monitor = Monitor(announcer.tell, self._settings.rules)
+            self._monitor = Monitor(self._note, self._settings.rules)
+
+    def _note(self, *news):
+        """Keeps what was found until the training's own thread reports it."""
+        self._news.append(news)
 
     def _describe(self, snapshot):
         metrics = [tag.removeprefix("train/") for tag in snapshot.scalars if tag.startswith("train/")]
@@ -223,15 +245,27 @@ class TrainingSession:
             self._recording.disarm()
 
     def _write_recorded(self, logs):
-        def completed(snapshot):
-            if not self._recording.knows_loss():  # a custom `train_step`
-                snapshot = dataclasses.replace(snapshot, scalars=snapshot.scalars | scalars_of("train", logs))
-            return self._probe_guard(self._probe.added_to, snapshot, default=snapshot)
-
-        for snapshot in self.schedule.fetched(self._recording, completed):
-            self.write(snapshot)
+        for step in self.schedule.fetched(self._recording, self._completion(logs)):
+            self.write(step)
         if not self._recording.sees_gradients():
             self._give_up()
+
+    def _completion(self, logs):
+        """Returns a function of a snapshot of the call that adds to it what else is known of it now."""
+        logs = {} if self._recording.knows_loss() else logs  # those of a custom `train_step`
+        observed, wall_time = [self._probe.take()], time.time()
+
+        def completed(snapshot):
+            scalars = snapshot.scalars | scalars_of("train", logs)
+            snapshot = dataclasses.replace(snapshot, scalars=scalars, wall_time=wall_time)
+            first = observed.pop() if observed else None  # of several steps, the first is that of the pass
+            if first is not None:
+                snapshot = self._probe_guard(first.added_to, snapshot, default=snapshot)
+            if not self._settings.options.has_histograms(snapshot.step):
+                snapshot = dataclasses.replace(snapshot, layers=(), activations=None)
+            return snapshot
+
+        return completed
 
     def _check_writer(self):
         if self._writer.error is not None:
@@ -277,10 +311,17 @@ def _setup(snapshot, run):
     )
 
 
-def open_writer(directory: str, model, writers: Sequence, guard: Guard) -> BackgroundWriter:
+def open_writer(directory: str, model, writers: Sequence, guard: Guard, *how) -> BackgroundWriter:
     """Returns a writer of an event file and to further writers; of several processes, the first writes the file."""
     own = [EventWriter(directory)] if engine().is_chief(model) else []
-    return BackgroundWriter(MultiWriter([*own, *writers]), guard)
+    return BackgroundWriter(MultiWriter([*own, *writers]), guard, *how)
+
+
+def _finished(steps):
+    """Yields the snapshots of what was recorded, some of which are snapshots already."""
+    for is_ready, group in itertools.groupby(steps, lambda one: isinstance(one, Snapshot)):
+        together = list(group)
+        yield from together if is_ready else snapshots(together)
 
 
 def current_step(model, optimizers: Sequence) -> int:

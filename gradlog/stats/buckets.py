@@ -73,14 +73,14 @@ def rows(counts: np.ndarray) -> np.ndarray:
 
 
 def num_zeros(counts: np.ndarray) -> np.ndarray:
-    """Returns how many elements are zero, or too small for a normal float32, from counts [V, `NUM_BUCKETS`]."""
+    """Returns how many elements are zero, or too small for a normal float32, from counts [..., `NUM_BUCKETS`]."""
     subnormal = 1 << MANTISSA_BITS
-    return counts[:, :subnormal].sum(1) + counts[:, PER_SIGN : PER_SIGN + subnormal].sum(1)
+    return counts[..., :subnormal].sum(-1) + counts[..., PER_SIGN : PER_SIGN + subnormal].sum(-1)
 
 
 def num_nonfinite(counts: np.ndarray) -> np.ndarray:
-    """Returns how many elements are not finite, from counts [V, `NUM_BUCKETS`]."""
-    return counts[:, NUM_FINITE:PER_SIGN].sum(1) + counts[:, PER_SIGN + NUM_FINITE :].sum(1)
+    """Returns how many elements are not finite, from counts [..., `NUM_BUCKETS`]."""
+    return counts[..., NUM_FINITE:PER_SIGN].sum(-1) + counts[..., PER_SIGN + NUM_FINITE :].sum(-1)
 
 
 def tables(counts: np.ndarray) -> list[np.ndarray]:

@@ -15,11 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from gradlog.history import names
-from gradlog.stats import buckets
 
 
 class Sums(NamedTuple):
-    """What one pass over the tensors of V variables leaves; float64 arrays [V].
+    """What one pass over the tensors of V variables leaves; float64 arrays [V], or [K, V] of K steps.
 
     Attributes:
         absolute: The sum of the absolute values of the gradient's finite elements.
@@ -156,16 +155,16 @@ STATISTICS = {
 }
 
 
-def sums(totals: np.ndarray, counts: np.ndarray, sizes: np.ndarray) -> Sums:
+def sums(totals: np.ndarray, zeros: np.ndarray, nonfinite: np.ndarray, sizes: np.ndarray) -> Sums:
     """Returns the `Sums` of V gradients.
 
     Args:
-        totals: Their totals, float64 [V, 2]: the sums of the absolute values and of the squares.
-        counts: Their bucket counts, an integer array [V, `buckets.NUM_BUCKETS`].
+        totals: Their totals, float64 [..., V, 2]: the sums of the absolute values and of the squares.
+        zeros: Their numbers of elements that are zero, an array [..., V].
+        nonfinite: Their numbers of elements that are not finite, an array [..., V].
         sizes: Their numbers of elements, an array [V].
     """
-    zeros, nonfinite = buckets.num_zeros(counts), buckets.num_nonfinite(counts)
-    return Sums(totals[:, 0], totals[:, 1], zeros, sizes - nonfinite, nonfinite)
+    return Sums(totals[..., 0], totals[..., 1], zeros, sizes - nonfinite, nonfinite)
 
 
 def table(x: Sums, statistics: dict[str, Callable] = STATISTICS) -> tuple[tuple[str, ...], np.ndarray]:
@@ -178,7 +177,7 @@ def table(x: Sums, statistics: dict[str, Callable] = STATISTICS) -> tuple[tuple[
 
     Returns:
         A tuple of the S names of the statistics that could be computed, in the dictionary's order, and a float32 array
-        [V, S].
+        [V, S], or [K, V, S].
 
     Example:
     >>> two = Sums(*np.array([[4.0, 0.0], [10.0, 0.0], [0.0, 0.0], [2.0, 0.0], [1.0, 3.0]]))
@@ -189,7 +188,7 @@ def table(x: Sums, statistics: dict[str, Callable] = STATISTICS) -> tuple[tuple[
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         computed = {name: function(x) for name, function in statistics.items()}
         computed = {name: numbers for name, numbers in computed.items() if numbers is not None}
-        return tuple(computed), np.stack(list(computed.values()), axis=1).astype(np.float32)
+        return tuple(computed), np.stack(list(computed.values()), axis=-1).astype(np.float32)
 
 
 def joint_norm(squares: np.ndarray) -> float:

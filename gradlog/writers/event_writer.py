@@ -4,6 +4,7 @@ import itertools
 import os
 import socket
 import time
+from collections.abc import Sequence
 
 from tensorboard.compat.proto import event_pb2
 
@@ -35,7 +36,7 @@ class EventWriter:
         try:
             self._file = _opened(self.log_dir, self.path)
             version = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
-            self._write(version.SerializeToString())
+            self._write([version.SerializeToString()])
         except KeyboardInterrupt:  # an empty file would look like a damaged run
             if self._is_local and os.path.exists(self.path):
                 os.remove(self.path)
@@ -48,7 +49,13 @@ class EventWriter:
 
     def write(self, snapshot: Snapshot) -> None:
         """Writes a `Snapshot` as one event."""
-        self._write_summary(snapshot.step, self._encoder.snapshot(snapshot))
+        self.write_together([snapshot])
+
+    def write_together(self, snapshots: Sequence[Snapshot]) -> None:
+        """Writes several `Snapshot`s, an event each, at once."""
+        now, encoded = time.time(), self._encoder.snapshots(snapshots)
+        pairs = zip(snapshots, encoded, strict=True)
+        self._write(event(one.step, one.wall_time or now, summary) for one, summary in pairs)
 
     def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Writes numbers, a dictionary by tag, at a step."""
@@ -63,12 +70,12 @@ class EventWriter:
         self._file.close()
 
     def _write_summary(self, step, summary):
-        self._write(event(step, time.time(), summary))
+        self._write([event(step, time.time(), summary)])
 
-    def _write(self, record):
+    def _write(self, records):
         if self._is_local and not os.path.exists(self.path):  # writing to a deleted file raises nothing
             raise FileNotFoundError(f"the event file is no longer there: {self.path}")
-        self._file.write(framed(record))
+        self._file.write(b"".join(map(framed, records)))
         self._file.flush()
 
 

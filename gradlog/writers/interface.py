@@ -1,5 +1,6 @@
 """What a writer has to have."""
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from gradlog.history.history import Snapshot
@@ -10,7 +11,8 @@ class Writer(Protocol):
     """Where Snapshots go. Any object with these four methods is a writer; it need not inherit from this class.
 
     `GradientLogger(log_dir, writers=[...])` calls them in a thread of its own, one call at a time. What one of them
-    raises does not end the training: the writer gets no more, and the error is told once.
+    raises does not end the training: the writer gets no more, and the error is told once. Where steps come fast, a
+    writer that has a method `write_together`, of a list of `Snapshot`s, gets several at once.
 
     Example:
     >>> class Printer:
@@ -42,3 +44,12 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Ends the writing; no method is called afterwards."""
+
+
+def write_together(writer: Writer, snapshots: Sequence[Snapshot]) -> None:
+    """Has a writer write several `Snapshot`s, together where it can."""
+    if hasattr(writer, "write_together"):
+        writer.write_together(snapshots)
+    else:
+        for snapshot in snapshots:
+            writer.write(snapshot)

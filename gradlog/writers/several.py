@@ -1,10 +1,10 @@
 """Writes Snapshots to several writers."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gradlog.history.history import Snapshot
-from gradlog.writers.interface import Writer
+from gradlog.writers.interface import Writer, write_together
 
 
 class MultiWriter:
@@ -27,6 +27,11 @@ class MultiWriter:
         """Writes Markdown to each."""
         for writer in self._writers:
             writer.write_text(step, tag, markdown)
+
+    def write_together(self, snapshots: Sequence[Snapshot]) -> None:
+        """Writes several `Snapshot`s to each."""
+        for writer in self._writers:
+            write_together(writer, snapshots)
 
     def close(self) -> None:
         """Closes each, also where another cannot be."""

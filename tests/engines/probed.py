@@ -14,7 +14,7 @@ def probed(model, x) -> History:
     probe.begin(model, guard)
     probe.observe()
     assert guard.error is None, repr(guard.error)
-    writer.write(probe.added_to(Snapshot(0, (), (), np.zeros((0, 0), np.float32))))
+    writer.write(probe.take().added_to(Snapshot(0, (), (), np.zeros((0, 0), np.float32))))
     return writer.history()
 
 

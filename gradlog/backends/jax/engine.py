@@ -13,13 +13,23 @@ from gradlog.backends.checks import ArgumentError
 from gradlog.backends.jax.histograms import histograms
 from gradlog.backends.jax.program import JaxProgram
 from gradlog.backends.jax.state import due_steps, num_batches, sync, values
-from gradlog.backends.jax.sums import element_sums, in_float64, square_distances, totals
+from gradlog.backends.jax.sums import element_sums, end_to_end, in_float64, square_distances, totals
 from gradlog.backends.jax.tap import JaxTap, scope
 from gradlog.backends.keras_private import PrivateName
 from gradlog.backends.options import RecordingPlan
 from gradlog.backends.returning import ReturningRecorder
 
-__all__ = ["due_steps", "element_sums", "histograms", "num_batches", "scope", "square_distances", "sync", "totals"]
+__all__ = [
+    "due_steps",
+    "element_sums",
+    "end_to_end",
+    "histograms",
+    "num_batches",
+    "scope",
+    "square_distances",
+    "sync",
+    "totals",
+]
 
 recorder, tap, program = ReturningRecorder, JaxTap, JaxProgram
 IS_STEP_BY_STEP = True

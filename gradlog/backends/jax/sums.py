@@ -40,6 +40,11 @@ def totals(tensors: Sequence[jax.Array], terms: Sequence[str] = tuple(_TERMS)) -
     return jax.lax.cond(_is_ordinary(quick), lambda: quick, lambda: _careful(tensors, terms))
 
 
+def end_to_end(tensors: Sequence[jax.Array]) -> jax.Array:
+    """Returns the elements of V arrays one after the other, float32 [N]."""
+    return jnp.concatenate([one.astype(jnp.float32).reshape(-1) for one in tensors])
+
+
 def square_distances(tensors: Sequence[jax.Array], others: Sequence[jax.Array]) -> dict[str, jax.Array]:
     """Returns the squared L2 distances [V] between V arrays and as many others of the same shapes, as `totals` does."""
     return totals([_wide(one) - _wide(other) for one, other in zip(tensors, others, strict=True)], ["squares"])

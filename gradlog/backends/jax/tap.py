@@ -22,7 +22,6 @@ import keras
 
 from gradlog.backends import penalties
 from gradlog.backends.jax.state import at
-from gradlog.backends.jax.sums import square_distances
 from gradlog.backends.optimizers import is_rate_known
 from gradlog.backends.patches import Patch
 from gradlog.backends.returning import ReturningTap
@@ -96,7 +95,7 @@ class JaxTap(ReturningTap):
             self._store("is_applied", jnp.all(jnp.stack([jnp.all(jnp.isfinite(one)) for one in grads])))
         if self._options.updates:
             after = self._values_of(result[0])
-            self._store("moved", square_distances(after, self._before))
+            self._record_update(after, self._before)
         self._values = self._by_variable(result[1])
         self._record_epsilons()
         if self._is_penalized:

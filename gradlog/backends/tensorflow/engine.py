@@ -13,6 +13,7 @@ from tensorflow.python.eager import context
 from gradlog.backends import optimizers
 from gradlog.backends.options import RecordingPlan
 from gradlog.backends.tensorflow import strategies
+from gradlog.backends.tensorflow.grouping import end_to_end
 from gradlog.backends.tensorflow.histograms import histograms
 from gradlog.backends.tensorflow.loop import train
 from gradlog.backends.tensorflow.moments import element_sums, square_distances, totals
@@ -21,7 +22,16 @@ from gradlog.backends.tensorflow.recorder import TensorFlowRecorder
 from gradlog.backends.tensorflow.strategies import is_chief, num_replicas
 from gradlog.backends.tensorflow.tap import TensorFlowTap
 
-__all__ = ["element_sums", "histograms", "is_chief", "num_replicas", "square_distances", "totals", "train"]
+__all__ = [
+    "element_sums",
+    "end_to_end",
+    "histograms",
+    "is_chief",
+    "num_replicas",
+    "square_distances",
+    "totals",
+    "train",
+]
 
 _OLDEST = (2, 18)
 

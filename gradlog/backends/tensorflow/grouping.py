@@ -13,7 +13,7 @@ import tensorflow as tf
 
 LARGEST_TO_JOIN = 1 << 12  # elements
 LARGEST_TO_KEEP = 1 << 18  # elements
-BLOCK = 1 << 21  # elements
+BLOCK = 1 << 19  # elements
 
 
 class Groups(NamedTuple):
@@ -68,7 +68,7 @@ def grouped(of_small: Callable, of_large: Callable, *lists: Sequence[tf.Tensor])
     small, rows, large = groups(lists[0])
     parts = []
     if small:
-        parts.append(of_small(rows, *[_end_to_end([tensors[index] for index in small]) for tensors in lists]))
+        parts.append(of_small(rows, *[end_to_end([tensors[index] for index in small]) for tensors in lists]))
     for part in large:
         parts.append(of_large(*[[_flat(tensors[index]) for index in part] for tensors in lists]))
     if not parts:
@@ -82,7 +82,8 @@ def _flat(tensor):
     return tensor if len(tensor.shape) == 1 else tf.reshape(tensor, [-1])
 
 
-def _end_to_end(tensors):
+def end_to_end(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the elements of V tensors one after the other, float32 [N]."""
     return tf.concat([tf.cast(_flat(tensor), tf.float32) for tensor in tensors], 0)
 
 

@@ -11,19 +11,44 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from gradlog.backends.tensorflow.packing import Packing
+
 _BEGUN, _STEP = "begun", "step"
+_APART = ("before",)  # read before the update, which would have to copy what something else still waits to read
+
+
+class Step(NamedTuple):
+    """A step on the host: its number, and its arrays by name."""
+
+    step: int
+    arrays: dict[str, np.ndarray]
 
 
 class Fetched(NamedTuple):
     """What the host gets.
 
     Attributes:
-        steps: List of (step, dictionary of arrays by name), in order.
+        steps: List of `Step`s, in order.
         num_lost: Integer, how many recorded steps were overwritten before they could be fetched.
     """
 
-    steps: list[tuple[int, dict[str, np.ndarray]]]
+    steps: list[Step]
     num_lost: int = 0
+
+
+class Form(Packing):
+    """How what a program returns is packed.
+
+    Attributes:
+        is_certain: Boolean, whether every call of the program completes a step.
+    """
+
+    is_certain = False
+
+    def on_host(self, steps: Sequence[dict[str, tf.Tensor]]) -> tuple[list[int], dict[str, np.ndarray]]:
+        """Returns the numbers of K steps, and their arrays [K, ...] by name, of what the calls have returned."""
+        arrays = self.unpacked({name: np.stack([_array(one[name]) for one in steps]) for name in steps[0]})
+        return arrays.pop(_STEP).tolist() if _STEP in arrays else [-1] * len(steps), arrays
 
 
 class Handover(Protocol):
@@ -44,8 +69,14 @@ class Handover(Protocol):
     def start(self, step: int) -> None:
         """Forgets the steps of an earlier training; the next one is `step` or a later one."""
 
-    def fetch(self) -> Fetched:
-        """Returns every step that was recorded since the last call."""
+    def fetch(self, form: Form) -> Fetched:
+        """Returns every step that was recorded since the last call, in a certain form."""
+
+    def is_certain(self, form: Form) -> bool:
+        """Whether the last call has left a step, so that it need not be looked for."""
+
+    def take_outputs(self, step: int) -> dict[str, tf.Tensor]:
+        """Returns what the last call has returned of a step, for `Form.on_host`."""
 
 
 class Stored:
@@ -125,7 +156,11 @@ class Stored:
         for name in (_BEGUN, _STEP):
             self._buffers[name].assign(tf.fill(self._buffers[name].shape, tf.constant(-1, tf.int64)))
 
-    def fetch(self) -> Fetched:
+    def is_certain(self, form: Form) -> bool:
+        """Returns false: the variables tell."""
+        return False
+
+    def fetch(self, form: Form) -> Fetched:
         """Returns every step that was recorded since the last call, in order, and how many were overwritten."""
         steps = self._buffers[_STEP].numpy()[: self.slots]
         fresh = [slot for slot in np.argsort(steps) if steps[slot] > self._last_step]
@@ -134,10 +169,10 @@ class Stored:
         arrays = {name: buffer.numpy() for name, buffer in self._buffers.items() if name not in (_BEGUN, _STEP)}
         begun = self._buffers[_BEGUN].numpy()
         whole = [slot for slot in fresh if begun[slot] == steps[slot]]
-        found = [(int(steps[slot]), {name: array[slot] for name, array in arrays.items()}) for slot in whole]
+        found = [Step(int(steps[slot]), {name: array[slot] for name, array in arrays.items()}) for slot in whole]
         if not found:
             return Fetched([])
-        last, self._last_step = self._last_step, found[-1][0]
+        last, self._last_step = self._last_step, found[-1].step
         return Fetched(found, self._last_step // self._every - last // self._every - len(found))
 
 
@@ -173,11 +208,11 @@ class Returned:
         """Ends a step."""
         self.store(_STEP, tf.identity(number()), number)
 
-    def outputs(self) -> dict[str, tf.Tensor]:
-        """Returns what the step that was begun has to return."""
-        outputs = self._stored.first_slot() | self._returned
+    def outputs(self, form: Form) -> dict[str, tf.Tensor]:
+        """Returns what the step that was begun has to return, in a certain form, which is noted."""
+        outputs, form.is_certain = self._stored.first_slot() | self._returned, _STEP in self._returned
         self._returned, self._graph = {}, None
-        return outputs
+        return form.packed(outputs, _APART)
 
     # On the host.
 
@@ -190,15 +225,30 @@ class Returned:
         """Takes what a step has returned."""
         self._outputs = outputs
 
-    def fetch(self) -> Fetched:
-        """Returns the step that was recorded since the last call."""
-        arrays = {name: np.asarray(tensor) for name, tensor in (self._outputs or {}).items()}
-        self._outputs = None
-        step = int(arrays.pop(_STEP, -1))
+    def fetch(self, form: Form) -> Fetched:
+        """Returns the step that was recorded since the last call, in a certain form."""
+        outputs, self._outputs = self._outputs, None
+        if outputs is None:
+            return Fetched([])
+        (step,), arrays = form.on_host([outputs])
         if step <= self._last_step:
             return Fetched([])
         self._last_step = step
-        return Fetched([(step, arrays)])
+        return Fetched([Step(step, {name: array[0] for name, array in arrays.items()})])
+
+    def is_certain(self, form: Form) -> bool:
+        """Whether the last call has left a step, so that it need not be looked for."""
+        return form.is_certain and self._outputs is not None
+
+    def take_outputs(self, step: int) -> dict[str, tf.Tensor]:
+        """Returns what the last call has returned of a step, for `Form.on_host`."""
+        outputs, self._outputs, self._last_step = self._outputs or {}, None, step
+        return outputs
+
+
+def _array(tensor):
+    """Returns what a tensor holds, which is not copied where it is on the host already."""
+    return np.asarray(memoryview(tensor))
 
 
 def variable(value: tf.Tensor) -> tf.Variable:

@@ -4,12 +4,14 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from gradlog.backends.tensorflow.grouping import grouped, in_blocks, split
 
 # Between these norms the squares of float32 neither overflow nor lose what matters to underflow.
 _SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
+_SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 
 
 # XLA adds one number after the other: of more than so many, float32 would lose the last ones.
@@ -20,8 +22,8 @@ class Term(NamedTuple):
     """What is summed of each element.
 
     Attributes:
-        of_element: Function of a tensor, element by element.
-        sum: The cheapest way to its sum over a float32 tensor.
+        of_element: Function of a tensor of finite numbers, element by element.
+        sum: The cheapest way to its sum over a float32 tensor of finite numbers.
     """
 
     of_element: Callable
@@ -30,11 +32,16 @@ class Term(NamedTuple):
 
 TERMS = {
     "absolute": Term(tf.abs, lambda values: tf.reduce_sum(tf.abs(values))),
+    "zeros": Term(
+        lambda values: 1 - tf.abs(tf.sign(values)),
+        lambda values: tf.cast(tf.size(values), values.dtype) - 2 * tf.nn.l2_loss(tf.sign(values)),
+    ),
+    "nonfinite": Term(tf.zeros_like, lambda values: tf.zeros([], values.dtype)),
     "squares": Term(tf.square, lambda values: 2 * tf.nn.l2_loss(values)),
 }
 
 
-def totals(tensors: Sequence[tf.Tensor], terms: Sequence[str] = tuple(TERMS)) -> tf.Tensor:
+def totals(tensors: Sequence[tf.Tensor], terms: Sequence[str] = ("absolute", "squares")) -> tf.Tensor:
     """Sums the absolute values and the squares of each tensor's finite elements.
 
     They are summed in float32, which is cheap; only where a tensor has something that is not finite, or is so small or
@@ -42,7 +49,9 @@ def totals(tensors: Sequence[tf.Tensor], terms: Sequence[str] = tuple(TERMS)) ->
 
     Args:
         tensors: List of V float tensors of any shapes and dtypes.
-        terms: T names of `TERMS`, with `"squares"` the last. Defaults to all.
+        terms: T names of `TERMS`, with `"squares"` the last. Of `"zeros"` and `"nonfinite"`, numbers of elements are
+            returned; a CPU takes for zero what is smaller than the smallest normal float32. Defaults to
+            `("absolute", "squares")`.
 
     Returns:
         Float64 tensor [V, T].
@@ -83,8 +92,10 @@ def _quick_sums(terms, flat):
 
 
 def _finite(terms, values):
-    values = tf.cast(tf.where(tf.math.is_finite(values), values, 0), tf.float64)
-    return [TERMS[term].of_element(values) for term in terms]
+    is_finite = tf.math.is_finite(values)
+    finite = tf.cast(tf.where(is_finite, values, 0), tf.float64)
+    numbers = {"zeros": tf.logical_and(is_finite, tf.abs(finite) < _SMALLEST_NORMAL), "nonfinite": ~is_finite}
+    return [tf.cast(numbers[term], tf.float64) if term in numbers else TERMS[term].of_element(finite) for term in terms]
 
 
 def _sums(values):
@@ -105,13 +116,13 @@ def _checked(quick, careful, tensors):
 def _is_ordinary(quick):
     """Whether float32 is enough; false where anything is not finite, since then the squares are not.
 
-    Squares that are nothing may have been too small; the absolute values, where they are summed, tell.
+    Squares that are nothing may have been too small; the absolute values, the first where there are any, tell.
     """
     squares = quick[:, -1]
     is_in_range = tf.logical_and(squares > _SMALLEST_NORM**2, squares < _LARGEST_NORM**2)
     if quick.shape[1] == 1:
         return tf.reduce_all(is_in_range)
-    return tf.reduce_all(tf.logical_or(is_in_range, tf.reduce_all(tf.equal(quick, 0), 1)))
+    return tf.reduce_all(tf.logical_or(is_in_range, tf.logical_and(tf.equal(squares, 0), tf.equal(quick[:, 0], 0))))
 
 
 def square_distances(tensors: Sequence[tf.Tensor], others: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -6,15 +6,14 @@ import tensorflow as tf
 
 from gradlog.backends import penalties
 from gradlog.backends.options import Options, RecordingPlan, named_variables
+from gradlog.backends.recorded import RecordedStep
 from gradlog.backends.recorder import Recorder, key
 from gradlog.backends.samples import SHAPE_OF_TARGETS, SIZE_OF_INPUTS
 from gradlog.backends.second_moments import SecondMoments
 from gradlog.backends.tap import Tap, is_scalar
 from gradlog.backends.tensorflow.handover import Returned, Stored, variable
 from gradlog.backends.tensorflow.strategies import num_batches, num_replicas
-from gradlog.history.history import Snapshot
 from gradlog.stats import buckets
-from gradlog.stats.snapshots import snapshot
 
 
 class TensorFlowRecorder(Recorder):
@@ -27,6 +26,7 @@ class TensorFlowRecorder(Recorder):
         skips = self.optimizer is not optimizer or bool(self.optimizer.gradient_accumulation_steps)
         self.may_skip = skips or plan.decides == "update"
         self.is_fresh, self.is_on = variable(tf.constant(False)), variable(tf.constant(False))
+        self.is_first, self._is_waiting = variable(tf.constant(True)), True  # for the first step of a training
         self._stored = Stored(options.every, plan.slots, is_replicated=self.is_replicated)
         self.handover: Any = Returned(self._stored) if plan.returns else self._stored
 
@@ -37,7 +37,8 @@ class TensorFlowRecorder(Recorder):
 
     def start(self) -> None:
         """Begins a training: forgets the steps of an earlier one."""
-        self.num_lost = 0
+        self.num_lost, self._is_waiting = 0, True
+        self.is_first.assign(True)
         self.handover.start(num_batches(self.optimizer) // self.stride)
 
     def switch_on(self) -> None:
@@ -53,11 +54,22 @@ class TensorFlowRecorder(Recorder):
         """Takes what a recorded step has returned."""
         self.handover.take(outputs)
 
-    def fetch(self, tap: Tap) -> list[Snapshot]:
-        """Returns the `Snapshot` of every step recorded since the last call, in order."""
-        steps, num_lost = self.handover.fetch()
+    def fetch(self, tap: Tap, step: int | None = None) -> list[RecordedStep]:
+        """Returns every step recorded since the last call, in order."""
+        found = self._found(tap, step)
+        if found and self._is_waiting:
+            self._is_waiting = False
+            self.is_first.assign(False)
+        return found
+
+    def _found(self, tap, step):
+        if step is not None and self.handover.is_certain(tap.form):
+            outputs, form = self.handover.take_outputs(step), tap.form
+            has_histograms = self.options.has_histograms(step)
+            return [RecordedStep(step, tap.layout, outputs, form.on_host, form.num_bytes, has_histograms)]
+        steps, num_lost = self.handover.fetch(tap.form)
         self.num_lost += num_lost
-        return [snapshot(tap.layout, *step) for step in steps]
+        return [RecordedStep.of(tap.layout, *one, self.options.has_histograms(one.step)) for one in steps]
 
     # In the step.
 
@@ -103,7 +115,7 @@ class TensorFlowRecorder(Recorder):
             allocate("clipped", [], tf.float64)
         allocate("totals", [number, 2], tf.float64)
         allocate("weights", [number, 1], tf.float64)
-        allocate("counts", [number * (1 + self.options.histograms), buckets.NUM_BUCKETS], tf.int64)
+        allocate("counts", [number * (1 + bool(self.options.histograms)), buckets.NUM_BUCKETS], tf.int64)
 
     def _allocate_moments(self, variables):
         moments, allocate = SecondMoments(self.optimizer, variables, key), self._stored.allocate

@@ -20,10 +20,11 @@ import tensorflow as tf
 from gradlog.backends import penalties
 from gradlog.backends.patches import Patch
 from gradlog.backends.recorder import key
+from gradlog.backends.samples import SHAPE_OF_TARGETS, SIZE_OF_INPUTS
 from gradlog.backends.tap import Tap
 from gradlog.backends.tensorflow.embeddings import touched_rows
-from gradlog.backends.tensorflow.histograms import histograms
-from gradlog.backends.tensorflow.moments import square_distances, totals
+from gradlog.backends.tensorflow.handover import Form
+from gradlog.backends.tensorflow.moments import TERMS, totals
 
 _SUM, _MEAN = tf.distribute.ReduceOp.SUM, tf.distribute.ReduceOp.MEAN
 
@@ -33,7 +34,7 @@ class TensorFlowTap(Tap):
 
     def __init__(self, recorder):
         self._step = threading.local()  # what one replica's step knows of itself while it is traced
-        self._handover = recorder.handover
+        self._handover, self.form = recorder.handover, Form()
         super().__init__(recorder)
 
     def put_on(self) -> None:
@@ -55,7 +56,7 @@ class TensorFlowTap(Tap):
 
     def outputs(self) -> dict:
         """Returns what the step has to return, by the name under which it stands among Keras' logs."""
-        return {self.recorder.key: self._handover.outputs()} if self._plan.returns else {}
+        return {self.recorder.key: self._handover.outputs(self.form)} if self._plan.returns else {}
 
     def _patches_of_step(self):
         patches = [
@@ -117,9 +118,7 @@ class TensorFlowTap(Tap):
         self.layout.has_rows = any(isinstance(gradient, tf.IndexedSlices) for gradient in grads)
         own = [tf.zeros([0]) if gradient is None else gradient for gradient in own]
         self._handover.begin(self.recorder.number)
-        self._store("totals", totals(own))
-        self._store("weights", totals(self._step.before, ["squares"]))
-        self._store("counts", histograms([*own, *self._step.before] if self._options.histograms else own))
+        self._record_gradients(own, self._step.before)
         if vars(self._step).pop("is_penalized", False):
             self._record_loss_gradients(own, self._step.before)
         if by_variable:  # of variables that are not recorded
@@ -135,8 +134,7 @@ class TensorFlowTap(Tap):
         if not self._variables:
             return
         if self._options.updates:
-            after = [variable.value for variable in self._variables]
-            self._store("moved", square_distances(after, self._step.before), batches_ago=1)
+            self._record_update([variable.value for variable in self._variables], self._step.before)
         self._record_epsilons()
         self._handover.finish(functools.partial(self.recorder.number, 1))
 
@@ -155,6 +153,14 @@ class TensorFlowTap(Tap):
 
     def _num_rows(self, tensor):
         return tf.shape(tensor, out_type=tf.int64)[0]
+
+    def _taken(self, samples):
+        shapes = {name: SHAPE_OF_TARGETS if name != "inputs" else [SIZE_OF_INPUTS] for name in samples}
+        return tf.cond(
+            self.recorder.is_first,
+            lambda: {name: take() for name, take in samples.items()},
+            lambda: {name: tf.fill(shape, np.float32("nan")) for name, shape in shapes.items()},
+        )
 
     def _sum_of_replicas(self, value):
         return self._reduced(value, _SUM)
@@ -180,6 +186,22 @@ class TensorFlowTap(Tap):
             _if(self.recorder.is_fresh, record)
         else:
             record()
+
+    def _comes_whole(self, own):
+        """Whether gradients come as they are; a step that may be skipped stores its numbers, which are to be few."""
+        return not self.recorder.may_skip and super()._comes_whole(own)
+
+    def _record_sums(self, own, before):
+        """Records sums; without histograms, zeros are counted beside them where the step returns its numbers."""
+        is_stored = not self._plan.returns or self.recorder.may_skip
+        if self._has_histograms or is_stored or not self._are_dense(own):
+            super()._record_sums(own, before)
+            return
+        absolute, zeros, nonfinite, squares = tf.unstack(totals(own, tuple(TERMS)), axis=1)
+        self._store("totals", tf.stack([absolute, squares], 1))
+        self._store("zeros", zeros)
+        self._store("nonfinite", nonfinite)
+        self._store("weights", totals(before, ["squares"]))
 
     def _store(self, name, value, batches_ago=0):
         self._handover.store(name, value, functools.partial(self.recorder.number, batches_ago))

@@ -29,6 +29,11 @@ def totals(tensors: Sequence[torch.Tensor], terms: Sequence[str] = tuple(_POWERS
     return torch.stack([torch.stack([_careful(one, _POWERS[term]) for term in terms]) for one in tensors])
 
 
+def end_to_end(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Returns the elements of V tensors one after the other, float32 [N]; a copy."""
+    return torch.cat([one.to(torch.float32).reshape(-1) for one in tensors])
+
+
 def square_distances(tensors: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> torch.Tensor:
     """Returns the squared L2 distances, float64 [V], between V tensors and as many others of the same shapes."""
     differences = [_wide(one) - _wide(other) for one, other in zip(tensors, others, strict=True)]

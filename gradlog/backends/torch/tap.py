@@ -19,7 +19,6 @@ import torch
 from gradlog.backends import penalties
 from gradlog.backends.patches import Patch
 from gradlog.backends.returning import ReturningTap
-from gradlog.backends.torch.sums import square_distances
 
 
 class TorchTap(ReturningTap):
@@ -81,13 +80,14 @@ class TorchTap(ReturningTap):
     @torch.no_grad()
     def _before_update_step(self, grads, trainable_variables, learning_rate):
         if self._is_seen:
-            self._record_learning_rate(learning_rate)
+            rate = keras.ops.convert_to_tensor(learning_rate)
+            self._record_learning_rate(rate.detach().clone())  # it may be assigned to before the host has it
 
     @torch.no_grad()
     def _after_apply(self, result, *args, **kwargs):
         if self._is_seen and self._options.updates:
             after = [one.value.detach() for one in self._variables]
-            self._store("moved", square_distances(after, self._before))
+            self._record_update(after, self._before)
         if self._is_seen:
             self._record_epsilons()
         if self._is_seen and self._plan.is_watched:
