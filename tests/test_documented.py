@@ -33,11 +33,11 @@ pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """The runs of the experiment on MNIST, of 21 steps each."""
+    """The runs of the experiment on MNIST, of five steps each."""
     log_dir = tmp_path_factory.mktemp("digits")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mnist_activations, "build_model", networks.run_eagerly(mnist_activations.build_model))
-        mnist_activations.run(mnist_activations.Config(steps=21, every=10, data="embedded"), log_dir)
+        mnist_activations.run(mnist_activations.Config(steps=5, every=2, data="embedded"), log_dir)
     return log_dir
 
 
