@@ -40,7 +40,9 @@ def test_the_site_is_built(tmp_path):
 
     assert built.returncode == 0, built.stderr
     for code in [one.code for one in (*gradlog.rules.RULES, *CHECKS)]:
-        assert f'<h1 id="{code.lower()}-' in (tmp_path / "site" / "rules" / code / "index.html").read_text()
+        written = (tmp_path / "site" / "rules" / code / "index.html").read_text()
+        assert f'<h1 id="{code.lower()}-' in written
+        assert f'src="../{code}.png"' in written
     assert "GradientLogger" in (tmp_path / "site" / "api" / "index.html").read_text()
 
 
