@@ -117,8 +117,8 @@ PAIRS = {
         axis={"ylim": (0, None)},
     ),
     "GL508": Pair(
-        Half("squared error, with large first weights", far_off("mse"), X, ONE_HOT, WHOLE),
-        Half("cross-entropy, with the same weights and steps", far_off("categorical_crossentropy"), X, ONE_HOT, WHOLE),
+        Half("squared error, from large first weights", far_off("mse"), X, ONE_HOT, WHOLE),
+        Half("cross-entropy, from the same weights", far_off("categorical_crossentropy"), X, ONE_HOT, WHOLE),
         line=(ONE_HOT.mean(axis=0).max(), "the most frequent class"),
         axis={"ylim": (0, 1.05)},
         **ACCURACY,
