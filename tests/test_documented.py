@@ -28,6 +28,8 @@ from experiments import mnist_activations
 from gradlog.commands import cli
 from gradlog.diagnosis.pages import codes, page
 
+# The logged steps of the run that the Python of a page leaves.
+LEFT = {"README.md": ("logs/first", [0, 10, 20, 30])}
 pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
 
 
@@ -127,6 +129,9 @@ def test_python_and_commands_run(name, provide):
     namespace = {}
     for block in documented.fenced(PAGES[name], "python"):
         exec(compile(block, name, "exec"), namespace)
+    if name in LEFT:
+        log_dir, steps = LEFT[name]
+        assert gradlog.read(log_dir).steps.tolist() == steps
     for command, shown in documented.commands(PAGES[name]):
         if documented.why_not_run(command):
             continue

@@ -9,7 +9,7 @@ import sys
 import labelled
 import pytest
 import test_repair_changes
-from documented import PAGES, ROOT, fenced
+from documented import PAGES, ROOT
 
 import gradlog
 from experiments import overhead_report
@@ -19,14 +19,6 @@ from gradlog.history import names
 
 README, EXPERIMENTS = PAGES["README.md"], PAGES["experiments.md"]
 RESULTS = ROOT / "experiments" / "results"
-
-
-def test_the_logs_of_the_first_example_are_those_that_it_says(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (block,) = fenced(README, "python")
-    exec(compile(block, "README.md", "exec"), {})
-
-    assert gradlog.read(tmp_path / "logs" / "first").steps.tolist() == [0, 10, 20, 30]
 
 
 def test_the_readme_is_a_screen_and_a_half():
