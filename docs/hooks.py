@@ -9,7 +9,9 @@ from gradlog.diagnosis.pages import codes, page
 
 ROOT = Path(__file__).parents[1]
 _ELSEWHERE = {"experiments.md": ROOT / "experiments" / "README.md", "architecture.md": ROOT / "ARCHITECTURE.md"}
-_PICTURE = "![{name}: a healthy run and a sick one]({code}.png)\n"
+_PICTURE = "![{name}: {beside}]({code}.png)\n"
+_OF_A_RULE = "a sick run beside a healthy one"
+_OF_A_CHECK = "a training with the mistake beside the mended one"
 
 
 def on_files(files, config):
@@ -24,17 +26,14 @@ def on_files(files, config):
 
 
 def rule(one):
-    """Returns the page of a rule, with its picture where there is one."""
-    picture = ROOT / "docs" / "rules" / f"{one.code}.png"
-    text = one.markdown()
-    if not picture.exists():
-        return text
-    head, why, rest = text.partition("## Why")
-    return f"{head}{_PICTURE.format(name=one.name, code=one.code)}\n{why}{rest}"
+    """Returns the page of a rule or a check, with its picture."""
+    beside = _OF_A_CHECK if one.is_check else _OF_A_RULE
+    head, why, rest = one.markdown().partition("## Why")
+    return f"{head}{_PICTURE.format(name=one.name, beside=beside, code=one.code)}\n{why}{rest}"
 
 
 def table(pages):
-    """Returns the page that lists all rules."""
+    """Returns the page that lists all rules and checks."""
     rows = [f"| [{one.code}]({one.code}.md) | {one.name} | {one.summary} |" for one in pages]
     before = [row for one, row in zip(pages, rows, strict=True) if one.is_check]
     during = [row for one, row in zip(pages, rows, strict=True) if not one.is_check]

@@ -1,30 +1,33 @@
-"""The pictures of the rules' pages, a run that has the fault beside a healthy one: `python tests/rule_pictures.py`.
+"""The pictures of all pages of rules and checks: `python tests/rule_pictures.py`.
 
-The runs are those of the labelled networks, which are kept as tables (`labelled_tables.py`). A loss spike takes longer
-than these were logged, so one is made here: among 400 batches, one has inputs 4 times too large.
+Of a rule, a run that has the fault stands beside a healthy one; of a check, a training with the mistake beside the
+mended one (`check_pictures.py`). The runs of rules are those of the labelled networks, which are kept as tables
+(`labelled_tables.py`). A loss spike takes longer than these were logged, so one is made here: among 400 batches, one
+has inputs 4 times too large.
 """
 
 import tempfile
-from pathlib import Path
 
+import check_pictures
 import keras
 import labelled
 import labelled_tables
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
+from picture_style import DIRECTORY, RIGHT, WRONG, finish, panels, save
 
 import gradlog
 from gradlog.history.tree import tree_of
 from gradlog.tensorboard.metadata import STATISTIC_OF_FINDING, STATISTICS
 
-DIRECTORY = Path(__file__).parents[1] / "docs" / "rules"
 _MAX_ROWS = 14
 _CURVES = {"GL404": ("train/accuracy", "accuracy")}  # of the others the loss
 
 
 def main():
-    """Draws a picture for each rule that one of the labelled networks shows."""
+    """Draws a picture for each check, and for each rule that one of the labelled networks shows."""
+    DIRECTORY.mkdir(exist_ok=True)
+    check_pictures.main()
     runs, _ = labelled_tables.read()
     runs |= {"one bad batch": [trained(is_bad=True)], "no bad batch": [trained(is_bad=False)]}
     healthy = ["no bad batch", *(case.name for case in labelled.HEALTHY if case.name in runs)]
@@ -34,7 +37,7 @@ def main():
             print(f"{rule.code}: none of the labelled networks shows it first")
             continue
         beside = _beside(rule.code, runs[found][0], healthy, runs)
-        draw(rule.code, {found: runs[found][0], beside: runs[beside][0]}, DIRECTORY / f"{rule.code}.png")
+        draw(rule.code, {found: runs[found][0], beside: runs[beside][0]})
         print(f"{rule.code}: {found} beside {beside}")
 
 
@@ -71,30 +74,25 @@ def trained(is_bad):
         return gradlog.read(log_dir)
 
 
-def draw(code, runs, path):
+def draw(code, runs):
     """Draws two runs beside each other: a heat map of the statistic in which a rule shows, or the loss."""
-    figure, axes = plt.subplots(1, 2, figsize=(9.5, 2.9), layout="constrained", sharey=code not in STATISTIC_OF_FINDING)
+    figure, axes = panels(sharey=code not in STATISTIC_OF_FINDING)
     parts = [_rows(code, run) for run in runs.values()]
     norm, mesh = _norm(code, parts), None
-    for axis, (name, run), (rows, values), kind in zip(axes, runs.items(), parts, ("sick", "healthy"), strict=True):
+    kinds = (("sick", WRONG), ("healthy", RIGHT))
+    for axis, (name, run), (rows, values), (kind, color) in zip(axes, runs.items(), parts, kinds, strict=True):
         grey = f"; grey: {'NaN' if code == 'GL103' else 'zero'}" if _has_grey(code, values, norm) else ""
-        axis.set_title(
-            f"{kind}: {name}{grey}", fontsize=9, loc="left", color="#b22222" if kind == "sick" else "#2e7d32"
-        )
         if code in STATISTIC_OF_FINDING:
             mesh = _heat_map(axis, run, rows, values, norm)
         else:
-            axis.plot(run.steps, values, color="#b22222" if kind == "sick" else "#2e7d32")
+            axis.plot(run.steps, values, color=color)
             axis.set_ylabel(_curve(code)[1], fontsize=8)
-        axis.set_xlabel("step", fontsize=8)
-        axis.tick_params(labelsize=7)
-        axis.spines[["top", "right"]].set_visible(False)
+        finish(axis, f"{kind}: {name}{grey}", color, "step")
     if mesh is not None:
         bar = figure.colorbar(mesh, ax=axes, pad=0.01)
         bar.set_label(STATISTICS[_statistic(code)]["label"], fontsize=8)
         bar.ax.tick_params(labelsize=7)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save(figure, code)
 
 
 def _has_grey(code, values, norm):

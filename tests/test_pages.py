@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+from pathlib import Path
 
 import labelled_tables
 import pytest
@@ -35,6 +36,13 @@ def test_a_page_is_whole(one):
 
 def test_codes_are_those_of_all_rules_and_checks_in_order():
     assert list(codes()) == [one.code for one in ALL] == sorted(one.code for one in ALL)
+
+
+def test_every_page_has_a_small_picture_and_no_picture_is_left_over():
+    pictures = {path.stem: path.stat().st_size for path in (Path(__file__).parents[1] / "docs" / "rules").iterdir()}
+
+    assert sorted(pictures) == sorted(codes())
+    assert max(pictures.values()) < 80_000
 
 
 def test_every_remedy_that_is_told_is_on_the_page_of_its_rule():

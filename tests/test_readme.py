@@ -1,15 +1,15 @@
-"""README and documentation are true: their code runs, their numbers are those of the committed results."""
+"""README and documentation are true: their numbers are those of the committed results. Their code: test_documented."""
 
 import json
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import labelled
 import pytest
 import test_repair_changes
+from documented import PAGES, ROOT
 
 import gradlog
 from experiments import overhead_report
@@ -17,40 +17,8 @@ from gradlog.diagnosis.checks.table import CHECKS
 from gradlog.events import custom_scalars
 from gradlog.history import names
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-PAGES = {path.relative_to(ROOT / "docs").as_posix(): path.read_text() for path in sorted((ROOT / "docs").rglob("*.md"))}
-EXPERIMENTS = (ROOT / "experiments" / "README.md").read_text()
+README, EXPERIMENTS = PAGES["README.md"], PAGES["experiments.md"]
 RESULTS = ROOT / "experiments" / "results"
-
-
-def fenced(text, language):
-    """Returns the blocks of code of a language in Markdown; without one, commands and what is printed."""
-    return [code for kind, code in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M) if kind == language]
-
-
-@pytest.mark.parametrize("page", ["README.md", *PAGES])
-def test_code_and_commands_run(page, tmp_path, monkeypatch):
-    """Python first, and then what the command `gradlog` is to do with the runs that it left."""
-    text = README if page == "README.md" else PAGES[page]
-    blocks = fenced(text, "python")
-    if not blocks:
-        pytest.skip("This page has no code.")
-    monkeypatch.chdir(tmp_path)
-    namespace = {}
-    for block in blocks:
-        exec(compile(block, page, "exec"), namespace)
-    for command in re.findall(r"^gradlog (.*)$", "".join(fenced(text, "")), re.M):
-        ran = subprocess.run(f"{sys.executable} -m gradlog {command}", shell=True, capture_output=True, text=True)
-        assert ran.returncode in (0, 1), (command, ran.stderr)  # 1: there are findings
-
-
-def test_the_logs_of_the_first_example_are_those_that_it_says(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (block,) = fenced(README, "python")
-    exec(compile(block, "README.md", "exec"), {})
-
-    assert gradlog.read(tmp_path / "logs" / "first").steps.tolist() == [0, 10, 20, 30]
 
 
 def test_the_readme_is_a_screen_and_a_half():
@@ -64,7 +32,9 @@ def test_the_site_is_built(tmp_path):
 
     assert built.returncode == 0, built.stderr
     for code in [one.code for one in (*gradlog.rules.RULES, *CHECKS)]:
-        assert f'<h1 id="{code.lower()}-' in (tmp_path / "site" / "rules" / code / "index.html").read_text()
+        written = (tmp_path / "site" / "rules" / code / "index.html").read_text()
+        assert f'<h1 id="{code.lower()}-' in written
+        assert f'src="../{code}.png"' in written
     assert "GradientLogger" in (tmp_path / "site" / "api" / "index.html").read_text()
 
 
