@@ -184,7 +184,7 @@ def test_every_number_is_that_of_a_forward_pass_in_numpy_before_the_update(tmp_p
     weights = KeepWeights()
     logger = gradlog.GradientLogger(tmp_path, every=3, activations=X)
 
-    train(kind, network(is_new=True, **TRAININGS[kind]), [logger, weights])
+    train(kind, network(is_new=kind == "graph", **TRAININGS[kind]), [logger, weights])
 
     history = gradlog.read(tmp_path)
     assert logger.error is None
@@ -461,7 +461,9 @@ def restless_network(**arguments):
     return networks.compiled(keras.Sequential([keras.Input((12,)), *parts]), **arguments)
 
 
-@pytest.mark.parametrize("kind", [*TRAININGS, "several_steps"])
+@pytest.mark.parametrize(
+    "kind", ["graph", pytest.param("xla", marks=pytest.mark.combinations), "eager", "loop", "several_steps"]
+)
 def test_weights_statistics_metrics_optimizer_and_random_state_are_those_of_a_run_without(tmp_path, kind):
     arguments = {"steps_per_execution": 4} if kind == "several_steps" else TRAININGS[kind]
     states = []

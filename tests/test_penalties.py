@@ -83,7 +83,9 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", ["graph", "eager", pytest.param("xla", marks=pytest.mark.combinations), "many steps a call"]
+)
 def test_the_gradient_of_the_loss_alone(tmp_path, way):
     model, plain, (x, y) = network(), network(), data()
     for one, callbacks in ((model, [gradlog.GradientLogger(tmp_path, every=1)]), (plain, [])):
