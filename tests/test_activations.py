@@ -461,9 +461,7 @@ def restless_network(**arguments):
     return networks.compiled(keras.Sequential([keras.Input((12,)), *parts]), **arguments)
 
 
-@pytest.mark.parametrize(
-    "kind", ["graph", pytest.param("xla", marks=pytest.mark.combinations), "eager", "loop", "several_steps"]
-)
+@pytest.mark.parametrize("kind", [*TRAININGS, "several_steps"])
 def test_weights_statistics_metrics_optimizer_and_random_state_are_those_of_a_run_without(tmp_path, kind):
     arguments = {"steps_per_execution": 4} if kind == "several_steps" else TRAININGS[kind]
     states = []

@@ -189,7 +189,7 @@ def test_a_penalty_no_longer_hides_that_gradients_vanish(tmp_path):
     assert gradlog.diagnose(history) == logger.findings
 
 
-@pytest.mark.parametrize("strength", [1e-4, 1e-2])
+@pytest.mark.parametrize("strength", [pytest.param(1e-4, marks=pytest.mark.combinations), 1e-2])
 def test_a_healthy_network_with_strong_decay_is_silent(tmp_path, strength):
     x, y = labelled.digits()
     keras.utils.set_random_seed(1)
