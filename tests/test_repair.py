@@ -178,7 +178,7 @@ def test_what_fails_is_a_row(monkeypatch):
 class Subclassed(keras.Model):
     def __init__(self, units=32, **arguments):
         super().__init__(**arguments)
-        self.hidden, self.end = keras.layers.Dense(units, "relu"), keras.layers.Dense(10)
+        self.hidden, self.end = keras.layers.Dense(units, "sigmoid"), keras.layers.Dense(10)
 
     def call(self, x):
         return self.end(self.hidden(x))
