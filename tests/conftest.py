@@ -20,8 +20,31 @@ def _usage():
     return {"seconds": seconds, "bytes": own.ru_maxrss * 1024}
 
 
+# Files with few tests that take long: they come first, or one worker would be at them while the others are done.
+_FIRST = (
+    "test_keras_features",
+    "test_logger",
+    "test_repair",
+    "test_activations",
+    "test_distribution",
+    "test_package",
+    "test_notebook",
+    "test_probe_keras_hub",
+    "test_readme",
+    "test_remedies",
+    "test_optimizer_state",
+    "test_repair_experiment",
+    "test_overhead_tab",
+    "test_transformers",
+    "test_several_optimizers",
+    "test_penalties",
+    "test_tensorboard_page",
+)
+
+
 def pytest_configure(config):
     config.stash[_USAGES] = {}
+    config.option.loadscopereorder = False  # which would hand out the files with most tests first
     if not config.getoption("numprocesses", None):  # this process runs the tests
         import keras
 
@@ -52,6 +75,11 @@ def _tune_no_data():
     options = tf.data.Options()
     options.autotune.enabled = False
     tf.data.Dataset._apply_debug_options = lambda self: self.with_options(options)
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -87,6 +115,23 @@ def without_graph_optimizer():
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     yield
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
+
+@pytest.fixture(scope="module")
+def variables_first():
+    """Has Keras make the variables of metrics and optimizer ahead of a model's first step, which else is traced twice.
+
+    So it does it on the other engines. For files that ask nothing of the first step of a model that is new.
+    """
+    if "tensorflow" not in sys.modules:
+        yield
+        return
+    import keras
+    from keras.src.backend.tensorflow.trainer import TensorFlowTrainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TensorFlowTrainer, "_maybe_symbolic_build", keras.Model._symbolic_build)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -329,13 +329,13 @@ def logger_of(log_dir, way):
     return gradlog.GradientLogger(log_dir, every=2, **arguments)
 
 
-def fit(model, callbacks):
+def fit(model, callbacks, epochs=NUM_EPOCHS):
     if networks.IS_TENSORFLOW:
         training, validation = [batches(BATCH_SIZE)], batches(NUM_BATCHES * BATCH_SIZE)
     else:
         training, validation = data(), data()
     arguments = {"batch_size": None if networks.IS_TENSORFLOW else BATCH_SIZE, "shuffle": False, "verbose": 0}
-    model.fit(*training, validation_data=validation, epochs=NUM_EPOCHS, **arguments, callbacks=callbacks)
+    model.fit(*training, validation_data=validation, epochs=epochs, **arguments, callbacks=callbacks)
 
 
 def train(model, callbacks):
@@ -373,9 +373,12 @@ if networks.IS_TENSORFLOW:
     }
 
 
+BRIEFLY = "an epoch, eagerly"  # for the ordinary run, which breaks a function of each module
+
+
 @functools.cache
 def trainer(way, _number=0):
-    function, arguments = WAYS[way]
+    function, arguments = (WAYS | {BRIEFLY: (functools.partial(fit, epochs=1), {"run_eagerly": True})})[way]
     return Trainer(function, **arguments)
 
 

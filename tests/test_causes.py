@@ -17,7 +17,7 @@ from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS, Diagnosed
 from gradlog.history.run import Layer, Output, Run
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
 
 KERNELS = tuple(f"layer{number}/kernel" for number in range(1, 6))
 EVIDENCE = Evidence(gradlog.History(KERNELS, (), np.arange(0, 200, 10), np.zeros((20, 5, 0))))
@@ -199,20 +199,28 @@ def test_an_accuracy_of_numbers_does_not_tell_whether_a_network_has_learned(tmp_
     assert [(one.code, one.severity) for one in found] == [("GL511", "note"), ("GL512", "note")]
 
 
-@pytest.mark.parametrize("compiling", [{}, {"steps_per_execution": 3}, {"jit_compile": True}, {"run_eagerly": True}])
-def test_labels_that_do_not_fit_are_told_at_the_first_logged_step(tmp_path, compiling):
+@pytest.mark.parametrize(
+    ("is_checked", "compiling"),
+    [
+        (True, {}),
+        (False, {}),
+        (True, {"steps_per_execution": 3}),
+        (True, {"jit_compile": True}),
+        (True, {"run_eagerly": True}),
+    ],
+)
+def test_labels_that_do_not_fit_are_told_at_the_first_logged_step(tmp_path, is_checked, compiling):
     x, y = labelled.digits()
     keras.utils.set_random_seed(1)
-    for is_checked in (True, False):
-        model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(1, "sigmoid", name="output")])
-        model.compile("sgd", "binary_crossentropy", **compiling)
-        logger = gradlog.GradientLogger(tmp_path / str(is_checked), 8, on_finding="ignore", check=is_checked)
-        model.fit(x[:96], y[:96], verbose=0, callbacks=[logger])
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(1, "sigmoid", name="output")])
+    model.compile("sgd", "binary_crossentropy", **compiling)
+    logger = gradlog.GradientLogger(tmp_path, 8, on_finding="ignore", check=is_checked)
+    model.fit(x[:96], y[:96], verbose=0, callbacks=[logger])
 
-        found = gradlog.diagnose(gradlog.read(tmp_path / str(is_checked)))
-        assert logger.error is None
-        assert logger.findings == found
-        assert [one.code for one in found if one.code.startswith("GL5")] == ["GL503", "GL504"] * is_checked
+    found = gradlog.diagnose(gradlog.read(tmp_path))
+    assert logger.error is None
+    assert logger.findings == found
+    assert [one.code for one in found if one.code.startswith("GL5")] == ["GL503", "GL504"] * is_checked
 
 
 def test_an_accuracy_that_does_not_rise_is_told_whether_the_set_up_is_checked_or_not(tmp_path):

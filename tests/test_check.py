@@ -18,6 +18,7 @@ from gradlog.session.guard import Guard
 X, CLASSES = networks.data(64)
 HALVES = (X[:, 0] > 0).astype(np.int64)
 NUMBERS = 100 * X[:, 0]
+UNDER_XLA = pytest.param({"jit_compile": True}, marks=pytest.mark.combinations)
 
 
 def sequential(units, activation, loss, *head, **arguments):
@@ -254,7 +255,7 @@ def random_states():
     return random.getstate(), np.random.get_state()[1].tolist(), context.context()._rng.getstate()
 
 
-@pytest.mark.parametrize("compiling", [{}, {"run_eagerly": True}, {"jit_compile": True}])
+@pytest.mark.parametrize("compiling", [{}, {"run_eagerly": True}, UNDER_XLA])
 def test_a_training_is_the_same_after_a_check(compiling):
     x, y = networks.data(64)
     weights = []
@@ -583,7 +584,7 @@ def live(model, x, y, tmp_path, **arguments):
     return [(one.code, one.severity, one.where) for one in gradlog.diagnose(gradlog.read(str(tmp_path)), [])]
 
 
-@pytest.mark.parametrize("compiling", [{}, {"jit_compile": True}, {"run_eagerly": True}, {"steps_per_execution": 2}])
+@pytest.mark.parametrize("compiling", [{}, UNDER_XLA, {"run_eagerly": True}, {"steps_per_execution": 2}])
 def test_a_training_tells_that_its_inputs_are_not_scaled(tmp_path, compiling):
     keras.utils.set_random_seed(1)
     model = first_layer("tanh")
@@ -611,7 +612,7 @@ def test_a_training_tells_that_its_inputs_are_not_scaled(tmp_path, compiling):
 def test_a_training_tells_of_its_first_batch(tmp_path, model, x, y, expected):
     keras.utils.set_random_seed(1)
 
-    assert live(model(), x, y, tmp_path) == expected
+    assert live(networks.run_eagerly(model)(), x, y, tmp_path) == expected
 
 
 def test_a_training_that_goes_on_has_no_first_loss(tmp_path):

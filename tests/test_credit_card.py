@@ -10,9 +10,9 @@ import pytest
 import gradlog
 from experiments import credit_card, credit_data, report
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
 
-SECONDS = credit_card.Config(epochs=2, batch_size=160, every=1, patience=2, data="embedded")
+SECONDS = credit_card.Config(epochs=2, batch_size=320, every=1, patience=2, data="embedded")
 
 
 @pytest.fixture(scope="module")

@@ -56,9 +56,9 @@ def complaints_of_all(way, codes, tmp_path, **arguments):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_the_first_function_of_a_module_raises(tmp_path, reached_in, module):
-    codes = of_module(reached_in("fit eagerly"), module)[:1]
+    codes = of_module(reached_in(faults.BRIEFLY), module)[:1]
 
-    assert not complaints_of_all("fit eagerly", codes, tmp_path)
+    assert not complaints_of_all(faults.BRIEFLY, codes, tmp_path)
 
 
 @pytest.mark.parametrize("way", [way for way in ("fit", "train", "attach compiled") if way in faults.WAYS])

@@ -19,7 +19,7 @@ from gradlog.diagnosis.checks.table import CHECKS
 from gradlog.diagnosis.rules.table import RULES
 from gradlog.history.history import Series
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
 
 SEEDS, MORE_SEEDS = labelled_tables.SEEDS, (3, 4, 5)
 TRAINED_ANEW = ("sigmoid, 8 layers", "ReLU, weights of deviation 1", "LSTM")  # in an ordinary run

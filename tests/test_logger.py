@@ -63,7 +63,7 @@ def training(mode):
 def test_every_number_equals_an_independent_tape(tmp_path, mode):
     train, arguments = training(mode)
 
-    check_numbers(logged(networks.dense_network(is_new=True, **arguments), tmp_path, train, every=3))
+    check_numbers(logged(networks.dense_network(is_new=mode == "graph", **arguments), tmp_path, train, every=3))
 
 
 @functools.cache
@@ -88,7 +88,9 @@ def counted_network(**arguments):
     return model, traces
 
 
-@pytest.mark.parametrize("mode", ["xla", "several_steps_xla", "loop_xla"])
+@pytest.mark.parametrize(
+    "mode", ["xla", *(pytest.param(one, marks=pytest.mark.combinations) for one in ("several_steps_xla", "loop_xla"))]
+)
 def test_under_xla_every_number_is_right_and_training_is_unchanged(tmp_path, mode):
     """Of a network whose gradients XLA computes in one way only, bit by bit; its programs are traced once each."""
     train, arguments = training(mode)
@@ -240,7 +242,7 @@ def test_fit_and_loop_agree_for_the_same_seed(tmp_path):
 def test_training_is_unchanged_by_the_logger(tmp_path, mode):
     """Bit by bit: weights, batch statistics, random state, optimizer; with dropout and batch normalization."""
     train, arguments = training(mode)
-    plain, observed = (networks.random_network(is_new=True, **arguments) for _ in range(2))
+    plain, observed = (networks.random_network(is_new=mode == "graph", **arguments) for _ in range(2))
 
     train(plain, [])
     train(observed, [gradlog.GradientLogger(tmp_path, every=4)])
@@ -419,7 +421,7 @@ def test_a_clipping_optimizer_has_its_norm_before_and_after(tmp_path):
 
 
 def test_a_run_over_an_earlier_one_goes_into_a_numbered_directory_and_a_continued_one_does_not(tmp_path, recwarn):
-    model = networks.dense_network()
+    model = networks.dense_network(run_eagerly=True)
     logger = gradlog.GradientLogger(tmp_path)
     fit(model, [logger])
     fit(model, [logger])
@@ -427,9 +429,9 @@ def test_a_run_over_an_earlier_one_goes_into_a_numbered_directory_and_a_continue
     assert [str(w.message) for w in recwarn if "earlier run" in str(w.message)] == []
 
     with pytest.warns(UserWarning, match=r"holds an earlier run.*step 0 again.*/2'"):
-        fit(networks.dense_network(), [gradlog.GradientLogger(tmp_path, every=5)])
+        fit(networks.dense_network(run_eagerly=True), [gradlog.GradientLogger(tmp_path, every=5)])
     with pytest.warns(UserWarning, match=r"holds an earlier run.*/3'"):
-        fit(anew := networks.dense_network(), [gradlog.GradientLogger(tmp_path, every=4)])
+        fit(anew := networks.dense_network(run_eagerly=True), [gradlog.GradientLogger(tmp_path, every=4)])
     fit(anew, [gradlog.GradientLogger(tmp_path, every=4)])  # resumes the last run
 
     assert gradlog.read(tmp_path).steps.tolist() == [0]

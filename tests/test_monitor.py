@@ -15,7 +15,7 @@ from gradlog.diagnosis.monitor import Monitor
 from gradlog.history.history import Series
 from gradlog.rules import Exploding, Vanishing
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
 
 
 def told(history, rules=None):

@@ -83,7 +83,9 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", ["graph", "eager", pytest.param("xla", marks=pytest.mark.combinations), "many steps a call"]
+)
 def test_the_gradient_of_the_loss_alone(tmp_path, way):
     model, plain, (x, y) = network(), network(), data()
     for one, callbacks in ((model, [gradlog.GradientLogger(tmp_path, every=1)]), (plain, [])):
@@ -187,7 +189,7 @@ def test_a_penalty_no_longer_hides_that_gradients_vanish(tmp_path):
     assert gradlog.diagnose(history) == logger.findings
 
 
-@pytest.mark.parametrize("strength", [1e-4, 1e-2])
+@pytest.mark.parametrize("strength", [pytest.param(1e-4, marks=pytest.mark.combinations), 1e-2])
 def test_a_healthy_network_with_strong_decay_is_silent(tmp_path, strength):
     x, y = labelled.digits()
     keras.utils.set_random_seed(1)

@@ -124,7 +124,10 @@ def test_encoder_and_decoder_have_blocks_of_their_own():
     ]
 
 
-@pytest.mark.parametrize(("family", "jit_compile"), [("bert", False), ("gpt2", True)])
+@pytest.mark.usefixtures("variables_first")
+@pytest.mark.parametrize(
+    ("family", "jit_compile"), [("bert", False), pytest.param("gpt2", True, marks=pytest.mark.combinations)]
+)
 def test_a_training_is_not_changed(tmp_path, family, jit_compile):
     states = []
     for name, is_probed in (("plain", False), ("probed", True)):

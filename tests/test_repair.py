@@ -20,7 +20,7 @@ from gradlog.repair.changes.learning_rate import LearningRate
 from gradlog.repair.changes.shuffled_rows import ShuffledRows
 from gradlog.repair.repair import HEALTHY, NOT_HEALED, NOT_PROVEN, REPAIRED, STOPPED
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
 EPOCHS, BATCH = 10, 16
 
 
@@ -136,15 +136,16 @@ def test_the_report_says_it_all(cured):
     assert f"  0                      {before:.3f}                   {after:.3f}\n" in text
 
 
-def test_a_healthy_training_is_left_as_it_is():
+def test_a_healthy_training_is_left_as_it_is_and_the_progress_bar_counts_epochs(capsys):
     model = network(keras.optimizers.Adam(0.003))
-    found = repair(model)
+    found = repair(model, verbose=1)
     assert (found.verdict, found.changes, found.proof, found.spent) == (HEALTHY, (), None, 1)
     assert [one.name for one in found.tried] == ["original"]
     for one, other in zip(found.model.layers, model.layers, strict=True):
         assert one.get_config() == other.get_config()
     assert float(found.model.optimizer.learning_rate) == pytest.approx(0.003)
     assert "nothing to repair" in str(found)
+    assert f"{EPOCHS}/{EPOCHS}" in capsys.readouterr().out.replace("\x1b[1m", "").replace("\x1b[0m", "")
 
 
 def test_labels_that_carry_nothing_cannot_be_learned():
@@ -250,11 +251,6 @@ def test_what_cannot_be_repaired(arguments, error, text):
     values = {"model": network("adam"), "x": x, "y": y, "epochs": 1, "verbose": 0} | arguments
     with pytest.raises(error, match=text):
         gradlog.repair(values.pop("model"), values.pop("x"), values.pop("y"), **values)
-
-
-def test_the_progress_bar_counts_epochs(capsys):
-    repair(network(keras.optimizers.Adam(0.003)), verbose=1)
-    assert f"{EPOCHS}/{EPOCHS}" in capsys.readouterr().out.replace("\x1b[1m", "").replace("\x1b[0m", "")
 
 
 def test_time_that_is_up_ends_the_search():

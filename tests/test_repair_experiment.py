@@ -10,7 +10,7 @@ from experiments import repair, repair_figure, repair_networks, repair_rivals, r
 from gradlog.repair.case import case_of
 from gradlog.repair.data import data_of
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
 CONFIG = repair.Config(networks=("mnist/sigmoid",), trainings=4, seeds=2, epochs=4)
 
 

@@ -10,7 +10,7 @@ from gradlog.history import names
 from gradlog.history.history import Series
 from gradlog.history.run import Output, Run
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
 
 DECLINE = 10.0 ** np.array([-7, -5.5, -4, -3, -2])  # by layer
 STUCK = ("GL401", 0, None)

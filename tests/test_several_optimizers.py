@@ -102,7 +102,7 @@ def gradients_by_step():
     [
         (1, {"is_new": True}),
         (3, {}),
-        (3, {"jit_compile": True}),
+        pytest.param(3, {"jit_compile": True}, marks=pytest.mark.combinations),
         (3, {"run_eagerly": True}),
         (3, {"steps_per_execution": 4}),
     ],
@@ -213,7 +213,7 @@ def test_the_validation_stands_at_the_steps_of_the_training(tmp_path):
     assert gradlog.read(tmp_path).scalars["validation/critic_loss"].steps.tolist() == [4, 8]
 
 
-@pytest.mark.parametrize("critic_steps", [1, 2])
+@pytest.mark.parametrize("critic_steps", [pytest.param(1, marks=pytest.mark.combinations), 2])
 def test_every_step_of_a_long_call_is_logged(tmp_path, critic_steps):
     model = make(critic_steps=critic_steps, steps_per_execution=40)
 

@@ -41,6 +41,11 @@ COMPILED = ["gradient", "scalar", "empty", "half_zero", "infinities", "vanished"
 DENORMALS = np.array([1e-40, -1e-40, 3e-39, 6e-39, -9e-39, 1.17e-38, 1.2e-38, 0.0])
 OF_HISTOGRAMS = {"denormals": DENORMALS, "beyond_float32": np.array([1e300, -1e39, 1e-300, -1e-45])}
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
+WAYS = [
+    *((dtype, "plain") for dtype in DTYPES),
+    *((dtype, "xla") for dtype in ("float16", "float32")),
+    *(pytest.param(dtype, "xla", marks=pytest.mark.combinations) for dtype in ("bfloat16", "float64")),
+]
 
 
 def tensor_of(values, dtype):
@@ -85,8 +90,7 @@ def computed(dtype, mode):
     return {case: (tensor, *results[case]) for case, tensor in tensors.items()}
 
 
-@pytest.mark.parametrize("mode", ["plain", "xla"])
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "mode"), WAYS)
 def test_statistics_equal_numpy(dtype, mode):
     for case in COMPILED if mode == "xla" else CASES:
         tensor, (in_graph,), counts = computed(dtype, mode)[case]
@@ -99,8 +103,7 @@ def test_statistics_equal_numpy(dtype, mode):
             np.testing.assert_allclose(value, wanted, rtol=1e-5, err_msg=f"{name} of {case}")
 
 
-@pytest.mark.parametrize("mode", ["plain", "xla"])
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "mode"), WAYS)
 def test_histogram_equals_numpy_exactly(dtype, mode):
     for case, (tensor, _, (counts,)) in computed(dtype, mode).items():
         assert counts.dtype.kind == "i"

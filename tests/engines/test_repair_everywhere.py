@@ -5,8 +5,11 @@ import random
 import keras
 import networks
 import numpy as np
+import pytest
 
 import gradlog
+
+pytestmark = pytest.mark.engines  # on TensorFlow, `tests/test_repair.py` asks for more
 
 
 def test_a_training_is_repaired(tmp_path):
