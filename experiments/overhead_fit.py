@@ -23,13 +23,14 @@ from experiments.overhead_numbers import quartiles, shown
 WARM_UP_ROUNDS = 2
 FIRST_STEPS = 4  # of a round, not timed
 UNTIMED_STEPS = FIRST_STEPS + 1  # and the last
-EVERY = {"gradlog_200": 200, "gradlog_10": 10, "gradlog_1": 1, "gradlog_scalars_1": 1}
+EVERY = {"gradlog_200": 200, "gradlog_10": 10, "gradlog_1": 1, "gradlog_scalars_1": 1, "gradlog_histograms_50": 1}
 DESCRIPTIONS = {
     "bare": "fit without callbacks",
     "gradlog_200": "GradientLogger(every=200)",
     "gradlog_10": "GradientLogger(every=10)",
     "gradlog_1": "GradientLogger(every=1)",
     "gradlog_scalars_1": "GradientLogger(every=1, histograms=False)",
+    "gradlog_histograms_50": "GradientLogger(every=1, histograms=50)",
 }
 
 
@@ -158,6 +159,7 @@ def build_variants(network, seed, log_dir):
         "gradlog_10": Variant(model(), [logger("gradlog_10")], network.steps),
         "gradlog_1": Variant(model(), [logger("gradlog_1")], slow),
         "gradlog_scalars_1": Variant(model(), [logger("gradlog_scalars_1", histograms=False)], slow),
+        "gradlog_histograms_50": Variant(model(), [logger("gradlog_histograms_50", histograms=50)], slow),
     }
 
 

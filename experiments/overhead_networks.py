@@ -70,10 +70,10 @@ def _residual(filters=16, blocks=2):
 
 
 NETWORKS = {
-    "article": Network(_mlp(784, 5, 10), batch_size=30, steps=200, slow_steps=50, turns=10),
-    "mlp_7x128": Network(_mlp(784, 7, 128), batch_size=128, steps=200, slow_steps=50, turns=6, eager_steps=10),
-    "mlp_8x1024": Network(_mlp(1024, 8, 1024), batch_size=64, steps=30, slow_steps=5, turns=3),
-    "residual": Network(_residual(), batch_size=32, steps=40, slow_steps=10, turns=3),
+    "article": Network(_mlp(784, 5, 10), batch_size=30, steps=200, slow_steps=200, turns=10),
+    "mlp_7x128": Network(_mlp(784, 7, 128), batch_size=128, steps=200, slow_steps=100, turns=6, eager_steps=10),
+    "mlp_8x1024": Network(_mlp(1024, 8, 1024), batch_size=64, steps=30, slow_steps=10, turns=3),
+    "residual": Network(_residual(), batch_size=32, steps=40, slow_steps=20, turns=3),
 }
 
 

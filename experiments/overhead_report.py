@@ -5,6 +5,7 @@ COLUMNS = {
     "gradlog_10": "every 10",
     "gradlog_1": "every step",
     "gradlog_scalars_1": "scalars, every step",
+    "gradlog_histograms_50": "`histograms=50`, every step",
     "keras_tensorboard": "Keras `TensorBoard`",
     "tf_summary_in_step": "`tf.summary`, every step",
     "second_tape": "second tape, compiled, every step",

@@ -59,7 +59,7 @@ class GradientLogger(keras.callbacks.Callback):
             `steps_per_execution`), and most of the space on disk. Defaults to `True`.
         updates: Boolean, whether to write the update ratio. It keeps a second copy of the logged weights, 4 bytes a
             weight, while a logged step runs. Defaults to `True`. Beside these, a logged step computes in blocks of
-            8 MB, and keeps a gradient until it has been read.
+            2 MB, and keeps a gradient until it has been read.
         activations: Array, tensor, or a list, tuple or dictionary of them where the model has several inputs: a batch
             of inputs, such as `x[:100]`, on which to look at hidden activations, attention, the residual stream, the
             statistics of batch normalization, and experts. A logged step then costs one forward pass of inference over

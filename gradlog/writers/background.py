@@ -12,10 +12,10 @@ from gradlog.writers.interface import Writer, write_together
 
 SECONDS_TOGETHER = 0.2  # for which steps wait to be written together; a killed process loses no more than that
 _PATIENCE = 0.01  # of the time between two logged steps, for which a training may wait for the write
-SECONDS_AT_FIRST, _MAX_WAIT = 0.1, 0.05  # for which it may wait in all: at first, and once it has not waited for long
+SECONDS_AT_FIRST, _MAX_WAIT = 0.1, 0.05  # for which it may wait in all: at first, and after a long time
+_SELDOM = 0.02  # seconds from one logged step to the next from which on it waits, except at first
 _SECONDS_OF_A_WRITE = 0.0005  # at first; then it is measured
-_BYTES_TOGETHER = 1 << 22  # that are written together
-_BYTES_TO_WAIT, _SECONDS_TO_WAIT = 1 << 27, 0.5  # beyond which a training waits until they are taken, and for how long
+_BYTES_TOGETHER = 1 << 24  # that are written together
 _MAX_BYTES_WAITING = 1 << 30  # beyond which steps are left out
 
 
@@ -25,8 +25,8 @@ class BackgroundWriter:
     Steps that come within 0.2 seconds are written together, since a thread that is awake takes time from the
     training's own. Where they come seldom, the training waits for the write, for a hundredth of the time that has
     passed, so that a killed process loses nothing. An exception of the writer does not reach the training: it is kept
-    in `error`, and what comes after is dropped. Where it is slower than the training, the training waits for half a
-    second at a step once more than 128 MB have piled up; beyond 1 GB, steps are left out.
+    in `error`, and what comes after is dropped. Where it is slower than the training and more than 1 GB waits, steps
+    are left out.
 
     Args:
         writer: The writer that does the work.
@@ -60,19 +60,18 @@ class BackgroundWriter:
 
     def write(self, step: Any) -> None:
         """Has a `Snapshot`, or what `finished` makes one of, written; waits a little where there is time."""
-        now = time.perf_counter()
-        self._wait = max(self._wait, min(self._wait + _PATIENCE * (now - self._last_write), _MAX_WAIT))
-        self._last_write, num_bytes = now, _num_bytes(step)
+        now, num_bytes = time.perf_counter(), _num_bytes(step)
+        seconds, self._last_write = now - self._last_write, now
+        self._wait = max(self._wait, min(self._wait + _PATIENCE * seconds, _MAX_WAIT))
         if self._num_bytes - self._bytes_being_written + num_bytes > _MAX_BYTES_WAITING:
             self.num_left_out += 1
             return
-        has_time = self._wait > self._seconds_of_a_write * (1 + len(self._steps))
+        is_seldom = seconds > _SELDOM or self._wait > _MAX_WAIT
+        has_time = is_seldom and self._wait > self._seconds_of_a_write * (1 + len(self._steps))
         self._put(step, num_bytes, is_urgent=has_time)
         if has_time:
             self._wait_until(lambda: self._num_done == self._num_put, self._wait)
             self._wait -= time.perf_counter() - now
-        elif self._num_bytes > _BYTES_TO_WAIT:
-            self._wait_until(lambda: self._num_bytes <= _BYTES_TO_WAIT, _SECONDS_TO_WAIT)
 
     def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Has numbers, a dictionary by tag, written at a step; waits for it, if not for long."""
@@ -104,8 +103,9 @@ class BackgroundWriter:
             self._steps.append(step)
             self._num_put += 1
             self._num_bytes += num_bytes
-            if is_urgent or self._num_bytes - self._bytes_being_written > _BYTES_TOGETHER:
-                self._is_urgent = True
+            is_much = self._num_bytes - self._bytes_being_written > _BYTES_TOGETHER
+            self._is_urgent = self._is_urgent or is_urgent or is_much
+            if self._is_urgent or len(self._steps) == 1:
                 self._changed.notify_all()
 
     def _wait_until(self, is_so, seconds):
@@ -116,11 +116,12 @@ class BackgroundWriter:
         is_closed = False
         while not is_closed:
             with self._changed:
+                self._changed.wait_for(lambda: self._steps or self._is_urgent)
                 self._changed.wait_for(lambda: self._is_urgent, SECONDS_TOGETHER)
                 steps, self._steps, self._bytes_being_written = self._steps, [], self._num_bytes
                 self._is_urgent, is_closed = False, self._is_closed
             start = time.perf_counter()
-            if self.error is None:
+            if steps and self.error is None:
                 self._try(self._write_all, steps)
             with self._changed:
                 self._num_done += len(steps)
