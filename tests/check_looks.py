@@ -43,7 +43,7 @@ loss = curves()
 
 
 def _mark_nan(axis, series):
-    """Shades the steps at which there is no number."""
+    """Shades the steps without a finite value."""
     missing = series.steps[~np.isfinite(series.values)]
     if len(missing):
         axis.axvspan(missing[0] - 0.5, series.steps[-1] + 0.5, color="#e4e4e4", linewidth=0)

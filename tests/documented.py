@@ -55,7 +55,7 @@ def commands(text):
 
 
 def other_blocks(text):
-    """Returns the blocks without a language that are no commands."""
+    """Returns the code blocks that have no language and hold no commands."""
     return [block for block in fenced(text, "") if not block.startswith("$ ") and not _COMMAND.match(block)]
 
 

@@ -110,7 +110,7 @@ def test_an_error_while_a_step_is_recorded(tmp_path, monkeypatch, where, argumen
     check_is_said_once_and_trained_on(logger, "ZeroDivisionError: of gradlog's own", is_new=True, **arguments)
 
 
-@pytest.mark.parametrize("where", ["Returned.take_outputs", "Form.on_host"])
+@pytest.mark.parametrize("where", ["Returned.take_certain", "Form.on_host"])
 def test_an_error_while_numbers_are_fetched(tmp_path, monkeypatch, where):
     """In the training's own thread, and in gradlog's."""
 

@@ -55,8 +55,7 @@ class ArmedCall:
         recordings = [one for one in self._recordings if one.guard.error is None]
         recorders = tuple(recorder for one in recordings for recorder in one.recorders)
         programs = recordings[0].programs
-        whole = {one for program in programs.values() for one, tap in program.taps.items() if tap.layout.is_whole}
-        key = tuple((one, one.wants_histograms or one in whole) for one in recorders)
+        key = tuple((one, one.wants_histograms or _comes_whole(one, programs)) for one in recorders)
         if key not in programs:
             programs[key] = engine().program(self.model, recorders, arguments)
         return programs[key]
@@ -73,3 +72,9 @@ class ArmedCall:
 def armed_call(model) -> ArmedCall | None:
     """Returns a model's armed call, if its next one is."""
     return getattr(model.train_function, "armed_call", None)
+
+
+def _comes_whole(recorder, programs):
+    """Whether gradients come whole, so that one program does with histograms and without."""
+    taps = [program.taps[recorder] for program in programs.values() if recorder in program.taps]
+    return any(tap.layout.is_whole for tap in taps)

@@ -36,7 +36,7 @@ def plot(runs: History | Mapping[str, History], *, fold: bool = True) -> "Figure
     Raises:
         ImportError: Matplotlib is not installed.
         TypeError: `runs` is something else.
-        ValueError: A run has no gradients, or there are no runs or more than 8.
+        ValueError: One of the runs holds no gradients, or `runs` is empty or has more than 8 entries.
 
     Example:
     ```python

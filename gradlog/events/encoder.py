@@ -7,7 +7,6 @@ bytes around the numbers are made once. What is put together here is the ordinar
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
@@ -70,10 +69,6 @@ class Encoder:
 
     def __init__(self):
         self._described, self._nonfinite_seen, self._forms = set(), set(), {}
-
-    def snapshots(self, snapshots: Sequence[Snapshot]) -> Iterator[bytes]:
-        """Encodes several `Snapshot`s, each into bytes of its own."""
-        return map(self.snapshot, snapshots)
 
     def snapshot(self, snapshot: Snapshot) -> bytes:
         """Encodes a `Snapshot`."""

@@ -10,12 +10,9 @@ from gradlog.stats import buckets
 from gradlog.stats.snapshots import StepLayout
 
 LARGEST = 1 << 16  # elements of a network's variables, so that they still come whole
-_SMALL = 1 << 12  # elements of a variable on average, up to which all variables are summed at once
-_PIECE = 1 << 13  # elements that are summed at once: NumPy has a product of more computed in several threads
 # Between these the squares of float32 neither overflow nor lose what matters to underflow.
 _SMALLEST_SQUARE, _LARGEST_SQUARE = 1e-24, 1e36
 _SMALLEST_NORMAL = np.finfo(np.float32).tiny
-_ONES = np.ones(_PIECE, np.float32)
 
 
 def reduced(layout: StepLayout, arrays: dict[str, np.ndarray], has_histograms: bool = True) -> dict[str, np.ndarray]:
@@ -81,25 +78,10 @@ def _totals(functions, sizes, *flats):
 
 def _sums(function, sizes, *flats):
     """Returns the sums [K, V], float64, of what a function makes of V variables that are laid end to end, [K, N]."""
-    found = np.zeros((len(flats[0]), len(sizes)))
-    starts = np.cumsum(sizes) - sizes
-    if flats[0].shape[1] < _SMALL * len(sizes):
-        filled = np.flatnonzero(sizes)
-        if len(filled):
-            found[:, filled] = np.add.reduceat(function(*flats), starts[filled], axis=1, dtype=np.float64)
-        return found
-    for of_step, *rows in zip(found, *flats, strict=True):
-        for index, (start, size) in enumerate(zip(starts.tolist(), sizes.tolist(), strict=True)):
-            of_step[index] = _sum(function, *(row[start : start + size] for row in rows))
-    return found
-
-
-def _sum(function, *flats):
-    """Returns the sum of what a function makes of one variable, piece by piece, each of which stays in the cache."""
-    found = 0.0
-    for start in range(0, len(flats[0]), _PIECE):
-        values = function(*(flat[start : start + _PIECE] for flat in flats))
-        found += float(np.dot(values, _ONES[: len(values)]))
+    found, filled = np.zeros((len(flats[0]), len(sizes))), np.flatnonzero(sizes)
+    if len(filled):
+        starts = (np.cumsum(sizes) - sizes)[filled]
+        found[:, filled] = np.add.reduceat(function(*flats), starts, axis=1, dtype=np.float64)
     return found
 
 

@@ -53,9 +53,8 @@ class EventWriter:
 
     def write_together(self, snapshots: Sequence[Snapshot]) -> None:
         """Writes several `Snapshot`s, an event each, at once."""
-        now, encoded = time.time(), self._encoder.snapshots(snapshots)
-        pairs = zip(snapshots, encoded, strict=True)
-        self._write(event(one.step, one.wall_time or now, summary) for one, summary in pairs)
+        now = time.time()
+        self._write(event(one.step, one.wall_time or now, self._encoder.snapshot(one)) for one in snapshots)
 
     def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Writes numbers, a dictionary by tag, at a step."""

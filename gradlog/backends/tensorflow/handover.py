@@ -72,11 +72,8 @@ class Handover(Protocol):
     def fetch(self, form: Form) -> Fetched:
         """Returns every step that was recorded since the last call, in a certain form."""
 
-    def is_certain(self, form: Form) -> bool:
-        """Whether the last call has left a step, so that it need not be looked for."""
-
-    def take_outputs(self, step: int) -> dict[str, tf.Tensor]:
-        """Returns what the last call has returned of a step, for `Form.on_host`."""
+    def take_certain(self, form: Form, step: int) -> dict[str, tf.Tensor] | None:
+        """Returns what the last call has returned of a step, for `Form.on_host`, or `None` where nothing is certain."""
 
 
 class Stored:
@@ -156,9 +153,8 @@ class Stored:
         for name in (_BEGUN, _STEP):
             self._buffers[name].assign(tf.fill(self._buffers[name].shape, tf.constant(-1, tf.int64)))
 
-    def is_certain(self, form: Form) -> bool:
-        """Returns false: the variables tell."""
-        return False
+    def take_certain(self, form: Form, step: int) -> None:
+        """Returns `None`: the variables tell."""
 
     def fetch(self, form: Form) -> Fetched:
         """Returns every step that was recorded since the last call, in order, and how many were overwritten."""
@@ -236,13 +232,11 @@ class Returned:
         self._last_step = step
         return Fetched([Step(step, {name: array[0] for name, array in arrays.items()})])
 
-    def is_certain(self, form: Form) -> bool:
-        """Whether the last call has left a step, so that it need not be looked for."""
-        return form.is_certain and self._outputs is not None
-
-    def take_outputs(self, step: int) -> dict[str, tf.Tensor]:
-        """Returns what the last call has returned of a step, for `Form.on_host`."""
-        outputs, self._outputs, self._last_step = self._outputs or {}, None, step
+    def take_certain(self, form: Form, step: int) -> dict[str, tf.Tensor] | None:
+        """Returns what the last call has returned of a step; `None` where it may not have completed one."""
+        if not form.is_certain or self._outputs is None:
+            return None
+        outputs, self._outputs, self._last_step = self._outputs, None, step
         return outputs
 
 

@@ -63,11 +63,12 @@ class TensorFlowRecorder(Recorder):
         return found
 
     def _found(self, tap, step):
-        if step is not None and self.handover.is_certain(tap.form):
-            outputs, form = self.handover.take_outputs(step), tap.form
+        form = tap.form
+        outputs = None if step is None else self.handover.take_certain(form, step)
+        if outputs is not None:
             has_histograms = self.options.has_histograms(step)
             return [RecordedStep(step, tap.layout, outputs, form.on_host, form.num_bytes, has_histograms)]
-        steps, num_lost = self.handover.fetch(tap.form)
+        steps, num_lost = self.handover.fetch(form)
         self.num_lost += num_lost
         return [RecordedStep.of(tap.layout, *one, self.options.has_histograms(one.step)) for one in steps]
 
