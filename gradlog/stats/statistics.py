@@ -189,8 +189,3 @@ def table(x: Sums, statistics: dict[str, Callable] = STATISTICS) -> tuple[tuple[
         computed = {name: function(x) for name, function in statistics.items()}
         computed = {name: numbers for name, numbers in computed.items() if numbers is not None}
         return tuple(computed), np.stack(list(computed.values()), axis=-1).astype(np.float32)
-
-
-def joint_norm(squares: np.ndarray) -> float:
-    """Returns the L2 norm of several vectors as one, from the sum of squares of each; Pascanu et al., 2013."""
-    return float(np.sqrt(np.sum(squares)))
