@@ -23,22 +23,17 @@ def _usage():
 # Files with few tests that take long: they come first, or one worker would be at them while the others are done.
 _FIRST = (
     "test_keras_features",
+    "test_faults",
     "test_logger",
-    "test_repair",
-    "test_activations",
-    "test_distribution",
-    "test_package",
-    "test_notebook",
-    "test_probe_keras_hub",
-    "test_readme",
-    "test_remedies",
-    "test_optimizer_state",
-    "test_repair_experiment",
-    "test_overhead_tab",
-    "test_transformers",
-    "test_several_optimizers",
-    "test_penalties",
     "test_tensorboard_page",
+    "test_check",
+    "test_distribution",
+    "test_activations",
+    "test_documented",
+    "test_repair",
+    "test_remedies",
+    "test_package",
+    "test_several_optimizers",
 )
 
 

@@ -461,7 +461,15 @@ def restless_network(**arguments):
     return networks.compiled(keras.Sequential([keras.Input((12,)), *parts]), **arguments)
 
 
-@pytest.mark.parametrize("kind", [*TRAININGS, "several_steps"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "graph",
+        "eager",
+        "loop",
+        *(pytest.param(one, marks=pytest.mark.combinations) for one in ("xla", "several_steps")),
+    ],
+)
 def test_weights_statistics_metrics_optimizer_and_random_state_are_those_of_a_run_without(tmp_path, kind):
     arguments = {"steps_per_execution": 4} if kind == "several_steps" else TRAININGS[kind]
     states = []
@@ -585,7 +593,7 @@ def plain_log_dir(tmp_path_factory):
 @pytest.mark.parametrize(
     ("failure", "message"), [(fail, "ZeroDivisionError: of gradlog's own"), (fail_as_it_runs, "InvalidArgumentError")]
 )
-@pytest.mark.parametrize("kind", ["graph", "eager"])
+@pytest.mark.parametrize("kind", ["graph", pytest.param("eager", marks=pytest.mark.combinations)])
 def test_a_failure_is_said_once_and_gradients_go_on_to_be_logged(
     tmp_path, plain_log_dir, monkeypatch, failure, message, kind
 ):

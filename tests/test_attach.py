@@ -44,7 +44,7 @@ def loop(tmp_path_factory):
     return gradlog.read(log_dir)
 
 
-@pytest.mark.parametrize("kind", STEPS)
+@pytest.mark.parametrize("kind", ["eager", "compiled", pytest.param("xla", marks=pytest.mark.combinations)])
 def test_an_own_loop_logs_what_fit_logs_and_trains_as_without(tmp_path, loop, kind):
     model, plain = networks.dense_network(), networks.dense_network()
     optimizers = [networks.momentum(), networks.momentum()]

@@ -317,6 +317,7 @@ def slow_starter():
     return model, x, (x[:, 0] * x[:, 1] > 0).astype("int32")
 
 
+@pytest.mark.combinations
 def test_a_slow_starter_is_not_disturbed(tmp_path, recwarn):
     model, x, y = slow_starter()
 

@@ -15,6 +15,8 @@ from gradlog.backends.rehearsal import Rehearsal
 from gradlog.diagnosis.finding import written
 from gradlog.session.guard import Guard
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
 X, CLASSES = networks.data(64)
 HALVES = (X[:, 0] > 0).astype(np.int64)
 NUMBERS = 100 * X[:, 0]

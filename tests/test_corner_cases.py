@@ -9,6 +9,8 @@ import tensorflow as tf
 import gradlog
 from gradlog.backends.tensorflow.moments import totals
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
 
 def fit(model, callbacks, steps=4, **arguments):
     model.fit(networks.dataset().take(steps), verbose=0, callbacks=callbacks, **arguments)

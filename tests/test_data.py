@@ -32,6 +32,7 @@ def test_embedded_digits_are_genuine_and_split_by_class():
     assert "not the whole of MNIST: they were asked for" in digits.notice
 
 
+@pytest.mark.combinations
 @pytest.mark.usefixtures("offline")
 @pytest.mark.skipif(not PREPARED.is_dir(), reason=f"the whole of MNIST is not prepared in {PREPARED}")
 def test_the_whole_of_mnist_through_tensorflow_datasets(monkeypatch):

@@ -29,6 +29,7 @@ from gradlog.commands import cli
 from gradlog.diagnosis.pages import codes, page
 
 # The logged steps of the run that the Python of a page leaves.
+SLOW = ("guides/transformers.md", "index.md")
 LEFT = {"README.md": ("logs/first", [0, 10, 20, 30])}
 pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
 
@@ -124,7 +125,9 @@ def with_help(arguments):
     return arguments if len(arguments) > 1 or arguments == ["rule"] else [*arguments, "--help"]
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.combinations] if name in SLOW else []) for name in PAGES]
+)
 def test_python_and_commands_run(name, provide):
     namespace = {}
     for block in documented.fenced(PAGES[name], "python"):

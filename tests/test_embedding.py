@@ -9,6 +9,8 @@ import tensorflow as tf
 import gradlog
 from gradlog.backends.tensorflow.embeddings import touched_rows
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
 NUM_WORDS = 50
 
 

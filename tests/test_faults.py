@@ -18,6 +18,8 @@ import pytest
 import gradlog
 from gradlog.backends.engine import engine
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
 # What runs in no training, or on another engine.
 ELSEWHERE = {"commands", "tensorboard", "__main__.py"} | {"tensorflow", "jax", "torch"} - {keras.backend.backend()}
 MODULES = sorted(
@@ -33,6 +35,7 @@ HOOKS = (
     "on_test_end",
     "on_train_end",
 )
+ORDINARY_HOOKS = ("on_train_batch_end", "on_train_end")  # of which the ordinary run tries one function
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +168,9 @@ def hook_and_what_it_calls(way, hook, tmp_path, reached_in):
     return [code, *filter(faults.can_break, inside)]
 
 
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize(
+    "hook", [pytest.param(hook, marks=[] if hook in ORDINARY_HOOKS else [pytest.mark.combinations]) for hook in HOOKS]
+)
 def test_ctrl_c_reaches_the_user(tmp_path, reached_in, hook):
     codes = hook_and_what_it_calls("fit eagerly", hook, tmp_path, reached_in)
 

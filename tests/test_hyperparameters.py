@@ -14,7 +14,7 @@ from small_logs import MEAN_ABS, write_run
 import gradlog
 from experiments import credit_card, credit_data, data, hyperparameters, mnist_activations, remedies
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
+pytestmark = [pytest.mark.usefixtures("without_graph_optimizer", "variables_first"), pytest.mark.combinations]
 
 KERNELS = ["layer1/kernel", "layer2/kernel"]
 

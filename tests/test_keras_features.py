@@ -298,7 +298,9 @@ def test_a_joint_norm_that_is_logged_after_clipping_changes_training_by_rounding
     )
 
 
-@pytest.mark.parametrize(("every", "expected"), [(1, [0, 1, 2]), (2, [0, 2])])
+@pytest.mark.parametrize(
+    ("every", "expected"), [pytest.param(1, [0, 1, 2], marks=pytest.mark.combinations), (2, [0, 2])]
+)
 def test_gradient_accumulation_logs_the_mean_where_it_is_applied(tmp_path, every, expected):
     """Micro batches that only accumulate are not logged; what is due waits for the next step that applies."""
     x, y = data()
@@ -349,6 +351,7 @@ def test_steps_that_loss_scaling_skips_are_not_logged(tmp_path, policy):
     assert (history.statistic("gradient_nonfinite") == 0).all()
 
 
+@pytest.mark.combinations
 def test_a_training_of_which_every_step_is_skipped_logs_nothing(tmp_path, policy):
     policy("mixed_float16")
     x, y = data()
@@ -361,6 +364,7 @@ def test_a_training_of_which_every_step_is_skipped_logs_nothing(tmp_path, policy
     assert history.scalars == history.histograms == {}
 
 
+@pytest.mark.combinations
 def test_a_step_skipped_between_two_logged_ones_does_not_shift_the_next(tmp_path, policy):
     """Growing the scale at every step skips about every second one; logged are multiples of `every` all the same."""
     policy("mixed_float16")
@@ -378,6 +382,7 @@ def test_a_step_skipped_between_two_logged_ones_does_not_shift_the_next(tmp_path
     assert (history.steps % 3 == 0).all()
 
 
+@pytest.mark.combinations
 def test_loss_scaling_with_gradient_accumulation(tmp_path, policy):
     policy("mixed_float16")
     x, y = data()
@@ -394,6 +399,7 @@ def test_loss_scaling_with_gradient_accumulation(tmp_path, policy):
     )
 
 
+@pytest.mark.combinations
 def test_mixed_bfloat16(tmp_path, policy):
     policy("mixed_bfloat16")
     x, y = data()
@@ -642,7 +648,9 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.combinations] if name == "recurrent" else []) for name in LAYERS]
+)
 def test_layers(tmp_path, name):
     make, make_data, names = LAYERS[name]
     # BatchNormalization's gamma: TensorFlow's graph optimizer compiles its gradient in another way where that has one
@@ -652,6 +660,7 @@ def test_layers(tmp_path, name):
     check(tmp_path, seeded(make), *make_data(), names=names, training_rtol=training_rtol, epochs=1)
 
 
+@pytest.mark.combinations
 def test_layers_unfrozen_between_two_fits(tmp_path):
     """A logger that goes on after a new `compile` logs the unfrozen layer, too, with a new optimizer's steps."""
     x, y = data()
@@ -688,6 +697,7 @@ def test_layers_unfrozen_between_two_fits(tmp_path):
 # Arguments of `fit`.
 
 
+@pytest.mark.combinations
 def test_validation_data(tmp_path):
     x, y = data()
 
@@ -829,6 +839,7 @@ class Nested(keras.callbacks.Callback):
         self._train()
 
 
+@pytest.mark.combinations
 def test_two_models_at_once(tmp_path):
     """One is trained between any two steps of the other, and they share a layer; each logger writes of its own."""
     x, y = data()
@@ -858,6 +869,7 @@ def test_two_models_at_once(tmp_path):
     check_history(gradlog.read(tmp_path / "other"), steps[1][::2], kernel_and_bias("shared", "head2"))
 
 
+@pytest.mark.combinations
 def test_one_logger_for_two_models_in_turn(tmp_path):
     """A logger given to another model logs that one's gradients."""
     x, y = data()

@@ -251,6 +251,7 @@ def test_training_is_unchanged_by_the_logger(tmp_path, mode):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.combinations
 def test_training_under_xla_is_unchanged_but_for_rounding(tmp_path):
     """By two ULP at most after one step; where they are many, XLA's fusions differ by what they round.
 

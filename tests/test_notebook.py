@@ -68,6 +68,7 @@ def test_a_finding_is_its_title_and_what_to_try():
     assert "<b>/" not in shown
 
 
+@pytest.mark.combinations
 def test_the_example_runs_from_its_first_cell_to_its_last(tmp_path, monkeypatch):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")

@@ -9,6 +9,8 @@ from test_several_optimizers import Adversarial, fit
 
 import gradlog
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
 EVERY, NUM_STEPS = 3, 12
 SCHEDULE = keras.optimizers.schedules.PolynomialDecay(0.1, 10, 0.01)
 
@@ -56,7 +58,9 @@ def with_attach(tmp_path):
     return model
 
 
-@pytest.mark.parametrize("train", [with_calls_of_several_steps, with_train, with_attach])
+@pytest.mark.parametrize(
+    "train", [pytest.param(with_calls_of_several_steps, marks=pytest.mark.combinations), with_train, with_attach]
+)
 def test_every_loop_logs_what_fit_logs(tmp_path, fitted, train):
     (expected, weights), model = fitted, train(tmp_path)
     history = gradlog.read(tmp_path)
@@ -71,7 +75,7 @@ def test_every_loop_logs_what_fit_logs(tmp_path, fitted, train):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.combinations), 4])
 def test_of_several_optimizers_one_has_a_memory(tmp_path, steps):
     keras.utils.set_random_seed(3)
     model = Adversarial()

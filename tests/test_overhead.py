@@ -68,6 +68,7 @@ def _assert_quartiles(numbers):
     assert 0 < low <= numbers["median"] <= high
 
 
+@pytest.mark.combinations
 def test_it_times_both_sides_of_the_loop_by_turns(results):
     loop = results["loop"]
     assert loop["ours_ms_per_step"] > 0
@@ -75,6 +76,7 @@ def test_it_times_both_sides_of_the_loop_by_turns(results):
     _assert_quartiles(loop["times_as_fast"])
 
 
+@pytest.mark.combinations
 def test_it_times_every_variant_of_fit_beside_the_bare_one(results):
     network = results["fit"]["article"]
     assert (network["batch_size"], network["weights"], network["variables"]) == (30, 3190, 4)
@@ -88,6 +90,7 @@ def test_it_times_every_variant_of_fit_beside_the_bare_one(results):
     assert expected == pytest.approx(1 + (network["variants"]["gradlog_1"]["ratio"]["median"] - 1) / 200)
 
 
+@pytest.mark.combinations
 def test_each_variant_logs_what_it_says(results, log_dir):
     rounds = overhead_fit.WARM_UP_ROUNDS + CONFIG.turns
     steps = rounds * (CONFIG.steps + overhead_fit.UNTIMED_STEPS)
@@ -117,6 +120,7 @@ def test_each_network_has_the_size_that_it_should(name):
     assert inputs.shape[1:] == expected
 
 
+@pytest.mark.combinations
 def test_it_measures_one_tensor_and_the_file(results):
     tensor, disk = results["tensor"], results["disk"]
     assert list(tensor["functions"]) == list(overhead_tensor.DESCRIPTIONS)
@@ -128,6 +132,7 @@ def test_it_measures_one_tensor_and_the_file(results):
     assert 0 < disk["scalars_only"] < disk["with_histograms"] < 100_000
 
 
+@pytest.mark.combinations
 def test_it_reads_a_run_in_two_ways(results, log_dir):
     reading = results["reading"]
     assert (reading["steps"], reading["variables"]) == (4, 2)
@@ -137,6 +142,7 @@ def test_it_reads_a_run_in_two_ways(results, log_dir):
     _assert_quartiles(reading["times_as_fast"])
 
 
+@pytest.mark.combinations
 def test_the_run_that_is_read_is_one_as_gradlog_writes_it(results, log_dir):
     files = list((log_dir / "reading").iterdir())
     run = gradlog.read(log_dir / "reading")
@@ -158,6 +164,7 @@ def test_it_measures_memory(name):
     assert overhead_tensor.peak_bytes(name, 5_000) >= 0
 
 
+@pytest.mark.combinations
 def test_results_become_json_and_tables(results):
     assert json.loads(json.dumps(results))["experiment"] == "overhead"
     screen = runs.console()

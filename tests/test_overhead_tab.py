@@ -22,6 +22,7 @@ def test_the_runs_are_as_many_and_as_long_as_it_says(tmp_path):
     assert np.all(run.statistic("gradient_mean_abs") > 0)
 
 
+@pytest.mark.combinations
 def test_it_measures_the_page_and_the_start(tmp_path, capsys):
     pytest.importorskip("playwright", reason="the tab is measured with playwright, which is not here")
     browser = next(filter(None, map(shutil.which, overhead_tab.BROWSERS)), None)

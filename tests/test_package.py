@@ -44,6 +44,7 @@ def test_the_source_archive_can_be_built_from(built):
     assert not [name for name in held if name.startswith(("logs/", ".ci"))]
 
 
+@pytest.mark.combinations
 def test_the_first_page_works_with_the_wheel(built, tmp_path):
     """In an environment that has what gradlog depends on, and gradlog from the wheel alone."""
     environment = tmp_path / "environment"

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 import gradlog
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
 REGULARIZERS = {
     "one": keras.regularizers.L1(0.01),
     "two": keras.regularizers.L2(0.02),
@@ -84,7 +86,8 @@ WAYS = {
 
 
 @pytest.mark.parametrize(
-    "way", ["graph", "eager", pytest.param("xla", marks=pytest.mark.combinations), "many steps a call"]
+    "way",
+    ["graph", "eager", *(pytest.param(way, marks=pytest.mark.combinations) for way in ("xla", "many steps a call"))],
 )
 def test_the_gradient_of_the_loss_alone(tmp_path, way):
     model, plain, (x, y) = network(), network(), data()
@@ -97,6 +100,7 @@ def test_the_gradient_of_the_loss_alone(tmp_path, way):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.combinations
 def test_the_same_in_gradlog_train_and_with_accumulation(tmp_path):
     x, y = data()
     model = compiled(network(), keras.optimizers.SGD(0.1))
@@ -189,7 +193,8 @@ def test_a_penalty_no_longer_hides_that_gradients_vanish(tmp_path):
     assert gradlog.diagnose(history) == logger.findings
 
 
-@pytest.mark.parametrize("strength", [pytest.param(1e-4, marks=pytest.mark.combinations), 1e-2])
+@pytest.mark.combinations
+@pytest.mark.parametrize("strength", [1e-4, 1e-2])
 def test_a_healthy_network_with_strong_decay_is_silent(tmp_path, strength):
     x, y = labelled.digits()
     keras.utils.set_random_seed(1)

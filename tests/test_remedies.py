@@ -189,6 +189,7 @@ def test_open_gates_keep_what_they_hold():
     assert not gru[1].any()
 
 
+@pytest.mark.combinations
 def test_greedy_training_moves_one_layer_at_a_time(digits, monkeypatch):
     monkeypatch.setattr(remedy_networks, "_compile", eagerly)
     keras.utils.set_random_seed(1)
@@ -284,6 +285,7 @@ def test_the_table_says_how_many_seeds_got_there():
     ]
 
 
+@pytest.mark.combinations
 def test_command_line_in_two_processes(tmp_path, capsys):
     options = ["--only", "skip", "exploding/glorot", "--seeds", "1", "--layers", "3", "--units", "4", "--steps", "4"]
     options += ["--every", "1", "--processes", "2", "--data", "embedded", "--logdir", str(tmp_path / "runs")]
@@ -303,7 +305,7 @@ def _fail(shared, job):
     raise OSError(f"no room for {shared} {job}")
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.combinations)])
 def test_what_goes_wrong_in_a_training_is_said(processes):
     with pytest.raises(OSError, match="no room for data job"):
         parallel.carry_out(_fail, ["job"], "data", steps=1, processes=processes)

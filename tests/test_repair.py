@@ -113,6 +113,7 @@ def test_the_model_and_the_random_states_stay_as_they_were(cured, sick):
     assert states == states_after
 
 
+@pytest.mark.combinations
 def test_equal_seeds_give_an_equal_report(sick, cured, log_dir):
     again = repair(sick, trainings=6, seeds=2, log_dir=log_dir / "again").to_dict()
     first = cured[0].to_dict()
@@ -148,6 +149,7 @@ def test_a_healthy_training_is_left_as_it_is_and_the_progress_bar_counts_epochs(
     assert f"{EPOCHS}/{EPOCHS}" in capsys.readouterr().out.replace("\x1b[1m", "").replace("\x1b[0m", "")
 
 
+@pytest.mark.combinations
 def test_labels_that_carry_nothing_cannot_be_learned():
     x, _ = digits(300)
     y = np.random.default_rng(0).integers(0, 10, 300)
@@ -158,6 +160,7 @@ def test_labels_that_carry_nothing_cannot_be_learned():
     assert float(found.model.optimizer.learning_rate) == pytest.approx(1e-7)
 
 
+@pytest.mark.combinations
 def test_what_fails_is_a_row(monkeypatch):
     """The first change makes a training that fails."""
 
@@ -187,6 +190,7 @@ class Subclassed(keras.Model):
         return {"units": 32}
 
 
+@pytest.mark.combinations
 def test_a_subclassed_model_gets_what_leaves_its_layers_as_they_are():
     model = Subclassed()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -217,6 +221,7 @@ def test_ctrl_c_gives_what_is_known_so_far(monkeypatch):
     assert "stopped" in str(found)
 
 
+@pytest.mark.combinations
 def test_rows_in_order_of_their_class_are_shuffled():
     x, y = digits(400)
     order = np.argsort(y, kind="stable")
@@ -225,6 +230,7 @@ def test_rows_in_order_of_their_class_are_shuffled():
     assert (found.verdict, found.changes) == (REPAIRED, (ShuffledRows(),))
 
 
+@pytest.mark.combinations
 def test_a_model_that_has_learned_starts_from_its_weights():
     """Steps of 1e-5 are too small from the start, and right for what has learned."""
     x, y = digits()

@@ -40,6 +40,7 @@ def results(tmp_path_factory):
         return repair.run(CONFIG, tmp_path_factory.mktemp("repair"), (Source, Source))
 
 
+@pytest.mark.combinations
 def test_what_is_healed_is_counted(results):
     (row,) = results["scenarios"]
     assert (row["verdict"], row["changes"]) == ("repaired", ["learning rate"])
@@ -55,6 +56,7 @@ def test_what_is_healed_is_counted(results):
     assert results["healed"]["Hyperband"] == {"networks": 0, "of": 1, "mean_trainings": None}
 
 
+@pytest.mark.combinations
 def test_random_search_spends_one_training_after_the_other():
     model, x, y, held_out, batch_size, _ = sick()
     case = case_of(model, data_of(x, y, held_out, batch_size))
@@ -79,6 +81,7 @@ def test_hyperband_spends_as_much():
     assert max(score for _, score in found) > 0.6
 
 
+@pytest.mark.combinations
 def test_it_becomes_json_tables_and_a_picture(results, tmp_path):
     assert json.loads(json.dumps(results))["experiment"] == "repair"
     screen = runs.console()

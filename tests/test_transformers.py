@@ -121,6 +121,7 @@ def test_blocks_stand_in_the_order_of_the_model(finished):
     assert history.kernels()[-1] == "next_character/kernel"
 
 
+@pytest.mark.combinations
 def test_the_command_prints_the_table_and_leaves_the_files(tmp_path, capsys):
     options = "--scenarios no_warmup --blocks 1 --width 8 --heads 2 --length 8 --steps 3 --every 2 --batch-size 2"
     assert transformers.main(["--logdir", str(tmp_path / "logs"), *options.split()]) == 0

@@ -97,8 +97,13 @@ def trained(callbacks, jit_compile=False, **arguments):
     return model
 
 
-@pytest.mark.parametrize("histograms", [True, False])
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("jit_compile", "histograms"),
+    [
+        (False, True),
+        *(pytest.param(*one, marks=pytest.mark.combinations) for one in ((True, True), (True, False), (False, False))),
+    ],
+)
 def test_large_and_small_networks_have_the_same_numbers(tmp_path, monkeypatch, jit_compile, histograms):
     """What is summed in the graph, and what is summed on the host; the weights are the same bit by bit."""
     found = {}
@@ -122,8 +127,10 @@ def test_large_and_small_networks_have_the_same_numbers(tmp_path, monkeypatch, j
         np.testing.assert_allclose(one, other, rtol=1e-5 if jit_compile else 0)  # XLA compiles each in its own way
 
 
-@pytest.mark.parametrize("largest", [1 << 30, 0])
-@pytest.mark.parametrize("steps_per_execution", [1, 3])
+@pytest.mark.parametrize(
+    ("steps_per_execution", "largest"),
+    [(1, 1 << 30), (3, 0), *(pytest.param(*one, marks=pytest.mark.combinations) for one in ((1, 0), (3, 1 << 30)))],
+)
 def test_histograms_at_every_so_many_logged_steps(tmp_path, monkeypatch, largest, steps_per_execution):
     """Scalars are those of every logged step, and the training is as it would be without."""
     monkeypatch.setattr(whole, "LARGEST", largest)

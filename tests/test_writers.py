@@ -17,6 +17,8 @@ from gradlog.history.history import Snapshot
 from gradlog.stats import buckets
 from gradlog.writers import BackgroundWriter, EventWriter, MemoryWriter, MultiWriter, Writer
 
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+
 
 def snapshot(step=0, nonfinite=0.0):
     counts = np.zeros((2, buckets.NUM_BUCKETS), np.int64)

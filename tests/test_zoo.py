@@ -169,6 +169,7 @@ def check_gradients(history, make, x, y, loss):
         np.testing.assert_allclose(history.statistic(statistic)[0], numbers, rtol=1e-4, atol=1e-7 * largest)
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("name", SMALL)
 def test_small_architectures(tmp_path, name):
     make, make_data = SMALL[name]
@@ -209,7 +210,7 @@ def float64():
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in FAST else [pytest.mark.zoo]) for name in SIDES]
+    "name", [pytest.param(name, marks=pytest.mark.combinations if name in FAST else pytest.mark.zoo) for name in SIDES]
 )
 def test_applications(tmp_path, float64, name):
     """Where batches of two are normalized many times, rounding grows past all bounds: they are compared in float64."""

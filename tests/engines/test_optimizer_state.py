@@ -8,7 +8,7 @@ import pytest
 
 import gradlog
 
-pytestmark = pytest.mark.usefixtures("variables_first")
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
 
 BATCH, NUM_STEPS, NUM_WORDS = 8, 6, 70
 EAGER, XLA = {"run_eagerly": True}, {"jit_compile": keras.backend.backend() != "torch"}
@@ -226,6 +226,7 @@ def test_rows_of_an_embedding(tmp_path, name, compiling):
     assert np.isnan(history.statistic("unused_rows")[:, 1:]).all()
 
 
+@pytest.mark.combinations
 def test_accumulated_gradients(tmp_path):
     def optimizer():
         return optimizers.Adam(0.01, gradient_accumulation_steps=3)
