@@ -1,6 +1,5 @@
 """TrainingSession: all that runs while a model trains."""
 
-import collections
 import dataclasses
 import itertools
 import time
@@ -15,17 +14,14 @@ from gradlog.backends.probe import Probe
 from gradlog.backends.recorded import RecordedStep, snapshots
 from gradlog.backends.recording import Recording
 from gradlog.diagnosis.announcer import Announcer
-from gradlog.diagnosis.checks.setup import Setup
-from gradlog.diagnosis.checks.table import OF_A_BATCH
 from gradlog.diagnosis.finding import Finding
-from gradlog.diagnosis.monitor import Monitor
 from gradlog.history import names
 from gradlog.history.history import Snapshot
-from gradlog.session.describe import described
 from gradlog.session.directories import run_directory
+from gradlog.session.first_step import described_at
 from gradlog.session.guard import Guard, inform
 from gradlog.session.schedule import schedule_of
-from gradlog.session.watching import MonitorWriter
+from gradlog.session.watching import LiveDiagnosis
 from gradlog.writers.background import SECONDS_AT_FIRST, BackgroundWriter
 from gradlog.writers.event_writer import EventWriter
 from gradlog.writers.several import MultiWriter
@@ -80,15 +76,13 @@ class TrainingSession:
         self.schedule = schedule_of(model, self._optimizers, settings.options.every)
         self._writer: BackgroundWriter | None = None
         self._recording: Recording | None = None
-        self._monitor: Monitor | None = None
-        self._announcer: Announcer | None = None
-        self._news: collections.deque[tuple] = collections.deque()  # what the monitor found in the writer's thread
+        self._diagnosis: LiveDiagnosis | None = None
         self._is_armed, self._is_given_up, self._is_described = False, False, False
 
     @property
     def findings(self) -> list[Finding]:
         """What has been found so far, causes first."""
-        return self._monitor.findings if self._monitor else []
+        return self._diagnosis.findings if self._diagnosis else []
 
     @property
     def error(self) -> Exception | None:
@@ -124,14 +118,14 @@ class TrainingSession:
                 f"{self.directory!r}, so that TensorBoard shows two runs."
             )
         self._name_guards()
-        self._watch()
-        watching = MonitorWriter(self._monitor, self._diagnosis_guard)
-        wait = 0 if self._earlier[1] is self._monitor else SECONDS_AT_FIRST
-        writers = [*self._settings.writers, watching]
+        step, (_, earlier) = current_step(self._model, self._optimizers), self._earlier
+        self._diagnosis = LiveDiagnosis(self._diagnosis_guard, self._settings.rules, step, earlier)
+        wait = 0 if self._diagnosis.is_continued else SECONDS_AT_FIRST
+        writers = [*self._settings.writers, self._diagnosis]
         self._writer = open_writer(self.directory, self._model, writers, self._guard, _finished, wait)
         self._guard.undo["writer"] = self._writer.close
         on_finding = self._settings.on_finding
-        self._announcer = Announcer(on_finding, self._writer, self.directory, self._model, can_stop=can_stop)
+        self._diagnosis.announce(Announcer(on_finding, self._writer, self.directory, self._model, can_stop=can_stop))
 
     def begin_call(self) -> None:
         """Has the coming call of the training program recorded where a step in it is due."""
@@ -169,8 +163,7 @@ class TrainingSession:
 
     def tell(self) -> None:
         """Reports what has been found meanwhile, in the thread that calls it."""
-        while self._news:
-            self._diagnosis_guard(self._announcer.tell, *self._news.popleft())
+        self._diagnosis.tell()
 
     def close(self) -> None:
         """Ends the session: writes what is held back, diagnoses what was put off, closes the event file."""
@@ -180,8 +173,7 @@ class TrainingSession:
         for step in self.schedule.close():
             self.write(step)
         self._writer.flush()
-        self._diagnosis_guard(self._monitor.finish)
-        self.tell()
+        self._diagnosis.finish()
         self._guard.undo.pop("writer", None)
         self._writer.close()
         self._check_writer()
@@ -193,40 +185,16 @@ class TrainingSession:
         for guard, what in zip(self.guards, ("logging to", "logging activations to", "diagnosing"), strict=True):
             guard.what = f"{what} {self.directory!r}"
 
-    def _watch(self):
-        """Has every step that is written from now on diagnosed; a training that continues is one run."""
-        _, earlier = self._earlier
-        if earlier is not None and earlier.is_before(current_step(self._model, self._optimizers)):
-            self._monitor = earlier
-            self._monitor.go_on(self._note)
-        else:
-            self._monitor = Monitor(self._note, self._settings.rules)
-
-    def _note(self, *news):
-        """Keeps what was found until the training's own thread reports it."""
-        self._news.append(news)
-
-    def _describe(self, snapshot):
-        metrics = [tag.removeprefix("train/") for tag in snapshot.scalars if tag.startswith("train/")]
-        metrics = [name for name in metrics if name not in names.NO_METRICS]
-        engine().sync(self._model)
-        run = described(self._model, self._optimizers[0], metrics, snapshot.batch_size)
-        if self._settings.options.check:
-            setup = _setup(snapshot, run)
-            mistakes = [finding.to_dict() for check in OF_A_BATCH for finding in check.findings(setup)]
-            outputs = tuple(
-                dataclasses.replace(one, majority=trained.largest_share)
-                for one, trained in zip(run.outputs, setup.outputs, strict=True)
-            )
-            run = dataclasses.replace(run, outputs=outputs, mistakes=tuple(mistakes))
-        self._writer.write_text(snapshot.step, names.RUN_TAG, run.to_json())
-        self._writer.write_text(snapshot.step, names.RUN_TABLE_TAG, run.markdown())
-        self._monitor.describe(snapshot.step, run)
-
     def _to_go_on(self):
         """Returns recording and monitor for the next training; of a training without a due step, those before it."""
         recording, monitor = self._earlier
-        return self._recording or recording, self._monitor or monitor
+        return self._recording or recording, self._diagnosis.monitor if self._diagnosis else monitor
+
+    def _describe(self, snapshot):
+        run = described_at(snapshot, self._model, self._optimizers, self._settings.options.check)
+        self._writer.write_text(snapshot.step, names.RUN_TAG, run.to_json())
+        self._writer.write_text(snapshot.step, names.RUN_TABLE_TAG, run.markdown())
+        self._diagnosis.describe(snapshot.step, run)
 
     def _prepare(self):
         """Makes the recording at the first recorded step, or keeps that of an earlier training."""
@@ -294,21 +262,6 @@ class TrainingSession:
                 f"gradlog left out {num_lost:,} logged steps, which were overwritten before they could be read. "
                 "Choose a larger `every`."
             )
-
-
-def _setup(snapshot, run):
-    """Returns what the first recorded step tells of a set-up."""
-    loss = snapshot.scalars.get("train/loss") if snapshot.step == 0 else None
-    return Setup.of(
-        run.outputs,
-        snapshot.targets if len(snapshot.targets) == len(run.outputs) else (),
-        [snapshot.inputs] if snapshot.inputs else [],
-        run.layers,
-        metrics=run.metrics,
-        optimizer=run.optimizer,
-        batch_size=run.batch_size,
-        first_loss=None if loss is None else loss - snapshot.scalars.get(names.PENALTY_TAG, 0.0),
-    )
 
 
 def open_writer(directory: str, model, writers: Sequence, guard: Guard, *how) -> BackgroundWriter:
