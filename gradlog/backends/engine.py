@@ -128,6 +128,13 @@ class Engine(Protocol):
         How they are represented is the engine's own; `on_host` turns them into float64.
         """
 
+    def counted_totals(self, tensors: Sequence) -> dict[str, Any]:
+        """Returns `totals` of V tensors and, of each, how many elements are `zeros` [V] and `nonfinite` [V].
+
+        It is what histograms would tell as well, and cheaper. As there, what is smaller than the smallest normal
+        float32 counts as zero.
+        """
+
     def histograms(self, tensors: Sequence) -> Any:
         """Returns integers [V, B], how many elements of V tensors fall into each of `gradlog.stats.buckets`."""
 

@@ -188,9 +188,17 @@ class Tap(abc.ABC):
     def _record_sums(self, own, before):
         """Records what gradients and weights sum up to, and how they are distributed."""
         of = engine()
-        self._store("totals", of.totals(own))
+        if self._needs_counts(own):
+            self._store("totals", of.totals(own))
+            self._store("counts", of.histograms([*own, *before] if self._has_histograms else own))
+        else:
+            for name, numbers in of.counted_totals(own).items():
+                self._store(name, numbers)
         self._store("weights", of.totals(before, ["squares"]))
-        self._store("counts", of.histograms([*own, *before] if self._has_histograms else own))
+
+    def _needs_counts(self, own):
+        """Whether gradients are counted into buckets: for histograms, or where rows of an embedding are missing."""
+        return self._has_histograms or not self._are_dense(own)
 
     def _record_update(self, after, before):
         """Records how far the update moved the weights."""

@@ -42,10 +42,14 @@ def test_sums_and_counts(name, dtype):
     kept = reference.finite(exactly(one))
 
     arrays = engine().on_host({"totals": engine().totals([one, tensor([3.0, -4.0], dtype)])})
+    counted = engine().on_host(engine().counted_totals([one, tensor([0.0, 1e-40, -2.0, np.nan], "float32")]))
     counts = engine().to_numpy(engine().histograms([one]))
 
     np.testing.assert_allclose(arrays["totals"][0], [np.sum(np.abs(kept)), np.sum(kept**2)], rtol=1e-5)
     np.testing.assert_allclose(arrays["totals"][1], [7.0, 25.0], rtol=1e-6)
+    np.testing.assert_allclose(counted["totals"][0], arrays["totals"][0], rtol=1e-5)
+    assert counted["zeros"].tolist() == [buckets.num_zeros(counts)[0], 2]
+    assert counted["nonfinite"].tolist() == [exactly(one).size - kept.size, 1]
     assert counts.shape == (1, buckets.NUM_BUCKETS)
     assert counts.sum() == exactly(one).size
     assert buckets.num_nonfinite(counts)[0] == exactly(one).size - kept.size

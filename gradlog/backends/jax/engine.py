@@ -13,13 +13,14 @@ from gradlog.backends.checks import ArgumentError
 from gradlog.backends.jax.histograms import histograms
 from gradlog.backends.jax.program import JaxProgram
 from gradlog.backends.jax.state import due_steps, num_batches, sync, values
-from gradlog.backends.jax.sums import element_sums, end_to_end, in_float64, square_distances, totals
+from gradlog.backends.jax.sums import counted_totals, element_sums, end_to_end, in_float64, square_distances, totals
 from gradlog.backends.jax.tap import JaxTap, scope
 from gradlog.backends.keras_private import PrivateName
 from gradlog.backends.options import RecordingPlan
 from gradlog.backends.returning import ReturningRecorder
 
 __all__ = [
+    "counted_totals",
     "due_steps",
     "element_sums",
     "end_to_end",

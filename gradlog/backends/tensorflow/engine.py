@@ -16,13 +16,14 @@ from gradlog.backends.tensorflow import strategies
 from gradlog.backends.tensorflow.grouping import end_to_end
 from gradlog.backends.tensorflow.histograms import histograms
 from gradlog.backends.tensorflow.loop import train
-from gradlog.backends.tensorflow.moments import element_sums, square_distances, totals
+from gradlog.backends.tensorflow.moments import counted_totals, element_sums, square_distances, totals
 from gradlog.backends.tensorflow.program import TensorFlowProgram
 from gradlog.backends.tensorflow.recorder import TensorFlowRecorder
 from gradlog.backends.tensorflow.strategies import is_chief, num_replicas
 from gradlog.backends.tensorflow.tap import TensorFlowTap
 
 __all__ = [
+    "counted_totals",
     "element_sums",
     "end_to_end",
     "histograms",

@@ -64,6 +64,15 @@ def totals(tensors: Sequence[tf.Tensor], terms: Sequence[str] = ("absolute", "sq
     return grouped(functools.partial(_of_rows, terms), functools.partial(_one_by_one, terms), tensors)
 
 
+def counted_totals(tensors: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Returns `totals` of V tensors and, as float64 `zeros` [V] and `nonfinite` [V], how many elements are such.
+
+    On a GPU, a number smaller than the smallest normal float32 counts as zero only where float64 sums are needed.
+    """
+    absolute, zeros, nonfinite, squares = tf.unstack(totals(tensors, tuple(TERMS)), axis=1)
+    return {"totals": tf.stack([absolute, squares], 1), "zeros": zeros, "nonfinite": nonfinite}
+
+
 def _of_rows(terms, rows, flat):
     def sums(values):
         return tf.transpose(tf.concat([tf.reduce_sum(piece, -1) for piece in split(tf.stack(values), rows)], -1))

@@ -24,7 +24,7 @@ from gradlog.backends.samples import SHAPE_OF_TARGETS, SIZE_OF_INPUTS
 from gradlog.backends.tap import Tap
 from gradlog.backends.tensorflow.embeddings import touched_rows
 from gradlog.backends.tensorflow.handover import Form
-from gradlog.backends.tensorflow.moments import TERMS, totals
+from gradlog.backends.tensorflow.moments import totals
 
 _SUM, _MEAN = tf.distribute.ReduceOp.SUM, tf.distribute.ReduceOp.MEAN
 
@@ -191,17 +191,9 @@ class TensorFlowTap(Tap):
         """Whether gradients come as they are; a step that may be skipped stores its numbers, which are to be few."""
         return not self.recorder.may_skip and super()._comes_whole(own)
 
-    def _record_sums(self, own, before):
-        """Records sums; without histograms, zeros are counted beside them where the step returns its numbers."""
-        is_stored = not self._plan.returns or self.recorder.may_skip
-        if self._has_histograms or is_stored or not self._are_dense(own):
-            super()._record_sums(own, before)
-            return
-        absolute, zeros, nonfinite, squares = tf.unstack(totals(own, tuple(TERMS)), axis=1)
-        self._store("totals", tf.stack([absolute, squares], 1))
-        self._store("zeros", zeros)
-        self._store("nonfinite", nonfinite)
-        self._store("weights", totals(before, ["squares"]))
+    def _needs_counts(self, own):
+        """Whether gradients are counted into buckets; a step that stores its numbers has a place for buckets alone."""
+        return not self._plan.returns or self.recorder.may_skip or super()._needs_counts(own)
 
     def _store(self, name, value, batches_ago=0):
         self._handover.store(name, value, functools.partial(self.recorder.number, batches_ago))

@@ -14,10 +14,10 @@ from gradlog.backends.options import RecordingPlan
 from gradlog.backends.returning import ReturningRecorder
 from gradlog.backends.torch.histograms import histograms
 from gradlog.backends.torch.program import TorchProgram
-from gradlog.backends.torch.sums import element_sums, end_to_end, square_distances, totals
+from gradlog.backends.torch.sums import counted_totals, element_sums, end_to_end, square_distances, totals
 from gradlog.backends.torch.tap import TorchTap
 
-__all__ = ["element_sums", "end_to_end", "histograms", "square_distances", "totals"]
+__all__ = ["counted_totals", "element_sums", "end_to_end", "histograms", "square_distances", "totals"]
 
 _SCALARS = ("others", "clipped")  # arrays of a step that are sums of squares over several tensors
 recorder, tap, program = ReturningRecorder, TorchTap, TorchProgram

@@ -6,6 +6,7 @@ import torch
 
 # Between these norms the squares of float32 neither overflow nor lose what matters to underflow.
 _SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
+_SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
 _POWERS = {"absolute": 1, "squares": 2}
 
 
@@ -27,6 +28,14 @@ def totals(tensors: Sequence[torch.Tensor], terms: Sequence[str] = tuple(_POWERS
     if _is_ordinary(quick):
         return quick
     return torch.stack([torch.stack([_careful(one, _POWERS[term]) for term in terms]) for one in tensors])
+
+
+def counted_totals(tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Returns `totals` of V tensors and, as int64 `zeros` [V] and `nonfinite` [V], how many elements are such."""
+    wide = list(map(_wide, tensors))
+    zeros = torch.stack([torch.sum(torch.abs(one) < _SMALLEST_NORMAL) for one in wide])
+    nonfinite = torch.stack([torch.sum(~torch.isfinite(one)) for one in wide])
+    return {"totals": totals(tensors), "zeros": zeros, "nonfinite": nonfinite}
 
 
 def end_to_end(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
