@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import gradlog
-from gradlog.diagnosis import causes, changes
+from gradlog.diagnosis import causes
+from gradlog.diagnosis.changes import initial_weights, table
 from gradlog.diagnosis.finding import SEVERITIES
 from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS, Diagnosed
@@ -252,7 +253,7 @@ def change(kind, run, where=(), measured=0.3, first_step=10):
     history = gradlog.History(KERNELS, (), np.arange(3), np.zeros((3, 5, 0)))
     evidence = Evidence(history)
     evidence.run = run
-    return changes.change_for(
+    return table.change_for(
         kind, gradlog.Finding("", "", "alarm", where, first_step, None, measured, 0, "", ()), evidence
     )
 
@@ -290,7 +291,7 @@ def test_nothing_is_proposed_that_does_not_apply():
     evidence = Evidence(gradlog.History())
     evidence.run = gelu
     remedies = ("Use ReLU instead of sigmoid.", "Use leaky ReLU.", "Clip the gradient.", "Normalize the inputs.")
-    assert changes.applicable(remedies, evidence) == ("Clip the gradient.", "Normalize the inputs.")
+    assert table.applicable(remedies, evidence) == ("Clip the gradient.", "Normalize the inputs.")
 
 
 @pytest.mark.parametrize("name", ["glorot_uniform", "glorot_normal", "he_normal", "he_uniform", "lecun_normal"])
@@ -298,8 +299,8 @@ def test_the_deviation_of_an_initializer_is_that_of_its_weights(name):
     model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(200, kernel_initializer=name, name="one")])
     layer = gradlog.session.describe.described(model).layers[0]
 
-    assert changes.deviation(layer) == pytest.approx(np.std(model.get_weights()[0]), rel=0.03)
-    assert changes.fans(layer) == (300, 200)
+    assert initial_weights.deviation(layer) == pytest.approx(np.std(model.get_weights()[0]), rel=0.03)
+    assert initial_weights.fans(layer) == (300, 200)
 
 
 # A loss that stands still.
@@ -366,7 +367,7 @@ def hostile(**changed):
     return Run("net", layers, (), optimizer, **changed)
 
 
-@pytest.mark.parametrize("kind", sorted(changes._CHANGES))
+@pytest.mark.parametrize("kind", sorted(table._CHANGES))
 def test_a_hostile_run_proposes_nothing_that_it_cannot_know(kind):
     proposed = change(kind, Run.from_json(hostile().to_json()), ("layer1/kernel",))
 

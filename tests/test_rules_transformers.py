@@ -7,7 +7,7 @@ import pytest
 from cases import during, flat, found, run
 
 import gradlog
-from gradlog.diagnosis import changes
+from gradlog.diagnosis.changes import table
 from gradlog.diagnosis.rules.blocks import layers_of
 from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.history import names
@@ -294,7 +294,7 @@ def transformer_run(**optimizer):
 def proposed(kind, run, where=("block/attention",), measured=0.3):
     evidence = Evidence(gradlog.History())
     evidence.run = run
-    return changes.change_for(kind, gradlog.Finding("", "", "alarm", where, 10, None, measured, 0, "", ()), evidence)
+    return table.change_for(kind, gradlog.Finding("", "", "alarm", where, 10, None, measured, 0, "", ()), evidence)
 
 
 def test_a_change_names_what_is_there():
@@ -318,11 +318,11 @@ def test_a_change_starts_from_the_rate_that_a_schedule_had_come_to():
     evidence.run = transformer_run(learning_rate=0.0)
     found = gradlog.Finding("", "", "alarm", (), 10, None, 0.3, 0, "", ())
 
-    assert changes.change_for("GL402", found, evidence) == "keras.optimizers.Adam(learning_rate=0.001) (it is 0.5)"
+    assert table.change_for("GL402", found, evidence) == "keras.optimizers.Adam(learning_rate=0.001) (it is 0.5)"
     late = dataclasses.replace(found, first_step=30, last_step=40)
-    assert changes.change_for("GL402", late, evidence) == "keras.optimizers.Adam(learning_rate=0.001) (it is 0.3)"
+    assert table.change_for("GL402", late, evidence) == "keras.optimizers.Adam(learning_rate=0.001) (it is 0.3)"
     over = dataclasses.replace(found, first_step=40)
-    assert changes.change_for("GL402", over, evidence) == "keras.optimizers.Adam(learning_rate=0.001) (it is 0.01)"
+    assert table.change_for("GL402", over, evidence) == "keras.optimizers.Adam(learning_rate=0.001) (it is 0.01)"
 
 
 def test_one_tanh_among_many_is_not_why_a_gradient_vanishes():
@@ -330,11 +330,11 @@ def test_one_tanh_among_many_is_not_why_a_gradient_vanishes():
     evidence.run = transformer_run()
     remedies = gradlog.rules.Vanishing().symptoms(Evidence(run())).__next__().remedies
 
-    kept = changes.applicable(remedies, evidence)
+    kept = table.applicable(remedies, evidence)
     assert not any(one.startswith("Use ReLU") for one in kept)
     assert any(one.startswith("Normalize before attention") for one in kept)
     assert proposed("GL101", evidence.run, ("dense0",)) == "keras.layers.BatchNormalization() after each hidden layer"
     evidence.run = Run("net", (Layer("a", "Dense", 3, "tanh", (3, 3)),))
-    kept = changes.applicable(remedies, evidence)
+    kept = table.applicable(remedies, evidence)
     assert kept[0].startswith("Use ReLU")
     assert not any(one.startswith("Normalize before attention") for one in kept)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradlog.diagnosis.causes import KINDS_OF_CHECKS, SETUP, in_reading_order
-from gradlog.diagnosis.changes import applicable, change_for
+from gradlog.diagnosis.changes.table import applicable, change_for
 from gradlog.diagnosis.finding import NOTE, WARNING, Finding
 from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import Diagnosed, Rule, finding_of

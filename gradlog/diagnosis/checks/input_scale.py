@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.diagnosis.changes import SQUASHING, deviation, fans
+from gradlog.diagnosis.changes.initial_weights import deviation, fans
+from gradlog.diagnosis.changes.of_run import SQUASHING
 from gradlog.diagnosis.checks.check import finding_of
 from gradlog.diagnosis.checks.setup import Setup
 from gradlog.diagnosis.finding import Finding, written

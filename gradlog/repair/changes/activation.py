@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import keras
 
-from gradlog.diagnosis.changes import SQUASHING
+from gradlog.diagnosis.changes.of_run import SQUASHING
 from gradlog.repair.changes.change import Observed, where
 from gradlog.repair.surgery import cloned, hidden_activations, hidden_layers, rebuilt
 from gradlog.repair.training import Training

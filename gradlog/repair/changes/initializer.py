@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from gradlog.diagnosis.changes import SQUASHING, deviation, fans
+from gradlog.diagnosis.changes.initial_weights import deviation, fans
+from gradlog.diagnosis.changes.of_run import SQUASHING
 from gradlog.repair.changes.activation import activation_of
 from gradlog.repair.changes.change import Observed
 from gradlog.repair.surgery import cloned, flattened, hidden_layers, rebuilt
