@@ -24,6 +24,7 @@ import numpy as np
 
 import gradlog
 from gradlog import train as gradlog_train  # here, since to import a name is not to train
+from gradlog.backends.engine import engine
 from gradlog.diagnosis.rules.rule import Symptom
 from gradlog.diagnosis.rules.table import RULES
 from gradlog.writers import MemoryWriter
@@ -71,6 +72,10 @@ def reached(train, within=None):
 def can_break(code):
     """Whether a training has to survive it where this function raises."""
     return not MAY_RAISE.search(code.co_filename) and code not in hooks().values()
+
+
+# `gradlog.train` is a training loop beside, which the engine runs.
+OF_THE_LOOP = {"train": (engine.__code__,)}
 
 
 def hooks():
@@ -393,7 +398,8 @@ def reached_in(way, log_dir):
     trainer(way).train(logger_of(f"{log_dir}/first", way))  # makes and imports what lasts
     found = reached(lambda: trainer(way).train(logger_of(f"{log_dir}/second", way)))
     learn_functions()
-    return sorted(filter(can_break, found), key=lambda code: (module_of(code), code.co_firstlineno, code.co_name))
+    found = [code for code in found if can_break(code) and code not in OF_THE_LOOP.get(way, ())]
+    return sorted(found, key=lambda code: (module_of(code), code.co_firstlineno, code.co_name))
 
 
 # What has to hold.

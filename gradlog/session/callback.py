@@ -235,8 +235,9 @@ class GradientLogger(keras.callbacks.Callback):
         """
         model, optimizer = checked_pair(model, optimizer or getattr(model, "optimizer", None))
         refuse_activations(self._activations)
-        engine().plan_of_loop()
         check_writable(self.log_dir)
+        self._guard = self._guard.renewed()
+        self._guard(lambda: engine().plan_of_loop())  # which raises where Keras' engine has no such loop to log
         return attached(self, functools.partial(self._begin_loop, model, optimizer), self._end_loop)
 
     def _begin_loop(self, model, optimizer):

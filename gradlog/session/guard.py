@@ -190,7 +190,6 @@ class Guard:
 @contextlib.contextmanager
 def attached(logger: Any, begin: Callable, end: Callable) -> Iterator[None]:
     """Runs `begin` and `end` of a logger around a custom training loop, guarded."""
-    logger._guard = logger._guard.renewed()
     logger._guard(begin)
     try:
         yield
