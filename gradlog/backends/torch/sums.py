@@ -7,7 +7,9 @@ import torch
 # Between these norms the squares of float32 neither overflow nor lose what matters to underflow.
 _SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
 _SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
+_EXPONENT = 0x7F800000  # the bits of a float32 that are all zero where it is smaller than that
 _POWERS = {"absolute": 1, "squares": 2}
+_BLOCK = 1 << 16  # elements of which a CPU makes differences and products at once, so that they stay in the cache
 
 
 def totals(tensors: Sequence[torch.Tensor], terms: Sequence[str] = tuple(_POWERS)) -> torch.Tensor:
@@ -24,7 +26,7 @@ def totals(tensors: Sequence[torch.Tensor], terms: Sequence[str] = tuple(_POWERS
     >>> totals([torch.tensor([1.0, -3.0, float("nan")]), torch.zeros([0])]).tolist()
     [[4.0, 10.0], [0.0, 0.0]]
     """
-    quick = torch.stack([torch.stack([_quick(one, _POWERS[term]) for term in terms]) for one in tensors])
+    quick = torch.stack([torch.stack([_QUICK[term](_wide(one)) for term in terms]) for one in tensors])
     if _is_ordinary(quick):
         return quick
     return torch.stack([torch.stack([_careful(one, _POWERS[term]) for term in terms]) for one in tensors])
@@ -33,8 +35,10 @@ def totals(tensors: Sequence[torch.Tensor], terms: Sequence[str] = tuple(_POWERS
 def counted_totals(tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
     """Returns `totals` of V tensors and, as int64 `zeros` [V] and `nonfinite` [V], how many elements are such."""
     wide = list(map(_wide, tensors))
-    zeros = torch.stack([torch.sum(torch.abs(one) < _SMALLEST_NORMAL) for one in wide])
-    nonfinite = torch.stack([torch.sum(~torch.isfinite(one)) for one in wide])
+    zeros = torch.stack([_zeros(one) for one in wide])
+    nonfinite = torch.zeros_like(zeros)
+    if not bool(torch.isfinite(torch.stack([torch.sum(one) for one in wide])).all()):  # a sum is cheap, to count is not
+        nonfinite = torch.stack([torch.sum(~torch.isfinite(one)) for one in wide])
     return {"totals": totals(tensors), "zeros": zeros, "nonfinite": nonfinite}
 
 
@@ -45,6 +49,10 @@ def end_to_end(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def square_distances(tensors: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> torch.Tensor:
     """Returns the squared L2 distances, float64 [V], between V tensors and as many others of the same shapes."""
+    found = [_squares(_wide(one), _wide(other)) for one, other in zip(tensors, others, strict=True)]
+    quick = torch.stack(found)[:, None]
+    if _is_ordinary(quick):
+        return quick[:, 0]
     differences = [_wide(one) - _wide(other) for one, other in zip(tensors, others, strict=True)]
     return totals(differences, ["squares"])[:, 0]
 
@@ -65,9 +73,33 @@ def element_sums(function: Callable, *lists: Sequence[torch.Tensor]) -> torch.Te
     return torch.stack([torch.stack([torch.sum(one).to(torch.float64) for one in row]) for row in rows])
 
 
-def _quick(tensor, power):
-    wide = _wide(tensor).reshape(-1)
-    return torch.sum(torch.abs(wide) if power == 1 else wide * wide).to(torch.float64)
+def _absolute(tensor):
+    return torch.sum(torch.abs(tensor)).to(torch.float64)
+
+
+def _squares(tensor, other=None):
+    """Returns the sum of a tensor's squares, or that of its differences from another one, float64."""
+    parts = []
+    for block, *rest in zip(*(_blocks(one) for one in (tensor, other) if one is not None), strict=True):
+        part = block - rest[0] if rest else block
+        parts.append(torch.dot(part, part))
+    return torch.stack(parts).sum(dtype=torch.float64)
+
+
+def _zeros(tensor):
+    """Returns how many elements are smaller than the smallest normal float32, int64."""
+    if tensor.dtype == torch.float64:
+        return torch.sum(torch.abs(tensor) < _SMALLEST_NORMAL)
+    return tensor.numel() - torch.count_nonzero(tensor.view(torch.int32) & _EXPONENT)
+
+
+_QUICK = {"absolute": _absolute, "squares": _squares}
+
+
+def _blocks(tensor):
+    """Returns the elements of a tensor, on a CPU block by block; a GPU takes them all at once."""
+    flat = tensor.reshape(-1)
+    return flat.split(_BLOCK) if flat.device.type == "cpu" else (flat,)
 
 
 def _careful(tensor, power):
