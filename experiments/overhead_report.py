@@ -39,7 +39,7 @@ def engines(results):
     Args:
         results: Dictionary of what `experiments.overhead.run` returned there, by the engine's name for a reader.
     """
-    columns = list(COLUMNS.items())[:4]  # of gradlog's own
+    columns = list(COLUMNS.items())[:5]  # of gradlog's own
     header = ["engine", "network", "bare, ms", *(label for _, label in columns)]
     lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     for engine, measured in results.items():
