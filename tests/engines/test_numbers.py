@@ -13,6 +13,11 @@ RNG = np.random.default_rng(7)
 CASES = {
     "ordinary": RNG.normal(size=(40, 30)),
     "large": RNG.normal(size=(300, 500)),
+    "large and not finite": np.where(RNG.uniform(size=(300, 500)) < 0.01, [np.nan], RNG.normal(size=(300, 500))),
+    "large and infinite once": np.append(RNG.normal(size=70_000), np.inf),
+    "large and vanished": RNG.normal(size=(300, 500)) * 1e-25,
+    "large and exploded": RNG.normal(size=(300, 500)) * 1e30,
+    "large and zero": np.zeros((300, 500)),
     "empty": np.zeros((0, 4)),
     "zeros": np.zeros(9),
     "scalar": np.array(-2.5),
@@ -65,8 +70,10 @@ def test_a_sum_of_millions_keeps_its_digits():
     )
 
 
-def test_square_distances():
-    one, other = (RNG.normal(size=(30, 20)).astype(np.float32) for _ in range(2))
+@pytest.mark.parametrize("scale", [1, 1e-25, 1e25])
+@pytest.mark.parametrize("shape", [(30, 20), (300, 500)])
+def test_square_distances(shape, scale):
+    one, other = ((RNG.normal(size=shape) * scale).astype(np.float32) for _ in range(2))
     found = engine().square_distances([ops.convert_to_tensor(one)], [ops.convert_to_tensor(other)])
 
     moved = engine().on_host({"moved": found})["moved"]
