@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from marks import in_combinations
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
@@ -467,7 +468,7 @@ def restless_network(**arguments):
         "graph",
         "eager",
         "loop",
-        *(pytest.param(one, marks=pytest.mark.combinations) for one in ("xla", "several_steps")),
+        *(in_combinations(one) for one in ("xla", "several_steps")),
     ],
 )
 def test_weights_statistics_metrics_optimizer_and_random_state_are_those_of_a_run_without(tmp_path, kind):
@@ -593,7 +594,7 @@ def plain_log_dir(tmp_path_factory):
 @pytest.mark.parametrize(
     ("failure", "message"), [(fail, "ZeroDivisionError: of gradlog's own"), (fail_as_it_runs, "InvalidArgumentError")]
 )
-@pytest.mark.parametrize("kind", ["graph", pytest.param("eager", marks=pytest.mark.combinations)])
+@pytest.mark.parametrize("kind", ["graph", in_combinations("eager")])
 def test_a_failure_is_said_once_and_gradients_go_on_to_be_logged(
     tmp_path, plain_log_dir, monkeypatch, failure, message, kind
 ):

@@ -8,6 +8,7 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import in_combinations
 
 import gradlog
 from gradlog.backends.tensorflow.recorder import TensorFlowRecorder
@@ -44,7 +45,7 @@ def loop(tmp_path_factory):
     return gradlog.read(log_dir)
 
 
-@pytest.mark.parametrize("kind", ["eager", "compiled", pytest.param("xla", marks=pytest.mark.combinations)])
+@pytest.mark.parametrize("kind", ["eager", "compiled", in_combinations("xla")])
 def test_an_own_loop_logs_what_fit_logs_and_trains_as_without(tmp_path, loop, kind):
     model, plain = networks.dense_network(), networks.dense_network()
     optimizers = [networks.momentum(), networks.momentum()]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from marks import in_combinations
 
 import gradlog
 from gradlog.backends.rehearsal import Rehearsal
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
 X, CLASSES = networks.data(64)
 HALVES = (X[:, 0] > 0).astype(np.int64)
 NUMBERS = 100 * X[:, 0]
-UNDER_XLA = pytest.param({"jit_compile": True}, marks=pytest.mark.combinations)
+UNDER_XLA = in_combinations({"jit_compile": True})
 
 
 def sequential(units, activation, loss, *head, **arguments):

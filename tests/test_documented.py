@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from documented import PAGES, ROOT
+from marks import in_combinations
 
 import gradlog
 from experiments import mnist_activations
@@ -125,9 +126,7 @@ def with_help(arguments):
     return arguments if len(arguments) > 1 or arguments == ["rule"] else [*arguments, "--help"]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.combinations] if name in SLOW else []) for name in PAGES]
-)
+@pytest.mark.parametrize("name", [in_combinations(name) if name in SLOW else name for name in PAGES])
 def test_python_and_commands_run(name, provide):
     namespace = {}
     for block in documented.fenced(PAGES[name], "python"):

@@ -14,6 +14,7 @@ from pathlib import Path
 import faults
 import keras
 import pytest
+from marks import in_combinations
 
 import gradlog
 from gradlog.backends.engine import engine
@@ -168,9 +169,7 @@ def hook_and_what_it_calls(way, hook, tmp_path, reached_in):
     return [code, *filter(faults.can_break, inside)]
 
 
-@pytest.mark.parametrize(
-    "hook", [pytest.param(hook, marks=[] if hook in ORDINARY_HOOKS else [pytest.mark.combinations]) for hook in HOOKS]
-)
+@pytest.mark.parametrize("hook", [hook if hook in ORDINARY_HOOKS else in_combinations(hook) for hook in HOOKS])
 def test_ctrl_c_reaches_the_user(tmp_path, reached_in, hook):
     codes = hook_and_what_it_calls("fit eagerly", hook, tmp_path, reached_in)
 

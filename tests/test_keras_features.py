@@ -17,6 +17,7 @@ import pytest
 import reference
 import tensorflow as tf
 from keras import layers
+from marks import in_combinations
 
 import gradlog
 
@@ -298,9 +299,7 @@ def test_a_joint_norm_that_is_logged_after_clipping_changes_training_by_rounding
     )
 
 
-@pytest.mark.parametrize(
-    ("every", "expected"), [pytest.param(1, [0, 1, 2], marks=pytest.mark.combinations), (2, [0, 2])]
-)
+@pytest.mark.parametrize(("every", "expected"), [in_combinations(1, [0, 1, 2]), (2, [0, 2])])
 def test_gradient_accumulation_logs_the_mean_where_it_is_applied(tmp_path, every, expected):
     """Micro batches that only accumulate are not logged; what is due waits for the next step that applies."""
     x, y = data()
@@ -648,9 +647,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.combinations] if name == "recurrent" else []) for name in LAYERS]
-)
+@pytest.mark.parametrize("name", [in_combinations(name) if name == "recurrent" else name for name in LAYERS])
 def test_layers(tmp_path, name):
     make, make_data, names = LAYERS[name]
     # BatchNormalization's gamma: TensorFlow's graph optimizer compiles its gradient in another way where that has one

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from marks import in_combinations
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
@@ -88,9 +89,7 @@ def counted_network(**arguments):
     return model, traces
 
 
-@pytest.mark.parametrize(
-    "mode", ["xla", *(pytest.param(one, marks=pytest.mark.combinations) for one in ("several_steps_xla", "loop_xla"))]
-)
+@pytest.mark.parametrize("mode", ["xla", *(in_combinations(one) for one in ("several_steps_xla", "loop_xla"))])
 def test_under_xla_every_number_is_right_and_training_is_unchanged(tmp_path, mode):
     """Of a network whose gradients XLA computes in one way only, bit by bit; its programs are traced once each."""
     train, arguments = training(mode)

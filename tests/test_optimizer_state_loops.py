@@ -5,6 +5,7 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import in_combinations
 from test_several_optimizers import Adversarial, fit
 
 import gradlog
@@ -58,9 +59,7 @@ def with_attach(tmp_path):
     return model
 
 
-@pytest.mark.parametrize(
-    "train", [pytest.param(with_calls_of_several_steps, marks=pytest.mark.combinations), with_train, with_attach]
-)
+@pytest.mark.parametrize("train", [in_combinations(with_calls_of_several_steps), with_train, with_attach])
 def test_every_loop_logs_what_fit_logs(tmp_path, fitted, train):
     (expected, weights), model = fitted, train(tmp_path)
     history = gradlog.read(tmp_path)
@@ -75,7 +74,7 @@ def test_every_loop_logs_what_fit_logs(tmp_path, fitted, train):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.combinations), 4])
+@pytest.mark.parametrize("steps", [in_combinations(1), 4])
 def test_of_several_optimizers_one_has_a_memory(tmp_path, steps):
     keras.utils.set_random_seed(3)
     model = Adversarial()

@@ -6,6 +6,7 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import in_combinations
 
 import gradlog
 
@@ -87,7 +88,7 @@ WAYS = {
 
 @pytest.mark.parametrize(
     "way",
-    ["graph", "eager", *(pytest.param(way, marks=pytest.mark.combinations) for way in ("xla", "many steps a call"))],
+    ["graph", "eager", *(in_combinations(way) for way in ("xla", "many steps a call"))],
 )
 def test_the_gradient_of_the_loss_alone(tmp_path, way):
     model, plain, (x, y) = network(), network(), data()

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from marks import in_combinations
 
 import gradlog
 from gradlog.backends.probe import Probe
@@ -125,9 +126,7 @@ def test_encoder_and_decoder_have_blocks_of_their_own():
 
 
 @pytest.mark.usefixtures("variables_first")
-@pytest.mark.parametrize(
-    ("family", "jit_compile"), [("bert", False), pytest.param("gpt2", True, marks=pytest.mark.combinations)]
-)
+@pytest.mark.parametrize(("family", "jit_compile"), [("bert", False), in_combinations("gpt2", True)])
 def test_a_training_is_not_changed(tmp_path, family, jit_compile):
     states = []
     for name, is_probed in (("plain", False), ("probed", True)):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import in_combinations
 
 import gradlog
 from experiments import data, parallel, remedies, remedy_memory, remedy_networks, remedy_tables, remedy_training
@@ -305,7 +306,7 @@ def _fail(shared, job):
     raise OSError(f"no room for {shared} {job}")
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.combinations)])
+@pytest.mark.parametrize("processes", [1, in_combinations(2)])
 def test_what_goes_wrong_in_a_training_is_said(processes):
     with pytest.raises(OSError, match="no room for data job"):
         parallel.carry_out(_fail, ["job"], "data", steps=1, processes=processes)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from marks import in_combinations
 
 import gradlog
 
@@ -104,7 +105,7 @@ def gradients_by_step():
     [
         (1, {"is_new": True}),
         (3, {}),
-        pytest.param(3, {"jit_compile": True}, marks=pytest.mark.combinations),
+        in_combinations(3, {"jit_compile": True}),
         (3, {"run_eagerly": True}),
         (3, {"steps_per_execution": 4}),
     ],
@@ -215,7 +216,7 @@ def test_the_validation_stands_at_the_steps_of_the_training(tmp_path):
     assert gradlog.read(tmp_path).scalars["validation/critic_loss"].steps.tolist() == [4, 8]
 
 
-@pytest.mark.parametrize("critic_steps", [1, pytest.param(2, marks=pytest.mark.combinations)])
+@pytest.mark.parametrize("critic_steps", [1, in_combinations(2)])
 def test_every_step_of_a_long_call_is_logged(tmp_path, critic_steps):
     model = make(critic_steps=critic_steps, steps_per_execution=40)
 

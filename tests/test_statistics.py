@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from marks import in_combinations
 
 from gradlog.backends.tensorflow.histograms import histogram, histograms
 from gradlog.backends.tensorflow.moments import square_distances, totals
@@ -44,7 +45,7 @@ DTYPES = ["float16", "bfloat16", "float32", "float64"]
 WAYS = [
     *((dtype, "plain") for dtype in DTYPES),
     ("float32", "xla"),
-    *(pytest.param(dtype, "xla", marks=pytest.mark.combinations) for dtype in ("float16", "bfloat16", "float64")),
+    *(in_combinations(dtype, "xla") for dtype in ("float16", "bfloat16", "float64")),
 ]
 
 

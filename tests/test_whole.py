@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import in_combinations
 
 import gradlog
 from gradlog.backends.tensorflow.packing import Packing
@@ -101,7 +102,7 @@ def trained(callbacks, jit_compile=False, **arguments):
     ("jit_compile", "histograms"),
     [
         (False, True),
-        *(pytest.param(*one, marks=pytest.mark.combinations) for one in ((True, True), (True, False), (False, False))),
+        *(in_combinations(*one) for one in ((True, True), (True, False), (False, False))),
     ],
 )
 def test_large_and_small_networks_have_the_same_numbers(tmp_path, monkeypatch, jit_compile, histograms):
@@ -129,7 +130,7 @@ def test_large_and_small_networks_have_the_same_numbers(tmp_path, monkeypatch, j
 
 @pytest.mark.parametrize(
     ("steps_per_execution", "largest"),
-    [(1, 1 << 30), (3, 0), *(pytest.param(*one, marks=pytest.mark.combinations) for one in ((1, 0), (3, 1 << 30)))],
+    [(1, 1 << 30), (3, 0), *(in_combinations(*one) for one in ((1, 0), (3, 1 << 30)))],
 )
 def test_histograms_at_every_so_many_logged_steps(tmp_path, monkeypatch, largest, steps_per_execution):
     """Scalars are those of every logged step, and the training is as it would be without."""
