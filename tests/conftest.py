@@ -10,6 +10,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # where it is tried on a GPU, too
 _USAGES = pytest.StashKey[dict]()
 
 

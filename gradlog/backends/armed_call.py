@@ -60,10 +60,12 @@ class ArmedCall:
             programs[key] = engine().program(self.model, recorders, arguments)
         return programs[key]
 
-    def finish(self, program: Program, own: dict) -> None:
-        """Hands what a call returned for gradlog to the recorders."""
+    def finish(self, program: Program, own: dict, result: Any) -> None:
+        """Hands what a call returned to the recorders, and what it returned for Keras to the recordings."""
+        parts = result if isinstance(result, tuple) else (result,)
+        logs = next((part for part in parts if isinstance(part, dict)), {})
         for recording in self._recordings:
-            recording.program = program
+            recording.program, recording.has_run, recording.logs = program, True, logs
         for recorder in program.taps:
             if recorder.key in own:
                 recorder.take(own[recorder.key])

@@ -22,12 +22,16 @@ class Recording:
     Attributes:
         programs: Dictionary of tuples of `Recorder`s to `Program`s.
         program: The `Program` that ran last, or `None`.
+        has_run: Boolean, whether the call that was armed last has run, and recorded.
+        logs: Dictionary of what it returned for Keras.
     """
 
     def __init__(self, model, optimizers: Sequence, options: Options, plan: RecordingPlan, guard):
         self.guard, self.plan = guard, plan
         self.programs: dict[tuple, Program] = {}
         self.program: Program | None = None
+        self.has_run = False
+        self.logs: dict = {}
         self.recorders = tuple(engine().recorder(model, one, options, plan, guard) for one in optimizers)
         self._model, self._optimizers = model, tuple(optimizers)
         self.setting: tuple | None = None
@@ -59,6 +63,7 @@ class Recording:
         for recorder in self.recorders:
             options = recorder.options
             recorder.wants_histograms = bool(options.histograms) if step is None else options.has_histograms(step)
+        self.has_run = False
         earlier = armed_call(self._model)
         call = ArmedCall(self._model) if earlier is None else earlier
         call.add(self)

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
@@ -100,6 +101,9 @@ class GradientLogger(keras.callbacks.Callback):
     ```
     """
 
+    # Otherwise Keras waits for the numbers of every batch, on engines that compute while Python goes on.
+    async_safe = True
+
     def __init__(
         self,
         log_dir: str | os.PathLike,
@@ -133,6 +137,7 @@ class GradientLogger(keras.callbacks.Callback):
         self._session: TrainingSession | None = None
         self._activations, self._watch = activations, None
         self._is_training, self._is_evaluated_apart = False, False
+        self._thread = threading.current_thread()  # of the training
 
     @property
     def directory(self) -> str:
@@ -157,6 +162,7 @@ class GradientLogger(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Begins a session; what is wrong with the arguments is raised here."""
         checked_model(self.model)
+        self._thread = threading.current_thread()
         self._guard = self._guard.renewed()
         self._guard(lambda: engine().check_training(self.model))
         self._session = self._guard(lambda: self._new_session(self.model, engine().used_optimizers(self.model)))
@@ -180,10 +186,21 @@ class GradientLogger(keras.callbacks.Callback):
         """Has the coming call of the training program recorded where a step in it is due."""
         self._session.begin_call()
 
-    @guarded
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Writes what was recorded."""
-        self._session.end_call(logs or {})
+        """Writes what was recorded; where Keras calls it in another thread, the training's next hook does."""
+        if threading.current_thread() is self._thread:
+            self._guard(lambda: self._session.end_call())
+
+    @guarded
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Writes what the last call of the epoch recorded."""
+        self._session.end_call()
+
+    @guarded
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Writes what was recorded before a validation begins."""
+        if self._is_training:
+            self._session.end_call()
 
     @guarded
     def on_test_end(self, logs: dict | None = None) -> None:

@@ -149,7 +149,7 @@ class Guard:
                         raise
                     continue
                 result, own = _without_own(result)
-                guard(call.finish, program, own)
+                guard(call.finish, program, own, result)
                 return result
             return call.plain(*args, **kwargs)
 

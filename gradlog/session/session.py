@@ -77,7 +77,7 @@ class TrainingSession:
         self._writer: BackgroundWriter | None = None
         self._recording: Recording | None = None
         self._diagnosis: LiveDiagnosis | None = None
-        self._is_armed, self._is_given_up, self._is_described = False, False, False
+        self._is_begun, self._is_armed, self._is_given_up, self._is_described = False, False, False, False
 
     @property
     def findings(self) -> list[Finding]:
@@ -130,6 +130,8 @@ class TrainingSession:
     def begin_call(self) -> None:
         """Has the coming call of the training program recorded where a step in it is due."""
         self.open()
+        self.end_call()
+        self._is_begun = True
         self._is_armed = not self._is_given_up and self.schedule.is_call_due()
         if self._is_armed:
             self._prepare()
@@ -137,14 +139,17 @@ class TrainingSession:
             self._guard.undo["call"] = self._recording.disarm  # first, since Ctrl-C may come at any time
             self._recording.arm(self.schedule.due_step())
 
-    def end_call(self, logs: dict) -> None:
-        """Writes what was recorded."""
+    def end_call(self) -> None:
+        """Writes what was recorded, once after a call."""
+        if not self._is_begun:
+            return
+        self._is_begun = False
         self._disarm()
         if self._is_given_up:
             return
         self.schedule.advance()
         if self._is_armed:
-            self._write_recorded(logs)
+            self._write_recorded()
         self.tell()
         self._check_writer()
 
@@ -167,9 +172,9 @@ class TrainingSession:
 
     def close(self) -> None:
         """Ends the session: writes what is held back, diagnoses what was put off, closes the event file."""
-        self._disarm()
         if self._writer is None:
             return
+        self.end_call()
         for step in self.schedule.close():
             self.write(step)
         self._writer.flush()
@@ -212,15 +217,18 @@ class TrainingSession:
         if self._guard.undo.pop("call", None) is not None:
             self._recording.disarm()
 
-    def _write_recorded(self, logs):
-        for step in self.schedule.fetched(self._recording, self._completion(logs)):
+    def _write_recorded(self):
+        if not self._recording.has_run:  # a dataset of unknown size ends in a call without a step
+            self.schedule.restart()
+            return
+        for step in self.schedule.fetched(self._recording, self._completion()):
             self.write(step)
         if not self._recording.sees_gradients():
             self._give_up()
 
-    def _completion(self, logs):
+    def _completion(self):
         """Returns a function of a snapshot of the call that adds to it what else is known of it now."""
-        logs = {} if self._recording.knows_loss() else logs  # those of a custom `train_step`
+        logs = {} if self._recording.knows_loss() else self._recording.logs  # those of a custom `train_step`
         observed, wall_time = [self._probe.take()], time.time()
 
         def completed(snapshot):

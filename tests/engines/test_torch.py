@@ -35,7 +35,8 @@ def loop(model, optimizer):
         model.zero_grad()
         LOSS(y[start : start + BATCH], model(x[start : start + BATCH], training=True)).backward()
         variables = model.trainable_variables
-        found, before = [one.value.grad.numpy().copy() for one in variables], [one.numpy().copy() for one in variables]
+        found = [one.value.grad.cpu().numpy().copy() for one in variables]
+        before = [one.numpy().copy() for one in variables]
         with torch.no_grad():
             optimizer.apply([one.value.grad for one in variables], variables)
         yield found, before, [one.numpy().copy() for one in variables]
@@ -161,7 +162,7 @@ def test_two_processes(tmp_path):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "WORLD_SIZE": "2",
-        "PYTHONPATH": os.path.dirname(networks.__file__),
+        "PYTHONPATH": os.pathsep.join([os.path.dirname(networks.__file__), *sys.path]),
     }
     arguments = [sys.executable, "-c", PROCESS, str(tmp_path / "run")]
     processes = [subprocess.Popen(arguments, env=environment | {"RANK": str(rank)}) for rank in range(2)]

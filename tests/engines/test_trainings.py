@@ -299,6 +299,52 @@ def test_an_exception_in_another_callback_leaves_nothing_behind(tmp_path):
     assert_same(model, plain)
 
 
+class AtEachBatch(keras.callbacks.Callback):
+    """Has a hook at the end of a batch, so that Keras calls all of them in the training's own thread."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+@pytest.mark.parametrize("others", [[], [AtEachBatch()]], ids=["not waited for", "waited for"])
+def test_batches_are_waited_for_only_where_another_callback_needs_it(tmp_path, others):
+    """On engines that compute while Python goes on; what is logged is the same."""
+    logger, (x, y) = gradlog.GradientLogger(tmp_path, every=3), networks.data(ROWS)
+    is_async = keras.callbacks.CallbackList([logger, *others])._async_train
+    assert is_async == (ENGINE != "tensorflow" and not others)
+
+    model, plain = compiled(dense), compiled(dense)
+    fit(model, (x, y), [logger, *others], validation_data=(x[:BATCH], y[:BATCH]))
+    fit(plain, (x, y), validation_data=(x[:BATCH], y[:BATCH]))
+    assert logger.error is None
+    assert_same(model, plain)
+    history = gradlog.read(tmp_path)
+    assert history.steps.tolist() == steps_of(3)
+    assert history.scalars["validation/loss"].steps.tolist() == [8, 16]
+
+
+@pytest.mark.parametrize("others", [[], [AtEachBatch()]], ids=["not waited for", "waited for"])
+def test_a_generator_whose_end_nobody_knows(tmp_path, others):
+    """Keras begins one more batch, which has no step."""
+    x, y = networks.data(5 * BATCH)
+
+    def batches():
+        for start in range(0, len(x), BATCH):
+            yield x[start : start + BATCH], y[start : start + BATCH]
+
+    logger, model, plain = gradlog.GradientLogger(tmp_path, every=1), compiled(dense), compiled(dense)
+    expected = []
+    for _ in range(2):
+        start = int(keras.ops.convert_to_numpy(plain.optimizer.iterations))  # on TensorFlow, with that batch
+        expected += range(start, start + 5)
+        for one, callbacks in ((model, [logger, *others]), (plain, [])):
+            keras.utils.set_random_seed(7)
+            one.fit(batches(), verbose=0, callbacks=callbacks)
+    assert logger.error is None
+    assert_same(model, plain)
+    assert gradlog.read(tmp_path).steps.tolist() == expected
+
+
 def test_an_evaluation_is_logged_as_a_test(tmp_path):
     data = networks.data(ROWS)
     model, logger = compiled(dense), gradlog.GradientLogger(tmp_path, every=3)

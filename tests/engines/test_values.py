@@ -61,10 +61,10 @@ def witnessed(model):
         yield found, before, weights(model)
 
 
-def logged(tmp_path, model, every=1, **options):
+def logged(tmp_path, model, every=1, callbacks=(), **options):
     x, y = networks.data(NUM_STEPS * BATCH)
     logger = gradlog.GradientLogger(tmp_path, every=every, **options)
-    model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[logger])
+    model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[logger, *callbacks])
     assert logger.error is None
     return gradlog.read(tmp_path)
 
@@ -166,6 +166,41 @@ def test_a_regularizer_is_taken_off_the_gradient(tmp_path):
             np.testing.assert_allclose(history.statistics[index, row, position], value, rtol=1e-4)
         penalty = 0.3 * np.sum(before[row] ** 2)
         np.testing.assert_allclose(history.scalars["train/penalty"].values[index], penalty, rtol=1e-5)
+
+
+class Penalized(keras.layers.Layer):
+    """Adds to the loss what its input is on average, squared."""
+
+    def call(self, inputs):
+        self.add_loss(0.2 * keras.ops.mean(keras.ops.square(inputs)))
+        return inputs
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 3])
+def test_the_penalty_is_all_that_layers_add_to_the_loss(tmp_path, steps_per_execution):
+    """Regularizers of weights and of outputs, and `add_loss`; two loggers are told the same."""
+    if steps_per_execution > 1 and keras.backend.backend() == "torch":
+        pytest.skip("Keras on PyTorch runs one step a call")
+    keras.utils.set_random_seed(3)
+    layer1 = keras.layers.Dense(
+        8, "tanh", kernel_regularizer=keras.regularizers.L2(0.3), activity_regularizer=keras.regularizers.L2(0.1)
+    )
+    model = keras.Sequential([keras.Input((networks.NUM_FEATURES,)), layer1, Penalized(), keras.layers.Dense(3)])
+    model.compile(keras.optimizers.SGD(0.0), LOSS, steps_per_execution=steps_per_execution)
+    hidden = keras.Model(model.inputs, layer1.output)
+    second = gradlog.GradientLogger(tmp_path / "second", every=2)
+    history = logged(tmp_path / "first", model, callbacks=[second])
+
+    kernel = 0.3 * np.sum(weights(model)[0] ** 2)
+    for index, (x, y) in enumerate(batches()):
+        outputs = np.asarray(keras.ops.convert_to_numpy(hidden(x)), np.float64)
+        penalty = kernel + 0.1 * np.sum(outputs**2) / BATCH + 0.2 * np.mean(outputs**2)
+        np.testing.assert_allclose(history.scalars["train/penalty"].values[index], penalty, rtol=1e-5)
+        loss = float(keras.ops.convert_to_numpy(LOSS(y, model(x)))) + penalty
+        np.testing.assert_allclose(history.scalars["train/loss"].values[index], loss, rtol=1e-5)
+    others = gradlog.read(tmp_path / "second").scalars["train/penalty"]
+    assert others.steps.tolist() == [0, 2, 4]
+    np.testing.assert_array_equal(others.values, history.scalars["train/penalty"].values[::2])
 
 
 def test_loss_and_metrics_are_those_of_the_batch(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import jax
+import jax.extend.core
 import keras
 import numpy as np
 
@@ -38,7 +39,7 @@ IS_STEP_BY_STEP = True
 
 def check_supported() -> None:
     """Raises `RuntimeError` where JAX is too old, or in NNX mode, where a step is not a pure function of its state."""
-    if not hasattr(jax.core, "get_opaque_trace_state"):
+    if not hasattr(jax.extend.core, "get_opaque_trace_state"):
         raise RuntimeError(f"gradlog needs a newer JAX; upgrade it with `pip install -U jax`. Found: {jax.__version__}")
     is_nnx_enabled = getattr(keras.config, "is_nnx_enabled", lambda: False)
     if is_nnx_enabled():
@@ -67,6 +68,7 @@ def private_names() -> tuple[PrivateName, ...]:
     """Returns what is used of Keras on JAX alone."""
     return (
         PrivateName(keras.Model, "_update_metrics_variables", "to see the loss of a step"),
+        PrivateName(keras.Model, "compute_loss_and_updates", "to see what layers add to the loss"),
         PrivateName(keras.Model, "_jax_state_synced", "to know where the weights are while a training runs"),
     )
 

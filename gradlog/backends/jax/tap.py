@@ -6,8 +6,9 @@ While a recorded step is traced, or runs eagerly, these methods of the optimizer
     optimizer._backend_apply_gradients  which variables the gradients belong to
     optimizer._clip_gradients           the gradients: averaged over accumulated batches, not yet clipped
     optimizer._backend_update_step      the learning rate
-    model.compute_loss                  whether regularizers add to the loss
-    model._update_metrics_variables     the loss
+    model.compute_loss                  what regularizers and `add_loss` add to the loss
+    model.compute_loss_and_updates      takes that out of the trace of the gradient
+    model._update_metrics_variables     the loss, and what was taken along
     model.compute_metrics               targets and predictions, for the metrics of this batch alone
 
 Only what is computed in the step's own trace can be returned by it. Loss scaling applies gradients inside of a
@@ -16,7 +17,7 @@ Only what is computed in the step's own trace can be returned by it. Loss scalin
 
 from typing import Any
 
-import jax
+import jax.extend.core
 import jax.numpy as jnp
 import keras
 
@@ -29,7 +30,7 @@ from gradlog.backends.returning import ReturningTap
 
 def scope() -> Any:
     """Returns what tells the present trace from those that are made inside of it."""
-    return jax.core.get_opaque_trace_state(convention="gradlog")
+    return jax.extend.core.get_opaque_trace_state(convention="gradlog")
 
 
 class JaxTap(ReturningTap):
@@ -38,6 +39,7 @@ class JaxTap(ReturningTap):
     def _begin(self):
         super()._begin()
         self._scope, self._values = scope(), {}
+        self._penalty, self._place_of_penalty = None, None
 
     def _patches_of_step(self):
         outer, model = self.recorder.outer_optimizer, self._model
@@ -50,6 +52,8 @@ class JaxTap(ReturningTap):
         ]
         if self._has_penalties():
             patches.append(Patch(model, "compute_loss", after=self._after_loss))
+            if _runs_keras_own_step(model):
+                patches.append(Patch(model, "compute_loss_and_updates", after=self._after_loss_and_updates))
         return patches
 
     # What is looked at.
@@ -57,11 +61,27 @@ class JaxTap(ReturningTap):
     def _after_loss(self, result, *args, **kwargs):
         """Follows Keras' own `compute_loss`, which has added all penalties."""
         self._is_penalized, self._num_losses = True, len(self._model.losses)
+        self._penalty = penalties.penalty(self._model)
+
+    def _after_loss_and_updates(self, result, *args, **kwargs):
+        """Puts the penalty behind the values of the metrics, the last part of the result: Keras reads none of it there.
+
+        It was computed in the trace of the gradient, out of which nothing leads but that result.
+        """
+        penalty, self._penalty = self._penalty, None
+        *_, values_of_metrics = result[1]
+        if penalty is not None and isinstance(values_of_metrics, list):
+            self._place_of_penalty = len(values_of_metrics)
+            values_of_metrics.append(penalty)
 
     def _before_update_metrics(self, metrics_variables, unscaled_loss, *args, **kwargs):
-        if scope() == self._scope:
-            self.layout.has_loss = True
-            self._store("loss", jnp.asarray(unscaled_loss, jnp.float32))
+        if scope() != self._scope:
+            return
+        self.layout.has_loss = True
+        self._store("loss", jnp.asarray(unscaled_loss, jnp.float32))
+        if self._place_of_penalty is not None:
+            self.layout.has_penalty = True
+            self._store("penalty", metrics_variables[self._place_of_penalty])
 
     def _before_stateless_apply(self, optimizer_variables, grads, trainable_variables):
         if scope() != self._scope:
@@ -98,7 +118,7 @@ class JaxTap(ReturningTap):
             self._record_update(after, self._before)
         self._values = self._by_variable(result[1])
         self._record_epsilons()
-        if self._is_penalized:
+        if self._is_penalized and self._place_of_penalty is None:
             self._record_penalty(trainable_variables)
 
     def _after_metrics(self, result, *args, **kwargs):
@@ -124,7 +144,10 @@ class JaxTap(ReturningTap):
                 self._record_learning_rate(inner.learning_rate)
 
     def _record_penalty(self, values):
-        """Records what regularizers add to the loss; what `add_loss` adds lives in the trace of the gradient."""
+        """Records what regularizers add to the loss in a custom `train_step`.
+
+        What `add_loss` adds lives in the trace of the gradient, and such a step may hand out nothing of it.
+        """
         variables = self._optimizer._trainable_variables
         values = {id(one): value for one, value in zip(variables, values, strict=True)}
         regularized = [one for one in self._model.trainable_variables if getattr(one, "regularizer", None) is not None]
@@ -153,3 +176,10 @@ class JaxTap(ReturningTap):
         """Returns those of the values of all of an optimizer's variables that belong to the recorded ones."""
         by_variable = dict(zip(map(id, self._optimizer._trainable_variables), values, strict=True))
         return [by_variable[id(one)] for one in self._variables]
+
+
+def _runs_keras_own_step(model):
+    """Whether the step, and what it calls, are Keras' own, which read of the metrics' values as many as there are."""
+    names = "compute_loss_and_updates", "_update_metrics_variables"
+    is_own = getattr(model.train_step, "__func__", None) is keras.Model.train_step
+    return is_own and all(getattr(type(model), name) is getattr(keras.Model, name) for name in names)
