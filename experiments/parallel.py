@@ -8,7 +8,6 @@ import signal
 from concurrent.futures.process import BrokenProcessPool
 
 import keras
-import tensorflow as tf
 
 from experiments import runs
 
@@ -118,9 +117,16 @@ def _begin_process(counter, shared, processes):
             counter.value += 1
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for this one answers it
+    if keras.backend.backend() == "tensorflow":
+        _limit_tensorflow(processes)
+    _begin(count, shared)
+
+
+def _limit_tensorflow(processes):
+    import tensorflow as tf
+
     tf.config.set_visible_devices([], "GPU")  # which one process would take whole; these networks are small
     tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // processes))
-    _begin(count, shared)
 
 
 def _begin(count, shared):

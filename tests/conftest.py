@@ -3,6 +3,7 @@
 import functools
 import gc
 import os
+import re
 import resource
 import sys
 
@@ -11,7 +12,9 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # where it is tried on a GPU, too
-_USAGES = pytest.StashKey[dict]()
+_IS_TENSORFLOW = os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
+_USAGES, _LEFT_OUT = pytest.StashKey[dict](), pytest.StashKey[list]()
+_NEEDS_TENSORFLOW = re.compile(r"^(?:import|from) (?:tensorflow|gradlog\.backends\.tensorflow)\b", re.MULTILINE)
 
 
 def _usage():
@@ -39,7 +42,9 @@ _FIRST = (
 
 
 def pytest_configure(config):
-    config.stash[_USAGES] = {}
+    config.stash[_USAGES], config.stash[_LEFT_OUT] = {}, []
+    if not _IS_TENSORFLOW:  # whose run has tests of its own for what those of the engines try
+        config.option.markexpr = config.option.markexpr.replace(" and not engines", "")
     config.option.loadscopereorder = False  # which would hand out the files with most tests first
     if not config.getoption("numprocesses", None):  # this process runs the tests
         import keras
@@ -71,6 +76,16 @@ def _tune_no_data():
     options = tf.data.Options()
     options.autotune.enabled = False
     tf.data.Dataset._apply_debug_options = lambda self: self.with_options(options)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leaves a file that imports TensorFlow at its top to that engine; the summary says so."""
+    if _IS_TENSORFLOW or collection_path.suffix != ".py":
+        return None
+    if not _NEEDS_TENSORFLOW.search(collection_path.read_text()):
+        return None
+    config.stash[_LEFT_OUT].append(collection_path.stem)
+    return True
 
 
 def pytest_collection_modifyitems(items):
@@ -140,6 +155,8 @@ def _forget_models(request):
     keras = sys.modules.get("keras")
     if keras is not None:
         keras.backend.clear_session()
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
     gc.collect()
 
 
@@ -156,6 +173,8 @@ def pytest_testnodedown(node, error):
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    if left_out := config.stash[_LEFT_OUT]:
+        terminalreporter.write_line(f"Left to TensorFlow, which they import: {', '.join(sorted(left_out))}")
     usages = config.stash[_USAGES] or {"this process": _usage()}
     workers = ", ".join(f"{name} {usage['bytes'] / 2**30:.1f} GiB" for name, usage in sorted(usages.items()))
     seconds = sum(usage["seconds"] for usage in usages.values())

@@ -158,7 +158,7 @@ def engines_in(path):
 
 
 def test_that_test_can_fail():
-    assert imports_an_engine(f"gradlog.backends.{keras.backend.backend()}.recorder")
+    assert imports_an_engine(f"gradlog.backends.{keras.backend.backend()}.engine")
     assert imports_an_engine("keras")
 
 

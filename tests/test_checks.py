@@ -29,7 +29,7 @@ def test_arguments(arguments, error, message):
 def test_no_trainable_variables(tmp_path):
     model = networks.dense_network()
     model.trainable = False
-    model.compile("sgd", "mse")
+    model.compile("sgd", "sparse_categorical_crossentropy")
     x, y = networks.data(8)
 
     with pytest.raises(ValueError, match=r"no trainable variables.*layer\.trainable = True.*compile again"):

@@ -1,10 +1,12 @@
 """MNIST by every road: prepared by TensorFlow Datasets, embedded, and neither."""
 
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from marks import OF_TENSORFLOW
 
 from experiments import data
 
@@ -55,6 +57,7 @@ def test_the_whole_of_mnist_through_tensorflow_datasets(monkeypatch):
     assert digits.notice is None
 
 
+@OF_TENSORFLOW
 @pytest.mark.usefixtures("offline")
 def test_without_a_network_auto_falls_back_and_says_so(tmp_path):
     digits = data.load_mnist("auto", tmp_path)
@@ -64,12 +67,14 @@ def test_without_a_network_auto_falls_back_and_says_so(tmp_path):
     assert "does not answer (OSError)" in digits.notice
 
 
+@OF_TENSORFLOW
 @pytest.mark.usefixtures("offline")
 def test_without_a_network_tfds_is_an_error_that_names_the_remedy(tmp_path):
     with pytest.raises(data.DataError, match=r"does not answer.*--data-dir.*--data embedded"):
         data.load_mnist("tfds", tmp_path)
 
 
+@OF_TENSORFLOW
 def test_a_host_that_never_answers_is_given_up_after_three_seconds(tmp_path, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", lambda *args, **kwargs: time.sleep(30))
     start = time.monotonic()
@@ -79,9 +84,19 @@ def test_a_host_that_never_answers_is_given_up_after_three_seconds(tmp_path, mon
     assert time.monotonic() - start < 10
 
 
+@OF_TENSORFLOW
 def test_prepared_data_that_is_broken_is_said_so(tmp_path):
     (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
     (tmp_path / "mnist" / "3.0.1" / "dataset_info.json").write_text("{")
 
     with pytest.raises(data.DataError, match=r"3\.0\.1 cannot be read"):
+        data.load_mnist("tfds", tmp_path)
+
+
+def test_without_tensorflow_datasets_auto_falls_back_and_says_so(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # as where it is not installed
+    digits = data.load_mnist("auto", tmp_path)
+    assert len(digits.y_train) == 4000
+    assert "tensorflow-datasets is not installed" in digits.notice
+    with pytest.raises(data.DataError, match=r"tensorflow-datasets is not installed.*--data embedded"):
         data.load_mnist("tfds", tmp_path)

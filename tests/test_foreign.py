@@ -5,8 +5,8 @@ import math
 import event_files
 import numpy as np
 import pytest
-import tensorflow as tf
 from event_files import histogram, number
+from marks import OF_TENSORFLOW
 from test_reader import write
 
 import gradlog
@@ -84,7 +84,10 @@ def test_statistics_are_estimated_from_buckets_where_no_scalar_says_them(tmp_pat
     assert all(name in note for name in ("gradient_norm", "gradient_mean_abs", "gradient_zero_fraction", "weight_norm"))
 
 
+@OF_TENSORFLOW
 def test_an_estimate_from_tensorflows_histogram_is_near_the_statistic(tmp_path):
+    import tensorflow as tf
+
     gradient = np.random.default_rng(0).normal(0, 0.1, 10_000)
     with tf.summary.create_file_writer(str(tmp_path)).as_default(step=3):
         tf.summary.histogram("gradients/a", gradient, buckets=100)

@@ -12,6 +12,10 @@ import tensorboard_server as server
 from small_logs import MEAN_ABS, write_run
 
 import gradlog
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("one of the experiments is of TensorFlow alone", allow_module_level=True)
+
 from experiments import credit_card, credit_data, data, hyperparameters, mnist_activations, remedies
 
 pytestmark = [pytest.mark.usefixtures("without_graph_optimizer", "variables_first"), pytest.mark.combinations]

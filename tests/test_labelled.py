@@ -13,7 +13,7 @@ import labelled_case
 import labelled_tables
 import numpy as np
 import pytest
-from marks import in_combinations
+from marks import OTHER_WEIGHTS, in_combinations
 
 import gradlog
 from gradlog.diagnosis.checks.table import CHECKS
@@ -114,6 +114,7 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path):
     np.testing.assert_array_equal(found["other"][0].scalars["train/loss"].values, [2.5, np.inf])
 
 
+@OTHER_WEIGHTS
 @pytest.mark.parametrize("name", [TRAINED_ANEW[0], *(in_combinations(name) for name in TRAINED_ANEW[1:])])
 def test_a_training_of_today_is_judged_like_the_stored_one(name, stored, tmp_path):
     case = next(case for case in labelled.CASES if case.name == name)

@@ -146,7 +146,7 @@ def test_bad_options_are_one_clear_line(tmp_path, capsys, arguments, message):
 def test_what_cannot_be_done_is_one_clear_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", lambda *args, **kwargs: (_ for _ in ()).throw(OSError))
     assert mnist_activations.main(["--data", "tfds", "--data-dir", str(tmp_path), "--logdir", str(tmp_path / "l")]) == 2
-    assert capsys.readouterr().err.startswith("error: MNIST is not prepared")
+    assert capsys.readouterr().err.startswith("error: MNIST ")
 
     (tmp_path / "file").write_text("")
     options = ["--data", "embedded", "--logdir", str(tmp_path / "file")]

@@ -8,6 +8,10 @@ import networks
 import pytest
 
 import gradlog
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("measures much that is of TensorFlow alone", allow_module_level=True)
+
 from experiments import (
     overhead,
     overhead_fit,

@@ -17,7 +17,7 @@ STATIC = ROOT / "gradlog" / "tensorboard" / "static"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The wheel and the source archive, made without a network, of a copy: building leaves files behind."""
-    pytest.importorskip("build")
+    pytest.importorskip("build.__main__")  # a folder of that name is not it
     copy, directory = tmp_path_factory.mktemp("source") / "gradlog", tmp_path_factory.mktemp("dist")
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "logs", "__pycache__"))
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(directory), str(copy)]

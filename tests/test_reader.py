@@ -8,7 +8,7 @@ import event_files
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from marks import OF_TENSORFLOW
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 from test_writers import snapshot
@@ -167,7 +167,10 @@ def test_many_steps_are_what_tensorboard_reads(tmp_path):
     assert (len(ours), run.steps.tolist(), run.notes) == (4, list(range(0, 3000, 30)), ())
 
 
+@OF_TENSORFLOW
 def test_what_tf_summary_writes_is_what_tensorboard_reads(tmp_path):
+    import tensorflow as tf
+
     generator = np.random.default_rng(0)
     with tf.summary.create_file_writer(str(tmp_path)).as_default():
         for step in (0, 1, 1000):
@@ -185,6 +188,7 @@ def test_what_tf_summary_writes_is_what_tensorboard_reads(tmp_path):
     assert run.notes == ()
 
 
+@OF_TENSORFLOW
 def test_directories_of_keras_callback_are_runs_without_statistics(tmp_path):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="out")])
     model.compile("sgd", "mse")
@@ -204,7 +208,10 @@ def test_directories_of_keras_callback_are_runs_without_statistics(tmp_path):
     assert_same_as_tensorboard(tmp_path / "train")
 
 
+@OF_TENSORFLOW
 def test_numbers_of_any_type_and_in_either_form_are_read(tmp_path):
+    import tensorflow as tf
+
     values = [
         tf.make_tensor_proto(value)
         for value in (np.float64(0.1), np.int32(7), np.int64(-8), np.float16(0.5), [np.float32(2)], np.uint8(3))

@@ -9,7 +9,7 @@ import random
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from marks import OF_TENSORFLOW, OTHER_WEIGHTS
 from sklearn.datasets import load_digits
 
 import gradlog
@@ -63,6 +63,7 @@ def cured(sick, log_dir):
     return found, before, after, states, (random.getstate(), np.random.get_state()[1].tolist())
 
 
+@OTHER_WEIGHTS
 def test_the_finding_leads_to_the_change_and_the_proof(cured):
     found = cured[0]
     assert (found.verdict, found.changes) == (REPAIRED, (LearningRate(0.001),))
@@ -77,6 +78,7 @@ def test_the_finding_leads_to_the_change_and_the_proof(cured):
     assert found.spent == pytest.approx(sum(one.cost for one in found.tried)) == 4
 
 
+@OTHER_WEIGHTS
 def test_the_scores_are_those_of_the_model_that_was_trained(cured, log_dir):
     """What the event files say of the same training."""
     found = cured[0]
@@ -125,6 +127,7 @@ def test_equal_seeds_give_an_equal_report(sick, cured, log_dir):
     assert json.loads(json.dumps(again)) == again
 
 
+@OTHER_WEIGHTS
 def test_the_report_says_it_all(cured):
     lines = str(cured[0]).splitlines()
     assert lines[0].startswith("gradlog.repair · repaired · 4 trainings, ")
@@ -221,8 +224,11 @@ def test_ctrl_c_gives_what_is_known_so_far(monkeypatch):
     assert "stopped" in str(found)
 
 
+@OF_TENSORFLOW
 @pytest.mark.combinations
 def test_rows_in_order_of_their_class_are_shuffled():
+    import tensorflow as tf
+
     x, y = digits(400)
     order = np.argsort(y, kind="stable")
     dataset = tf.data.Dataset.from_tensor_slices((x[order], y[order])).batch(BATCH)

@@ -6,6 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("its networks are partly of TensorFlow alone", allow_module_level=True)
+
 from experiments import repair, repair_figure, repair_networks, repair_rivals, runs
 from gradlog.repair.case import case_of
 from gradlog.repair.data import data_of

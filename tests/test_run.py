@@ -7,6 +7,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+from marks import ENGINE, NOT_ON_JAX, ONE_STEP_A_CALL
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gradlog
@@ -14,6 +15,7 @@ from gradlog.history.run import Layer, Output, Run, arguments
 from gradlog.session.describe import described
 
 pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+MANY_STEPS = pytest.param({"steps_per_execution": 3}, marks=ONE_STEP_A_CALL)
 
 
 @networks.with_variables
@@ -57,7 +59,7 @@ LAYERS = (
 )
 
 
-@pytest.mark.parametrize("compiling", [{}, {"steps_per_execution": 3}, {"jit_compile": True}, {"run_eagerly": True}])
+@pytest.mark.parametrize("compiling", [{}, MANY_STEPS, {"jit_compile": True}, {"run_eagerly": True}])
 def test_a_run_says_what_it_was_made_of(tmp_path, compiling):
     rows = 40 if "jit_compile" in compiling else 50  # XLA would compile anew for a last batch of another size
     model, (x, y) = two_layers(**compiling), data(rows)
@@ -70,9 +72,9 @@ def test_a_run_says_what_it_was_made_of(tmp_path, compiling):
     majority = np.bincount(y[:20]).max() / 20
     assert run.outputs == (Output("output", 3, "softmax", "sparse_categorical_crossentropy", majority=majority),)
     assert run.optimizer == {"class": "SGD", "learning_rate": pytest.approx(0.1), "momentum": 0.9}
-    assert (run.metrics, run.batch_size, run.precision, run.engine) == (("accuracy",), 20, "float32", "tensorflow")
+    assert (run.metrics, run.batch_size, run.precision, run.engine) == (("accuracy",), 20, "float32", ENGINE)
     assert run.steps_per_execution == compiling.get("steps_per_execution", 1)
-    assert run.jit_compile == compiling.get("jit_compile", False)
+    assert run.jit_compile == compiling.get("jit_compile", ENGINE == "jax" and "run_eagerly" not in compiling)
     assert run.versions["gradlog"] == gradlog.__version__
     assert run.versions["keras"] == keras.__version__
 
@@ -92,16 +94,19 @@ def test_tensorboard_reads_json_and_a_table(tmp_path):
     assert "| layer1 | Dense | 16 | sigmoid | RandomNormal(mean=0, stddev=0.01) | kernel: L2(l2=0.0001) |  |" in table
 
 
-def test_the_batch_is_that_of_all_steps_of_a_loop_and_of_a_resumed_training(tmp_path):
+def test_the_batch_is_that_of_all_steps_and_of_a_resumed_training(tmp_path):
     model, (x, y) = two_layers(), data()
     for _ in range(2):
         model.fit(x, y, batch_size=20, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path / "fit", every=1)])
-    with gradlog.GradientLogger(tmp_path / "attached").attach(model):
-        pass
-
     assert gradlog.read(tmp_path / "fit").run.batch_size == 20
     assert len(gradlog.read(tmp_path / "fit").texts["gradlog/run"].values) == 2
-    assert gradlog.read(tmp_path / "attached").run is None
+
+
+@NOT_ON_JAX
+def test_a_loop_without_a_step_is_not_described(tmp_path):
+    with gradlog.GradientLogger(tmp_path).attach(two_layers()):
+        pass
+    assert gradlog.read(tmp_path).run is None
 
 
 def test_a_schedule_loss_scaling_and_branches_are_described():

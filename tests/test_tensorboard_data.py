@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -22,7 +23,8 @@ from small_logs import (
     write_run,
     write_scalars,
 )
-from tensorboard import errors
+from tensorboard import context, errors
+from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
 
 import gradlog
@@ -31,6 +33,7 @@ from gradlog.history.history import History, Series, Snapshot
 from gradlog.history.run import Layer, Run
 from gradlog.tensorboard import attention, data, demo, metadata
 from gradlog.tensorboard.plugin import GradientsLoader
+from gradlog.tensorboard.runs import Runs
 from gradlog.writers import EventWriter
 
 LOADERS = ("--load_fast=false", "--load_fast=true")
@@ -472,3 +475,19 @@ def test_the_demo_writes_runs_that_have_what_they_are_called(tmp_path, capsys):
     assert found["dead"] == {"GL201"}
     assert demo.main([str(tmp_path)]) == 2
     assert "choose another directory" in capsys.readouterr().err
+
+
+def test_a_run_of_which_tensorboard_has_read_half_is_waited_for(tmp_path):
+    """TensorBoard's own reader knows a tag before it has a value of it; asked meanwhile, it raises."""
+    write_run(tmp_path / "run")
+    multiplexer = plugin_event_multiplexer.EventMultiplexer().AddRun(str(tmp_path / "run"), "run")
+    multiplexer.Reload()
+    provider = data_provider.MultiplexerDataProvider(multiplexer, str(tmp_path))
+    tensors = multiplexer.GetAccumulator("run").tensors_by_tag
+    values = tensors.pop("gradlog/statistics")
+    with pytest.raises(KeyError):
+        provider.list_tensors(context.RequestContext(), experiment_id="", plugin_name=metadata.PLUGIN_NAME)
+
+    threading.Timer(0.1, tensors.__setitem__, ("gradlog/statistics", values)).start()
+    listed = Runs(provider).list(context.RequestContext(), "")
+    assert [(run["run"], run["last_step"]) for run in listed] == [("run", STEPS[-1])]

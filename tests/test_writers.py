@@ -8,6 +8,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from marks import OF_TENSORFLOW
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto import event_pb2
 from tensorboard.util import tensor_util
@@ -275,6 +276,7 @@ def test_a_step_logged_after_a_long_time_is_on_disk_when_the_training_goes_on(tm
     writer.close()
 
 
+@OF_TENSORFLOW
 def test_a_remote_directory_gets_the_same_file():
     """TensorFlow's file system in memory stands for those of the clouds, which are opened in the same way."""
     import tensorflow as tf

@@ -101,9 +101,6 @@ class GradientLogger(keras.callbacks.Callback):
     ```
     """
 
-    # Otherwise Keras waits for the numbers of every batch, on engines that compute while Python goes on.
-    async_safe = True
-
     def __init__(
         self,
         log_dir: str | os.PathLike,
@@ -137,6 +134,9 @@ class GradientLogger(keras.callbacks.Callback):
         self._session: TrainingSession | None = None
         self._activations, self._watch = activations, None
         self._is_training, self._is_evaluated_apart = False, False
+        # Otherwise Keras waits for the numbers of every batch, on engines that compute while Python goes on; to stop
+        # a training at the very step, it has to.
+        self.async_safe = on_finding != "stop"
         self._thread = threading.current_thread()  # of the training
 
     @property

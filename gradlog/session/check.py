@@ -166,8 +166,9 @@ def _tried(model, data, overfit):
 
 def _said_by_keras(warning):
     """Returns what a warning says if Keras gave it for users to read, or an empty string."""
-    is_of_keras = "/keras/" in warning.filename.replace("\\", "/")
-    return str(warning.message) if is_of_keras and not issubclass(warning.category, _FOR_DEVELOPERS) else ""
+    text, is_of_keras = str(warning.message), "/keras/" in warning.filename.replace("\\", "/")
+    is_of_torch = "(Triggered internally at " in text  # what PyTorch's own C++ says of how Keras calls it
+    return text if is_of_keras and not is_of_torch and not issubclass(warning.category, _FOR_DEVELOPERS) else ""
 
 
 def _first_step(model, batch, guard):

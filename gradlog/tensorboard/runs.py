@@ -2,7 +2,8 @@
 
 import re
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from gradlog.tensorboard import metadata
 MAX_SAMPLES = 100_000  # of one tag: more than TensorBoard keeps
 _MAX_VARIABLES, _MAX_HEADER = 50_000, 4 << 20  # of a run to show; and bytes of their names
 _NUM_LOCKS = 64
+_MOMENT, _MOMENTS = 0.02, 100  # seconds, and how many of them TensorBoard is waited for
 _BYTES_PER_RUN = 20_000  # for names and everything else that is kept
 _OF_ALL = (f"gradient_norm/{names.GLOBAL}", f"gradient_norm/{names.GLOBAL}_clipped")
 _MAX_BYTES_KEPT = 1 << 29  # of all runs' statistics; a run is kept until it grows
@@ -122,9 +124,8 @@ class Runs:
 
     def _tables(self, ctx, experiment, run=None, tag=names.STATISTICS_TAG):
         chosen = providers.RunTagFilter(runs=None if run is None else [run], tags=[tag])
-        listed = self._provider.list_tensors(
-            ctx, experiment_id=experiment, plugin_name=metadata.PLUGIN_NAME, run_tag_filter=chosen
-        )
+        of_plugin = {"experiment_id": experiment, "plugin_name": metadata.PLUGIN_NAME}
+        listed = _listed(self._provider.list_tensors, ctx, **of_plugin, run_tag_filter=chosen)
         return {name: tags[tag] for name, tags in listed.items() if tag in tags}
 
     def _read_tensors(self, ctx, experiment, run, tag, plugin_name):
@@ -171,7 +172,7 @@ class Runs:
     def _scalars(self, ctx, experiment, run, everything=False):
         """Reads the scalars of a run; those that are also in the table only if `everything` is true."""
         of_run = {"experiment_id": experiment, "plugin_name": scalar_metadata.PLUGIN_NAME}
-        listed = self._provider.list_scalars(ctx, **of_run, run_tag_filter=providers.RunTagFilter(runs=[run]))
+        listed = _listed(self._provider.list_scalars, ctx, **of_run, run_tag_filter=providers.RunTagFilter(runs=[run]))
         tags = [tag for tag in listed.get(run, {}) if everything or not _is_in_table(tag)]
         if not tags:
             return {}
@@ -180,6 +181,16 @@ class Runs:
         return {
             tag: _series(data) for tag, data in sorted(read.get(run, {}).items(), key=lambda item: _natural(item[0]))
         }
+
+
+def _listed(function: Callable, *args, **kwargs):
+    """Returns what a provider lists: while TensorBoard reads a run, it may know a tag, and no value of it yet."""
+    for _ in range(_MOMENTS):
+        try:
+            return function(*args, **kwargs)
+        except KeyError:
+            time.sleep(_MOMENT)
+    raise errors.NotFoundError("TensorBoard is still reading these runs. Ask again in a moment.")
 
 
 def _order(run):

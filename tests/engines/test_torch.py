@@ -64,6 +64,17 @@ def test_a_custom_loop_is_logged_with_attach(tmp_path):
                 np.testing.assert_allclose(number, value, rtol=1e-5, atol=1e-7)
 
 
+def test_what_pytorch_says_of_keras_is_no_finding():
+    """Each time, and not once a process: a metric's use of `Tensor.T` is deprecated."""
+    model = network()
+    model.compile("sgd", LOSS, metrics=["accuracy"])
+    torch.set_warn_always(True)
+    try:
+        assert [one.code for one in gradlog.check(model, *networks.data(64)) if one.code == "GL516"] == []
+    finally:
+        torch.set_warn_always(False)
+
+
 class TwoOptimizers(keras.Model):
     """Its head and its body have an optimizer each; the head's moves twice a step."""
 
