@@ -137,7 +137,7 @@ class GradientLogger(keras.callbacks.Callback):
         # Otherwise Keras waits for the numbers of every batch, on engines that compute while Python goes on; to stop
         # a training at the very step, it has to.
         self.async_safe = on_finding != "stop"
-        self._thread = threading.current_thread()  # of the training
+        self._thread = threading.get_ident()  # of the training
 
     @property
     def directory(self) -> str:
@@ -162,7 +162,7 @@ class GradientLogger(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Begins a session; what is wrong with the arguments is raised here."""
         checked_model(self.model)
-        self._thread = threading.current_thread()
+        self._thread = threading.get_ident()
         self._guard = self._guard.renewed()
         self._guard(lambda: engine().check_training(self.model))
         self._session = self._guard(lambda: self._new_session(self.model, engine().used_optimizers(self.model)))
@@ -188,7 +188,7 @@ class GradientLogger(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Writes what was recorded; where Keras calls it in another thread, the training's next hook does."""
-        if threading.current_thread() is self._thread:
+        if threading.get_ident() == self._thread:
             self._guard(lambda: self._session.end_call())
 
     @guarded

@@ -228,7 +228,8 @@ class TrainingSession:
 
     def _completion(self):
         """Returns a function of a snapshot of the call that adds to it what else is known of it now."""
-        logs = {} if self._recording.knows_loss() else self._recording.logs  # those of a custom `train_step`
+        logs, self._recording.logs = self._recording.logs, {}
+        logs = {} if self._recording.knows_loss() else logs  # those of a custom `train_step`
         observed, wall_time = [self._probe.take()], time.time()
 
         def completed(snapshot):
