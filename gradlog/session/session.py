@@ -293,5 +293,14 @@ def current_step(model, optimizers: Sequence) -> int:
 
 
 def scalars_of(kind: str, logs: dict | None) -> dict[str, float]:
-    """Returns the numbers in what Keras reports, by tag; a metric may also be a vector, which is left out."""
-    return {names.tag(kind, name): float(value) for name, value in (logs or {}).items() if np.ndim(value) == 0}
+    """Returns the numbers in what Keras reports, by tag; a metric may also be a vector, which is left out.
+
+    The metrics of `compile` may stand in a dictionary of their own, as a custom `train_step` returns them.
+    """
+    found: dict[str, float] = {}
+    for name, value in (logs or {}).items():
+        if isinstance(value, dict):
+            found |= scalars_of(kind, value)
+        elif np.ndim(value) == 0:
+            found[names.tag(kind, name)] = float(value)
+    return found

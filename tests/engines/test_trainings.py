@@ -345,6 +345,134 @@ def test_a_generator_whose_end_nobody_knows(tmp_path, others):
     assert gradlog.read(tmp_path).steps.tolist() == expected
 
 
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        x, y = networks.data(5 * BATCH)
+        part = slice(index * BATCH, (index + 1) * BATCH)
+        return x[part], y[part]
+
+
+def endless():
+    batches = Batches()
+    while True:
+        yield from (batches[index] for index in range(5))
+
+
+def torch_loader():
+    from torch.utils.data import DataLoader, TensorDataset
+
+    x, y = networks.data(5 * BATCH)
+    return DataLoader(TensorDataset(keras.ops.convert_to_tensor(x).cpu(), keras.ops.convert_to_tensor(y).cpu()), BATCH)
+
+
+DATA = {
+    "PyDataset": lambda: {"x": Batches()},  # with several workers, Keras itself repeats no training
+    "an endless generator": lambda: {"x": endless(), "steps_per_epoch": 5},
+    "weights of rows": lambda: dict(
+        zip("xy", networks.data(5 * BATCH), strict=True), sample_weight=np.linspace(0, 2, 5 * BATCH), batch_size=BATCH
+    ),
+    "weights of classes": lambda: dict(
+        zip("xy", networks.data(5 * BATCH), strict=True), class_weight={0: 1, 1: 2, 2: 0.5}, batch_size=BATCH
+    ),
+    "DataLoader": lambda: {"x": torch_loader()},
+}
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_kinds_of_data(tmp_path, kind):
+    if kind == "DataLoader" and ENGINE != "torch":
+        pytest.skip("is PyTorch's")
+    logger, model, plain = gradlog.GradientLogger(tmp_path, every=3), compiled(dense), compiled(dense)
+    for one, callbacks in ((model, [logger]), (plain, [])):
+        keras.utils.set_random_seed(7)
+        one.fit(**DATA[kind](), epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
+
+    assert logger.error is None
+    assert_same(model, plain)
+    assert gradlog.read(tmp_path).steps.tolist() == [0, 3, 6, 9]
+
+
+def test_beside_keras_own_callbacks(tmp_path):
+    """A training that its accuracy ends, with checkpoints on the way, and a smaller learning rate at each epoch."""
+    data = x, y = networks.data(ROWS)
+    histories, models = [], []
+    for name in ("logged", "plain"):
+        keras_own = [
+            keras.callbacks.ModelCheckpoint(
+                tmp_path / name / "{batch}.weights.h5", save_weights_only=True, save_freq=3
+            ),
+            keras.callbacks.BackupAndRestore(tmp_path / f"{name}_backup"),
+            keras.callbacks.ReduceLROnPlateau("val_loss", min_delta=10, patience=1),
+            keras.callbacks.EarlyStopping("val_loss", min_delta=10, patience=2, restore_best_weights=True),
+            keras.callbacks.CSVLogger(tmp_path / f"{name}.csv"),
+            keras.callbacks.TerminateOnNaN(),
+        ]
+        logger = gradlog.GradientLogger(tmp_path / "run", every=3)
+        callbacks = [*keras_own[:3], logger, *keras_own[3:]] if name == "logged" else keras_own
+        models.append(compiled(dense))
+        histories.append(fit(models[-1], data, callbacks, epochs=9, validation_data=(x[:9], y[:9])).history)
+        assert logger.error is None
+
+    assert_same(*models)
+    assert histories[0] == histories[1]
+    assert len(histories[0]["loss"]) == 3  # of nine epochs
+    assert (tmp_path / "logged.csv").read_text() == (tmp_path / "plain.csv").read_text()
+    assert gradlog.read(tmp_path / "run").steps.tolist() == steps_of(3, 24)
+    rates = gradlog.read(tmp_path / "run").scalars["train/learning_rate"].values
+    np.testing.assert_allclose(rates[[0, -1]], [1e-3, 1e-4], rtol=1e-6)
+
+
+class Inner(keras.callbacks.Callback):
+    """Trains another model ahead of every batch."""
+
+    def __init__(self, train):
+        super().__init__()
+        self.train = train
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.train()
+
+
+def test_a_training_inside_of_another(tmp_path):
+    x, y = networks.data(5 * BATCH)
+    rows = {"batch_size": BATCH, "epochs": 1, "shuffle": False, "verbose": 0}
+    trained = []
+    for directory in (tmp_path, None):
+        outer, inner = compiled(dense), compiled(dense)
+        loggers = [[], []]
+        if directory:
+            loggers = [[gradlog.GradientLogger(directory / name, every=2)] for name in ("outer", "inner")]
+        train = Inner(lambda inner=inner, own=loggers[1]: inner.fit(x[:BATCH], y[:BATCH], callbacks=own, **rows))
+        outer.fit(x, y, callbacks=[*loggers[0], train], **rows)
+        assert all(one.error is None for one in loggers[0] + loggers[1])
+        trained += [(outer, inner)]
+
+    for model, plain in zip(*trained, strict=True):
+        assert_same(model, plain)
+    for name in ("outer", "inner"):
+        assert gradlog.read(tmp_path / name).steps.tolist() == [0, 2, 4]
+
+
+def test_a_layer_that_is_trained_from_the_second_fit_on(tmp_path):
+    data = networks.data(5 * BATCH)
+    logger, model, plain = gradlog.GradientLogger(tmp_path, every=2), compiled(frozen), compiled(frozen)
+    for one, callbacks in ((model, [logger]), (plain, [])):
+        fit(one, data, callbacks, epochs=1)
+        one.layers[0].trainable = True
+        one.compile("adam", LOSS, metrics=["accuracy"])
+        fit(one, data, callbacks, epochs=1)
+
+    assert logger.error is None
+    assert_same(model, plain)
+    second = gradlog.read(logger.directory)
+    first = gradlog.read(tmp_path)
+    assert len(second.variables) == len(first.variables) + 2
+    assert first.steps.tolist() == second.steps.tolist() == [0, 2, 4]
+
+
 def test_an_evaluation_is_logged_as_a_test(tmp_path):
     data = networks.data(ROWS)
     model, logger = compiled(dense), gradlog.GradientLogger(tmp_path, every=3)
