@@ -5,6 +5,7 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -151,8 +152,15 @@ def _markdown(headers, rows):
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def main():
+def main(argv=None):
     """Runs the command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.report",
+        description=__doc__,
+        epilog="example:\n  python -m experiments.report\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(argv)
     README.write_text(rendered(README.read_text()))
     print(f"Wrote {README}")
     return 0
