@@ -26,7 +26,8 @@ from gradlog.session.checks import (
     refuse_activations,
 )
 from gradlog.session.guard import Guard, attached, guarded
-from gradlog.session.session import Settings, TrainingSession, current_step, open_writer, scalars_of
+from gradlog.session.reported import scalars_of
+from gradlog.session.session import Settings, TrainingSession, current_step, open_writer
 
 _STEPS_WITH_STATE = 50  # from one logged step to the next, from which on the optimizer's memory is read by default
 

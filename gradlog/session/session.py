@@ -5,8 +5,6 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from gradlog.backends.engine import engine
 from gradlog.backends.optimizers import batches_per_step
 from gradlog.backends.options import Options, chosen_variables
@@ -20,6 +18,7 @@ from gradlog.history.history import Snapshot
 from gradlog.session.directories import run_directory
 from gradlog.session.first_step import described_at
 from gradlog.session.guard import Guard, inform
+from gradlog.session.reported import scalars_of
 from gradlog.session.schedule import schedule_of
 from gradlog.session.watching import LiveDiagnosis
 from gradlog.writers.background import SECONDS_AT_FIRST, BackgroundWriter
@@ -290,17 +289,3 @@ def current_step(model, optimizers: Sequence) -> int:
     """Returns the step of a training: that of the optimizer that has moved least often."""
     counts = [engine().num_batches(model, one) // batches_per_step(one) for one in optimizers]
     return min(filter(None, counts), default=0)
-
-
-def scalars_of(kind: str, logs: dict | None) -> dict[str, float]:
-    """Returns the numbers in what Keras reports, by tag; a metric may also be a vector, which is left out.
-
-    The metrics of `compile` may stand in a dictionary of their own, as a custom `train_step` returns them.
-    """
-    found: dict[str, float] = {}
-    for name, value in (logs or {}).items():
-        if isinstance(value, dict):
-            found |= scalars_of(kind, value)
-        elif np.ndim(value) == 0:
-            found[names.tag(kind, name)] = float(value)
-    return found
