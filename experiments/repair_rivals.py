@@ -11,9 +11,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from gradlog.repair.budget import Budget
+from gradlog.repair.candidate import Candidate
 from gradlog.repair.changes.table import ALL, made
 from gradlog.repair.data import Batches
-from gradlog.repair.search import Budget, Candidate, Search
+from gradlog.repair.search import Search
 from gradlog.repair.training import seeded
 
 _MOST_CHANGES = 3  # of the random search, at a time
@@ -24,7 +26,7 @@ _OBJECTIVE = "val_accuracy"
 def space(case, epochs):
     """Returns all changes that could be proposed for a network, whatever is wrong with it."""
     with tempfile.TemporaryDirectory() as log_dir:
-        search = Search(case, epochs, Budget(1, None), 0, Path(log_dir), is_kept=False)
+        search = Search(case, epochs, Budget(1, None), 1, Path(log_dir), is_kept=False)
         search.run(search.original, 0, 1)
         return list(dict.fromkeys(made(ALL, search.original.trial.observed())))
 
@@ -44,7 +46,7 @@ def random_search(case, changes, epochs, trainings, seed):
     """
     random, found = np.random.default_rng(seed), []
     with tempfile.TemporaryDirectory() as log_dir:
-        search = Search(case, epochs, Budget(trainings, None), 0, Path(log_dir), is_kept=False)
+        search = Search(case, epochs, Budget(trainings, None), 1, Path(log_dir), is_kept=False)
         while len(found) < trainings:
             number = min(random.integers(1, _MOST_CHANGES + 1), len(changes))
             drawn = [changes[index] for index in random.choice(len(changes), number, replace=False)]

@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 
 import gradlog
 from gradlog.commands import cli
+from gradlog.repair import budget as budgets
 from gradlog.repair import repair as repairing
-from gradlog.repair import search
 from gradlog.repair.changes.learning_rate import LearningRate
 from gradlog.repair.changes.shuffled_rows import ShuffledRows
 from gradlog.repair.repair import HEALTHY, NOT_HEALED, NOT_PROVEN, REPAIRED, STOPPED
@@ -203,7 +203,8 @@ def test_a_subclassed_model_gets_what_leaves_its_layers_as_they_are():
     assert type(found.model) is Subclassed
     assert not model.built
     assert found.note == (
-        "The layers of a subclassed model, Subclassed, cannot be changed. Not tried: normalization, activation."
+        "The layers of a subclassed model, Subclassed, cannot be changed. Not tried: normalization, activation. "
+        "Nothing was found; this is unusual, and was tried first: learning rate."
     )
     assert found.note in str(found)
 
@@ -266,7 +267,7 @@ def test_what_cannot_be_repaired(arguments, error, text):
 
 
 def test_time_that_is_up_ends_the_search():
-    budget = search.Budget(trainings=12, seconds=100.0, spent=2)
+    budget = budgets.Budget(trainings=12, seconds=100.0, spent=2)
     budget.began -= 60
     assert budget.allows(1)
     assert not budget.allows(1, reserve=4)  # two trainings took a minute
@@ -274,10 +275,10 @@ def test_time_that_is_up_ends_the_search():
 
 
 def test_the_function_stays_beside_the_package_of_its_name():
-    import gradlog.repair.search
+    import gradlog.repair.budget
 
     assert callable(gradlog.repair)
-    assert gradlog.repair.search is not search if hasattr(gradlog.repair, "search") else True
+    assert gradlog.repair.budget is not budgets if hasattr(gradlog.repair, "budget") else True
 
 
 # The command.

@@ -11,11 +11,14 @@ from gradlog.history.builder import HistoryBuilder
 from gradlog.repair.changes import (
     activation,
     batch_size,
+    class_numbers,
     class_weights,
     clipping,
     decay,
     depth,
+    dropout,
     finite_rows,
+    gates,
     initializer,
     input_scale,
     learning_rate,
@@ -24,7 +27,9 @@ from gradlog.repair.changes import (
     output,
     shuffled_rows,
     skip,
+    table,
     target_scale,
+    units,
     warmup,
 )
 from gradlog.repair.changes.change import Observed
@@ -37,7 +42,9 @@ from gradlog.session.describe import described
 layers = keras.layers
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 6)).astype(np.float32)
+SEQUENCES = np.random.default_rng(1).normal(size=(60, 24, 2)).astype(np.float32)
 CLASSES = RNG.integers(0, 3, 60)
+SIGNS = 2 * (CLASSES > 0) - 1
 NUMBERS = (1000 + 50 * RNG.normal(size=60)).astype(np.float32)
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy
 
@@ -52,6 +59,24 @@ def with_activations_apart():
         [keras.Input((6,)), layers.Dense(5, name="a"), layers.Activation("tanh", name="b"), layers.Dense(3, name="c"),
          layers.Softmax(name="d")]
     )  # fmt: skip
+
+
+def with_dropout(rate):
+    return keras.Sequential(
+        [keras.Input((6,)), layers.Dense(6), layers.Dropout(rate, name="b"), layers.Dense(3), layers.Dropout(0.2)]
+    )
+
+
+def narrow():
+    return keras.Sequential(
+        [keras.Input((6,)), layers.Dense(2, "relu", name="a"), layers.Dense(12, "relu", name="b"), layers.Dense(3)]
+    )
+
+
+def recurrent(steps=24):
+    inputs = keras.Input((steps, 2))
+    x = layers.SimpleRNN(5, return_sequences=True, dropout=0.1, name="a")(inputs)
+    return keras.Model(inputs, layers.Dense(3)(layers.SimpleRNN(4, go_backwards=True, name="b")(x)))
 
 
 def branched():
@@ -77,7 +102,8 @@ def only(proposals, seen):
 
 
 def predictions(model):
-    return keras.ops.convert_to_numpy(model(X))
+    reads_sequences = any(isinstance(one, layers.RNN) for one in model.layers)
+    return keras.ops.convert_to_numpy(model(SEQUENCES if reads_sequences else X))
 
 
 def configs(model):
@@ -99,6 +125,12 @@ SEEN = {
     "rare": lambda: observed(y=np.where(np.arange(60) < 54, 0, 1)),
     "NaN": lambda: observed(x=np.where(np.arange(60)[:, None] % 10 == 1, np.nan, X)),
     "in order": lambda: observed(is_shuffled=False),
+    "numbered from 5": lambda: observed(chain(last="softmax"), CLASSES + 5, loss="sparse_categorical_crossentropy"),
+    "signs": lambda: observed(chain(num=1, last="sigmoid"), SIGNS, loss="binary_crossentropy"),
+    "dropout": lambda: observed(with_dropout(0.95)),
+    "narrow": lambda: observed(narrow()),
+    "recurrent": lambda: observed(recurrent(), x=SEQUENCES),
+    "linear": lambda: observed(chain(None)),
     "one unit": lambda: observed(chain(num=1, last="softmax"), CLASSES > 0, loss="binary_crossentropy"),
 }
 CODE = [
@@ -121,6 +153,8 @@ CODE = [
      'bias_initializer="zeros"'),
     (normalization.Normalization(), "squashing",
      "keras.layers.BatchNormalization()  # after layer1, layer2, layer3, layer4"),
+    (normalization.Normalization(momentum=0.9), "squashing",
+     "keras.layers.BatchNormalization(momentum=0.9)  # after layer1, layer2, layer3, layer4"),
     (skip.SkipConnections(), "squashing",
      "x = keras.layers.Add()([x, layer(x)])  # in layer1, layer2, layer3, layer4"),
     (depth.FewerLayers(), "squashing", "# without the layers layer3, layer4"),
@@ -137,6 +171,16 @@ CODE = [
      "kernel_regularizer=keras.regularizers.L2(l2=0.005)  # in every layer that has one; was l2=0.5"),
     (decay.WeakerDecay(0.01), "decay",
      "optimizer=keras.optimizers.AdamW(learning_rate=0.01, weight_decay=0.03)  # weight_decay was 3"),
+    (decay.WeakerDecay(0.0), "decay",
+     "optimizer=keras.optimizers.AdamW(learning_rate=0.01, weight_decay=0)  # weight_decay was 3"),
+    (class_numbers.ClassNumbers((5, 6, 7)), "numbered from 5", "y = y - 5  # classes 0 to 2; were from 5"),
+    (class_numbers.ClassNumbers((-1, 1)), "signs",
+     "y = numpy.searchsorted([-1, 1], y)  # classes 0 to 1; were these numbers"),
+    (dropout.LessDropout(), "dropout", "keras.layers.Dropout(0.2)  # in b; was 0.95"),
+    (gates.Gates("LSTM"), "recurrent", "keras.layers.LSTM(5, 4)  # in a, b; was SimpleRNN"),
+    (units.MoreUnits(12), "narrow", "keras.layers.Dense(12, ...)  # in a; was 2"),
+    (activation.HiddenActivation("relu"), "linear",
+     'activation="relu"  # in layer1, layer2, layer3, layer4; was none'),
     (batch_size.BatchSize(32), "small batches", "model.fit(..., batch_size=32)  # was 2"),
     (class_weights.ClassWeights(((0, 0.5), (1, 5.0))), "rare", "model.fit(..., class_weight={0: 0.5, 1: 5})"),
     (finite_rows.FiniteRows(), "NaN", "rows = numpy.isfinite(x).all(axis=1); x, y = x[rows], y[rows]"),
@@ -166,8 +210,6 @@ def test_a_change_writes_itself_and_leaves_the_training_as_it_was(change, seen, 
 
 
 def test_every_change_has_its_code_tested():
-    from gradlog.repair.changes import table
-
     def owner(source):
         return source.__name__ if not callable(source) else source.__module__
 
@@ -188,6 +230,20 @@ def test_the_learning_rate_follows_the_update_ratio():
     assert rates(0.01, 3e-3) == [0.001, 0.1]  # as it should be
     assert rates(0.001, float("nan"), keras.optimizers.Adam) == [1e-4, 0.01]
     assert rates(0.0, 0.0) == [0.01]
+
+
+def test_a_learning_rate_far_from_the_usual_one_is_unusual():
+    kinds = keras.optimizers
+    for rate, kind, expected in [
+        (0.001, kinds.Adagrad, [0.1]),
+        (1e-5, kinds.Adam, [0.001]),
+        (0.5, kinds.SGD, [0.01]),
+        (0.0, kinds.SGD, [0.01]),
+        (1e-4, kinds.Adam, []),
+        (0.1, kinds.SGD, []),
+        (kinds.schedules.CosineDecay(9.0, 10), kinds.SGD, []),
+    ]:
+        assert [one.rate for one in learning_rate.unusual(observed(optimizer=kind(rate)))] == expected
 
 
 def history_with(ratio):
@@ -214,10 +270,12 @@ def test_an_optimizer_becomes_plain_adam():
 def test_a_warm_up_rises_and_falls():
     seen = observed(optimizer=keras.optimizers.Adam(0.5), epochs=50)
     change, changed = only(warmup.proposals, seen)
-    assert change == warmup.WarmUp(0.5, 10, 90)  # of 50 epochs of 2 steps
+    assert change == warmup.WarmUp(0.01, 10, 90)  # of 50 epochs of 2 steps; ten times the usual rate at most
     made = changed.fresh(seen.data.train).optimizer
     rates = [float(made._learning_rate(step)) for step in (0, 5, 10, 55, 100)]
-    np.testing.assert_allclose(rates, [0, 0.25, 0.5, 0.25, 0], atol=1e-6)
+    np.testing.assert_allclose(rates, [0, 0.005, 0.01, 0.005, 0], atol=1e-7)
+    (change,) = warmup.proposals(observed(optimizer=keras.optimizers.Adam(0.002), epochs=50))
+    assert change.rate == pytest.approx(0.002)
     assert warmup.proposals(dataclasses.replace(seen, training=changed)) == []
 
 
@@ -260,6 +318,8 @@ def test_normalization_stands_behind_each_hidden_layer():
     seen = SEEN["branched"]()
     batch, layer = normalization.proposals(seen)
     assert (batch.kind, layer.kind) == ("BatchNormalization", "LayerNormalization")
+    assert batch.momentum == 0.9  # of 20 steps
+    assert normalization.proposals(observed(epochs=501))[0].momentum == 0.99
     names = [one.name for one in flattened(batch.applied(seen.training).model)]
     assert [name for name in names if "normalization" in name] == ["left_normalization", "inner_normalization"] or [
         name for name in names if "normalization" in name
@@ -363,7 +423,7 @@ def test_regularization_is_weakened():
     for kind, strength in (("penalties", 0.5), ("decay", 3.0)):
         seen = SEEN[kind]()
         weaker, none = decay.proposals(seen)
-        for change, expected in ((weaker, strength / 100), (none, None)):
+        for change, expected in ((weaker, strength / 100), (none, 0.0)):
             changed = change.applied(seen.training)
             if kind == "decay":
                 assert changed.settings["weight_decay"] == expected
@@ -372,7 +432,11 @@ def test_regularization_is_weakened():
             assert [None if one is None else one.l2 for one in found] == [
                 pytest.approx(expected) if expected else None for _ in range(4)
             ]
+        assert decay.unusual(seen) == [none]
     assert decay.proposals(observed()) == []
+    usual = observed(optimizer=keras.optimizers.AdamW(0.01, weight_decay=0.01))
+    assert len(decay.proposals(usual)) == 2
+    assert decay.unusual(usual) == []
 
 
 def test_data_are_prepared():
@@ -386,6 +450,106 @@ def test_data_are_prepared():
     assert only(batch_size.proposals, SEEN["small batches"]())[1].batch_size == 32
     assert only(batch_size.proposals, observed(batch_size=48))[1].batch_size == 32  # one step an epoch
     assert batch_size.proposals(observed(batch_size=16)) == []
+    assert batch_size.unusual(observed(batch_size=60, epochs=99)) == [batch_size.BatchSize(32)]
+    assert batch_size.unusual(observed(batch_size=60, epochs=100)) == []
+    assert batch_size.unusual(observed(batch_size=47, epochs=20)) == []  # two steps an epoch
+
+
+@pytest.mark.parametrize(
+    ("seen", "classes", "expected"),
+    [
+        ("numbered from 5", (5, 6, 7), CLASSES),
+        ("signs", (-1, 1), (CLASSES > 0).astype(int)),
+    ],
+)
+def test_classes_are_numbered_from_zero_and_scored_as_they_were(seen, classes, expected):
+    seen = SEEN[seen]()
+    change, changed = only(class_numbers.proposals, seen)
+    assert change.classes == classes
+    data = changed.prepared(seen.data)
+    prepared = np.concatenate([data.train.y, data.held_out.y])
+    original = np.concatenate([seen.data.train.y, seen.data.held_out.y])
+    np.testing.assert_array_equal(np.array(classes)[prepared], original)
+    assert sorted(prepared) == sorted(expected)
+
+    perfect = np.eye(len(classes))[data.train.y] if len(classes) > 2 else data.train.y[:, None] * 0.2 + 0.4
+    assert seen.task.score(perfect, seen.data.train.y, 0.5, changed.classes) == 1
+    assert seen.task.score(1 - perfect, seen.data.train.y, 0.5, changed.classes) == 0 or len(classes) > 2
+    beyond = np.eye(9)[np.full(len(perfect), 8)]  # a unit that stands for none of the classes
+    assert seen.task.score(beyond, seen.data.train.y, 0.5, changed.classes) == 0
+    assert class_numbers.proposals(dataclasses.replace(seen, training=changed)) == []
+
+
+def test_class_numbers_that_the_loss_takes_stay():
+    sparse = {"loss": "sparse_categorical_crossentropy"}
+    assert class_numbers.proposals(observed(chain(last="softmax"), **sparse)) == []
+    assert class_numbers.proposals(observed(chain(num=9, last="softmax"), CLASSES + 5, **sparse)) == []
+    assert class_numbers.proposals(observed(chain(num=1, last="tanh"), SIGNS, loss="hinge")) == []
+    assert class_numbers.proposals(observed(chain(num=1), NUMBERS, loss="mse")) == []
+
+
+def test_dropout_leaves_out_less_where_it_leaves_out_most():
+    seen = SEEN["dropout"]()
+    _, changed = only(dropout.proposals, seen)
+    assert [one.rate for one in changed.model.layers if isinstance(one, layers.Dropout)] == [0.2, 0.2]
+    assert dropout.proposals(observed(with_dropout(0.6))) == []
+
+
+def test_narrow_layers_are_widened():
+    seen = SEEN["narrow"]()
+    _, changed = only(units.proposals, seen)
+    assert [one.units for one in changed.model.layers] == [12, 12, 3]
+    assert units.proposals(dataclasses.replace(seen, training=changed)) == []
+    assert units.proposals(observed(chain(units=6))) == []
+
+
+def test_plain_recurrence_gets_gates():
+    seen = SEEN["recurrent"]()
+    for change, kind in zip(gates.proposals(seen), (layers.LSTM, layers.GRU), strict=True):
+        made = [one for one in change.applied(seen.training).model.layers if isinstance(one, layers.RNN)]
+        assert [(type(one), one.name, one.units) for one in made] == [(kind, "a", 5), (kind, "b", 4)]
+        assert [(one.return_sequences, one.go_backwards, one.dropout) for one in made] == [
+            (True, False, 0.1),
+            (False, True, 0.0),
+        ]
+        assert (made[0].activation.__name__, made[0].recurrent_initializer.__class__.__name__) == ("tanh", "Orthogonal")
+    assert gates.of_long(seen) == gates.proposals(seen)
+    short = observed(recurrent(19), x=SEQUENCES[:, :19])
+    assert len(gates.proposals(short)) == 2
+    assert gates.of_long(short) == []
+    assert gates.proposals(observed()) == []
+
+
+def test_activations_of_outputs_and_none_at_all_are_unusual():
+    for wrong in ("softmax", "exponential", None):
+        (change,) = activation.unusual(observed(chain(wrong)))
+        assert change.activation == "relu"
+    for right in ("relu", "tanh", "elu", "sigmoid"):
+        assert activation.unusual(observed(chain(right))) == []
+    assert activation.unusual(SEEN["apart"]()) == []
+    recurrent = [keras.Input((6,)), layers.Reshape((6, 1)), layers.GRU(4), layers.Dense(4), layers.Dense(3)]
+    assert activation.proposals(observed(keras.Sequential(recurrent))) == []
+    assert activation.proposals(observed(keras.Sequential([keras.Input((6,)), layers.Dense(3)]))) == []
+
+
+def test_adam_takes_the_place_of_unusual_steps():
+    kinds = keras.optimizers
+    for usual in (kinds.Adam(0.003), kinds.AdamW(0.001), kinds.Nadam(1e-4), kinds.Adam(0.001, global_clipnorm=1.0)):
+        assert optimizer.unusual(observed(optimizer=usual)) == []
+    for unusual in (kinds.Adam(0.5), kinds.Adam(1e-6), kinds.SGD(0.01), kinds.Adam(0.001, clipnorm=1e-5)):
+        assert optimizer.unusual(observed(optimizer=unusual)) == [optimizer.Adam()]
+
+
+def test_what_is_unusual_is_made_usual_together():
+    start = keras.initializers.RandomNormal(stddev=3.0)
+    model = chain("softmax", depth=6, num=1, last="tanh", kernel_initializer=start)
+    seen = observed(model, SIGNS, x=1000 * X, loss="binary_crossentropy", optimizer=keras.optimizers.SGD(9.0))
+    found = table.together(seen)
+    assert [one.name for one in found] == [
+        "class numbers", "output and loss", "scaled inputs", "Adam", "activation", "initializer", "normalization"
+    ]  # fmt: skip
+    assert table.together(observed(chain("relu"), optimizer="adam")) == []
+    assert table.together(observed(Subclassed(), optimizer="sgd")) == [optimizer.Adam()]
 
 
 def test_classes_count_alike():

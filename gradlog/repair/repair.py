@@ -10,11 +10,13 @@ from gradlog.backends.checks import ArgumentError
 from gradlog.backends.engine import check_supported
 from gradlog.diagnosis.finding import Finding
 from gradlog.repair import report
+from gradlog.repair.budget import Budget
+from gradlog.repair.candidate import Candidate, Tried
 from gradlog.repair.case import case_of
 from gradlog.repair.changes.change import Change
 from gradlog.repair.data import Data, data_of
 from gradlog.repair.proof import Proof
-from gradlog.repair.search import Budget, Candidate, Search, Tried
+from gradlog.repair.search import Search
 from gradlog.repair.task import Task
 from gradlog.repair.training import seeded
 from gradlog.repair.trial import Outcome, directory
@@ -138,9 +140,9 @@ def repair(
     case = case_of(model, data)
     with seeded(0), directory(log_dir) as path, _Progress(trainings * epochs, verbose) as progress:
         budget = Budget(trainings, seconds)
-        reserve = 2 * min(seeds - 1, max(1, (trainings - 2) // 4))
-        search = Search(case, epochs, budget, reserve, path, progress.advance, is_kept=log_dir is not None)
-        work = _Work(search, case.task, epochs, 1 + reserve // 2)
+        seeds = 1 + min(seeds - 1, max(1, (trainings - 2) // 4))
+        search = Search(case, epochs, budget, seeds, path, progress.advance, is_kept=log_dir is not None)
+        work = _Work(search, case.task, epochs, seeds)
         work.carry_out()
         return work.result(model, data, budget)
 

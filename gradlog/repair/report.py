@@ -56,7 +56,7 @@ def _found(repair):
     if failure:
         return f"The training fails: {failure}"
     if not causes:
-        return "" if repair.verdict == "nothing to repair" else "Nothing was found, but nothing was learned either."
+        return "" if repair.verdict == "nothing to repair" else "Nothing was found, but not all was learned."
     lines = [one.title for one in causes]
     return "\n".join(["Found:", *(f"  {line}" for line in lines)])
 

@@ -56,13 +56,16 @@ class Task:
         """Whether a score is nine tenths of that way, which leaves little to gain."""
         return self._has_come(_NEARLY_PERFECT, score)
 
-    def score(self, predictions: np.ndarray, targets: np.ndarray, cut: float = 0.5) -> float:
+    def score(
+        self, predictions: np.ndarray, targets: np.ndarray, cut: float = 0.5, classes: tuple[int, ...] = ()
+    ) -> float:
         """Returns how good predictions are.
 
         Args:
             predictions: Array [n, ...] of what the model returned.
             targets: Array [n, ...].
             cut: Number, above which a single unit says yes.
+            classes: Tuple of the class numbers that class 0, 1 … of the predictions stand for. Defaults to those.
 
         Returns:
             The accuracy, in [0, 1]; of numbers the coefficient of determination R², at least -1.
@@ -73,7 +76,8 @@ class Task:
         is_finite = np.isfinite(predictions)
         if self.kind == LABELS:
             return float((((predictions > cut) == (_rows(targets) > 0.5)) & is_finite).mean())
-        is_right = self._predicted(predictions, cut) == class_numbers(targets)
+        found = _named(predictions, cut, classes) if classes else self._predicted(predictions, cut)
+        is_right = found == class_numbers(targets)
         return float((is_right & is_finite.all(axis=1)).mean())
 
     def _has_come(self, share, score):
@@ -85,6 +89,12 @@ class Task:
         if len(self.classes) == 2:
             return np.where(predictions[:, 0] > cut, self.classes[1], self.classes[0])
         return np.round(predictions[:, 0])
+
+
+def _named(predictions, cut, classes):
+    """Returns the class numbers that predictions stand for; of units beyond the classes a number that none has."""
+    number = predictions.argmax(axis=1) if predictions.shape[1] > 1 else (predictions[:, 0] > cut).astype(int)
+    return np.array([*classes, min(classes) - 1])[np.minimum(number, len(classes))]
 
 
 def task_of(loss: str | None, units: int | None, targets) -> Task:
@@ -108,8 +118,9 @@ def task_of(loss: str | None, units: int | None, targets) -> Task:
     if kind == LABELS:
         return Task(LABELS, chance=float(np.maximum(rows.mean(0), 1 - rows.mean(0)).mean()))
     found, counts = np.unique(class_numbers(rows), return_counts=True)
-    is_one_hot, classes = rows.shape[1] > 1, tuple(int(one) for one in found)
-    return Task(CLASSES, tuple(range(rows.shape[1])) if is_one_hot else classes, is_one_hot, counts.max() / len(rows))
+    is_one_hot, chance = rows.shape[1] > 1, float(counts.max() / len(rows))
+    classes = tuple(range(rows.shape[1])) if is_one_hot else tuple(int(one) for one in found)
+    return Task(CLASSES, classes, is_one_hot, chance)
 
 
 def class_numbers(targets) -> np.ndarray:

@@ -28,6 +28,7 @@ class Training:
         batch_size: Integer.
         is_shuffled: Boolean, whether rows are shuffled.
         class_weight: Dictionary of classes to weights, or `None`.
+        classes: Tuple of the class numbers that class 0, 1 … of the training stand for; empty where they are those.
         preparations: Functions of the `Data` that return them prepared, in their order.
         restore: Function of predictions that returns them in the units of the targets as they came, or `None`.
     """
@@ -41,6 +42,7 @@ class Training:
     batch_size: int = 32
     is_shuffled: bool = True
     class_weight: dict | None = None
+    classes: tuple[int, ...] = ()
     preparations: tuple[Callable[[Data], Data], ...] = ()
     restore: Callable[[np.ndarray], np.ndarray] | None = None
 

@@ -35,13 +35,13 @@ class Outcome:
     Attributes:
         score: Number, `Task.score` on the rows held out; minus infinity if the training failed.
         findings: The `Finding`s, causes first.
-        epochs: Integer, passes through the data.
+        epochs: Number, passes through the data; fewer than were wanted where the loss was no longer finite.
         failure: String, the error that ended it; empty if it came to its end.
     """
 
     score: float
     findings: tuple[Finding, ...] = ()
-    epochs: int = 0
+    epochs: float = 0.0
     failure: str = ""
 
     @property
@@ -99,7 +99,7 @@ class Trial:
         self._log_dir, self._start, self._advance, self._histograms = log_dir, start, advance, histograms
         self._memory, self._model, self._logger, self._batches = _Exchangeable(), None, None, None
         self._seed: int | None = None
-        self._done = 0
+        self._done, self._steps = 0, _Steps()
         self.outcome = Outcome(_WORST)
 
     @property
@@ -117,7 +117,7 @@ class Trial:
         """Trains from a seed until so many epochs are done, unless that has failed before; returns what came of it."""
         if seed != self._seed:
             self._seed, self._done, self.outcome = seed, 0, Outcome(_WORST)
-            self._memory.target = MemoryWriter()
+            self._memory.target, self._steps = MemoryWriter(), _Steps()
         if self.outcome.failure or epochs <= self._done:
             return self.outcome
         failure, score = "", _WORST
@@ -132,7 +132,8 @@ class Trial:
                 failure = in_short(error)
         self._done = epochs
         findings = tuple(diagnose(self.history))
-        self.outcome = Outcome(score if np.isfinite(score) else _WORST, findings, epochs, failure)
+        passes = epochs if self._batches is None else self._steps.number / len(self._batches)
+        self.outcome = Outcome(score if np.isfinite(score) else _WORST, findings, passes, failure)
         return self.outcome
 
     def observed(self, mistakes: tuple[Finding, ...] = ()) -> Observed:
@@ -171,7 +172,7 @@ class Trial:
             initial_epoch=self._done,
             verbose=0,
             class_weight=self.training.class_weight,
-            callbacks=[self._logger, keras.callbacks.TerminateOnNaN(), advance],
+            callbacks=[self._logger, self._steps, advance],
         )
 
     def _score(self):
@@ -182,14 +183,34 @@ class Trial:
         predictions = predicted(self._model, self._data.held_out)
         if self.training.restore is not None:
             predictions = self.training.restore(predictions)
-        return self._task.score(predictions, self._data.held_out.y, self._cut())
+        return self._task.score(predictions, self._data.held_out.y, self._cut(), self.training.classes)
 
     def _cut(self):
         """Returns the number above which one unit says yes: of logits and of margins 0."""
         output = described(self._model).outputs[0]
         if output.from_logits or "hinge" in (output.loss or ""):
             return 0.0
+        if self.training.classes:
+            return 0.5
         return float(np.mean(self._task.classes)) if len(self._task.classes) == 2 else 0.5
+
+
+class _Steps(keras.callbacks.Callback):
+    """Counts the steps of a training, and ends it where the loss is no longer finite; without a word, other than Keras.
+
+    Attributes:
+        number: Integer.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.number = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Counts one step."""
+        self.number += 1
+        if not np.isfinite(float((logs or {}).get("loss", 0.0))):
+            self.model.stop_training = True
 
 
 class _Exchangeable:

@@ -6,8 +6,25 @@ import keras
 
 from gradlog.diagnosis.changes.of_run import SQUASHING
 from gradlog.repair.changes.change import Observed, where
-from gradlog.repair.surgery import cloned, hidden_activations, hidden_layers, rebuilt
+from gradlog.repair.surgery import cloned, flattened, hidden_activations, hidden_layers, rebuilt
 from gradlog.repair.training import Training
+
+_UNUSUAL = ("softmax", "log_softmax", "exponential")
+_LINEAR = (
+    keras.layers.Dense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+    keras.layers.BatchNormalization,
+    keras.layers.Normalization,
+    keras.layers.Rescaling,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.AveragePooling2D,
+)
 
 
 @dataclass(frozen=True)
@@ -37,17 +54,24 @@ class HiddenActivation:
     def code(self, training: Training) -> str:
         """Returns the argument."""
         inside, alone = _found(training.model)
-        before = ", ".join(dict.fromkeys(filter(None, map(activation_of, [*inside, *alone]))))
+        before = ", ".join(dict.fromkeys(filter(None, map(activation_of, [*inside, *alone])))) or "none"
         return f'activation="{self.activation}"  # {where([*inside, *alone])}; was {before}'
 
 
 def proposals(observed: Observed) -> list[HiddenActivation]:
-    """Proposes ReLU where hidden layers squash, and leaky ReLU where they are ReLU, which can die."""
-    inside, alone = _found(observed.training.model)
-    found = {activation_of(one) for one in [*inside, *alone]}
-    if found & {*SQUASHING}:
-        return [HiddenActivation("relu")]
-    return [HiddenActivation("leaky_relu")] if found & {"relu", "relu6"} else []
+    """Proposes ReLU where hidden layers squash, or are linear; and leaky ReLU where they are ReLU, which can die."""
+    is_relu = _activations(observed) & {"relu", "relu6"}
+    return to_relu(observed) or ([HiddenActivation("leaky_relu")] if is_relu else [])
+
+
+def to_relu(observed: Observed) -> list[HiddenActivation]:
+    """Proposes ReLU where hidden layers squash, or are linear."""
+    return [HiddenActivation("relu")] if _activations(observed) & {*SQUASHING, *_UNUSUAL, ""} else []
+
+
+def unusual(observed: Observed) -> list[HiddenActivation]:
+    """Proposes ReLU where hidden layers have an activation that is meant for an output, or none at all."""
+    return [HiddenActivation("relu")] if _activations(observed) & {*_UNUSUAL, ""} else []
 
 
 def activation_of(layer: keras.Layer) -> str:
@@ -57,6 +81,22 @@ def activation_of(layer: keras.Layer) -> str:
     return "" if name == "linear" else name
 
 
+def _activations(observed):
+    """Returns the names of the activations of the hidden layers."""
+    inside, alone = _found(observed.training.model)
+    return {activation_of(one) for one in [*inside, *alone]}
+
+
 def _found(model):
-    """Returns the hidden layers with an activation inside, and those that are one."""
-    return [one for one in hidden_layers(model) if activation_of(one)], hidden_activations(model)
+    """Returns the hidden layers with an activation inside, and those that are one.
+
+    Where the whole model is linear, all of its hidden layers are returned.
+    """
+    hidden, alone = hidden_layers(model), hidden_activations(model)
+    inside = [one for one in hidden if activation_of(one)]
+    return inside if inside or alone or not _is_linear(model) else hidden, alone
+
+
+def _is_linear(model):
+    """Whether a model has nothing but layers whose output is a linear function of their input."""
+    return all(isinstance(one, (keras.layers.InputLayer, *_LINEAR)) for one in flattened(model)[:-1])

@@ -7,6 +7,7 @@ from gradlog.repair.training import Training
 
 _USUAL = 32
 _MIN_STEPS = 20  # an epoch
+_FEW_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,9 @@ def proposals(observed: Observed) -> list[BatchSize]:
     if size < _USUAL // 4 or (size > _USUAL and rows / size < _MIN_STEPS):
         return [BatchSize(_USUAL)]
     return []
+
+
+def unusual(observed: Observed) -> list[BatchSize]:
+    """Proposes the same where all rows are one batch, and the whole training has few steps."""
+    is_whole = observed.training.batch_size >= len(observed.data.train)
+    return proposals(observed) if is_whole and observed.num_steps < _FEW_STEPS else []

@@ -77,7 +77,8 @@ def where(layers: Sequence) -> str:
 def optimizer_code(training: Training, **settings) -> str:
     """Returns the optimizer of a training as one writes it, with other arguments."""
     known = {"learning_rate": training.rate} | {name: training.settings.get(name) for name in _WRITTEN} | settings
-    inside = ", ".join(f"{name}={_short(value)}" for name, value in known.items() if value not in (None, 0, 0.0, False))
+    written = {name: value for name, value in known.items() if value is not None and (value or name in settings)}
+    inside = ", ".join(f"{name}={_short(value)}" for name, value in written.items())
     return f"keras.optimizers.{training.optimizer.__name__}({inside})"
 
 

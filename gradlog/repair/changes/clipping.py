@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gradlog.repair.changes.change import Observed, optimizer_code
 from gradlog.repair.training import Training
 
-_CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
+CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Clipping:
         return f"optimizer={optimizer_code(training, **self._settings())}"
 
     def _settings(self):
-        return dict.fromkeys(_CLIPS) | {"global_clipnorm": self.norm}
+        return dict.fromkeys(CLIPS) | {"global_clipnorm": self.norm}
 
 
 def proposals(observed: Observed) -> list[Clipping]:
     """Proposes to clip where the optimizer does not."""
-    return [] if any(observed.training.settings.get(name) for name in _CLIPS) else [Clipping()]
+    return [] if any(observed.training.settings.get(name) for name in CLIPS) else [Clipping()]

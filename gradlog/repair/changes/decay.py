@@ -7,6 +7,7 @@ from gradlog.repair.surgery import can_be_made_anew, cloned, flattened, rebuilt
 from gradlog.repair.training import Training
 
 _STRENGTHS = ("l1", "l2", "factor")
+_STRONG = 0.05
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class WeakerDecay:
         """Returns the training with another model and optimizer."""
         changed = training.changed(model=rebuilt(training.model, lambda layer: [cloned(layer, **self._weaker(layer))]))
         decay = training.settings.get("weight_decay")
-        return changed.with_settings(weight_decay=decay * self.factor or None) if decay else changed
+        return changed.with_settings(weight_decay=decay * self.factor) if decay else changed
 
     def code(self, training: Training) -> str:
         """Returns regularizers and optimizer."""
@@ -56,6 +57,20 @@ def proposals(observed: Observed) -> list[WeakerDecay]:
     has_penalties = can_be_made_anew(training.model) and any(map(_regularizers, flattened(training.model)))
     has_any = training.settings.get("weight_decay") or has_penalties
     return [WeakerDecay(0.01), WeakerDecay(0.0)] if has_any else []
+
+
+def unusual(observed: Observed) -> list[WeakerDecay]:
+    """Proposes none where one is so strong that the weights have no chance."""
+    training = observed.training
+    found = [training.settings.get("weight_decay") or 0.0]
+    if can_be_made_anew(training.model):
+        found += [
+            float(config["config"].get(name) or 0.0)
+            for layer in flattened(training.model)
+            for config in _regularizers(layer).values()
+            for name in _STRENGTHS
+        ]
+    return [WeakerDecay(0.0)] if max(found) >= _STRONG else []
 
 
 def _regularizers(layer):

@@ -75,7 +75,11 @@ def _starts_at_random(layer):
 def _has_bias(layer):
     """Whether a layer's bias starts at another number than zero."""
     initializer = getattr(layer, "bias_initializer", None)
-    return initializer is not None and _said(initializer) not in ("zeros", "Zeros")
+    return initializer is not None and not _is_zero(initializer)
+
+
+def _is_zero(initializer):
+    return _said(initializer) in ("zeros", "Zeros") or getattr(initializer, "value", None) == 0
 
 
 def _said(initializer):

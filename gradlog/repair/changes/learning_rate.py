@@ -11,6 +11,7 @@ from gradlog.repair.training import Training
 _TARGET = 3e-3  # of a step to the weights
 _USUAL = {"SGD": 0.01, "Adagrad": 0.1, "Adadelta": 1.0, "Ftrl": 0.1, "Lion": 3e-4}  # else that of Adam
 _OF_ADAM = 1e-3
+_FAR = 30  # times as large or as small as usual
 _FIRST_STEPS = 5  # logged ones, over which update ratios are looked at
 
 
@@ -38,7 +39,7 @@ class LearningRate:
 
 def proposals(observed: Observed) -> list[LearningRate]:
     """Proposes the rate that the run's update ratios ask for, then the usual one, then a tenth and ten times."""
-    rate, usual = observed.training.rate, _USUAL.get(observed.training.optimizer.__name__, _OF_ADAM)
+    rate, usual = observed.training.rate, usual_rate(observed.training)
     if rate is None:
         return [LearningRate(usual)]
     ratio = update_ratio(observed)
@@ -46,6 +47,24 @@ def proposals(observed: Observed) -> list[LearningRate]:
     around = [rate / 10, 10 * rate] if rate else []
     found = [one for one in (*asked, usual, *around) if 0 < one <= 100 * usual and not 0.5 < one / max(rate, 1e-30) < 2]
     return [LearningRate(one) for one in dict.fromkeys(map(rounded, found))]
+
+
+def unusual(observed: Observed) -> list[LearningRate]:
+    """Proposes the usual rate where another is thirty times as large or as small."""
+    rate, usual = observed.training.settings.get("learning_rate"), usual_rate(observed.training)
+    if not isinstance(rate, (int, float)):  # a schedule
+        return []
+    return [] if usual / _FAR < rate < usual * _FAR else [LearningRate(usual)]
+
+
+def usual_rate(training: Training) -> float:
+    """Returns the learning rate that is usual for the optimizer."""
+    return _USUAL.get(training.optimizer.__name__, _OF_ADAM)
+
+
+def largest(training: Training) -> float:
+    """Returns the largest learning rate that is usual for the optimizer: ten times the one that is recommended."""
+    return 10 * usual_rate(training)
 
 
 def update_ratio(observed: Observed) -> float:

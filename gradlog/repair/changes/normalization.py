@@ -10,6 +10,9 @@ from gradlog.repair.training import Training
 
 _KINDS = {"BatchNormalization": keras.layers.BatchNormalization, "LayerNormalization": keras.layers.LayerNormalization}
 _MIN_BATCH = 8  # rows, for the statistics of a batch
+_DEEP = 6  # layers
+_USUAL, _QUICK = 0.99, 0.9  # of what was there; after 100 steps, a third of the start is still in it, or nothing
+_MANY_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,11 @@ class Normalization:
 
     Attributes:
         kind: String, the class of the layer.
+        momentum: Number in [0, 1), how much of its moving statistics a `BatchNormalization` keeps in a step.
     """
 
     kind: str = "BatchNormalization"
+    momentum: float = _USUAL
     name = "normalization"
     changes_layers = True
 
@@ -29,7 +34,8 @@ class Normalization:
         hidden = {id(one) for one in hidden_layers(training.model)}
 
         def edit(layer):
-            added = [_KINDS[self.kind](name=f"{layer.name}_normalization")] if id(layer) in hidden else []
+            name = f"{layer.name}_normalization"
+            added = [_KINDS[self.kind](name=name, **self._arguments())] if id(layer) in hidden else []
             return [cloned(layer), *added]
 
         return training.changed(model=rebuilt(training.model, edit))
@@ -37,13 +43,28 @@ class Normalization:
     def code(self, training: Training) -> str:
         """Returns the layer."""
         after = where(hidden_layers(training.model)).removeprefix("in ")
-        return f"keras.layers.{self.kind}()  # after {after}"
+        inside = "" if self.momentum == _USUAL else f"momentum={self.momentum:g}"
+        return f"keras.layers.{self.kind}({inside})  # after {after}"
+
+    def _arguments(self):
+        return {} if self.momentum == _USUAL else {"momentum": self.momentum}
 
 
 def proposals(observed: Observed) -> list[Normalization]:
     """Proposes batch normalization where there is none, and layer normalization where batches are small."""
     model = observed.training.model
-    if any("Normalization" in type(one).__name__ for one in flattened(model)) or not hidden_layers(model):
+    if any(map(_normalizes, flattened(model))) or not hidden_layers(model):
         return []
-    kinds = ["BatchNormalization"] if observed.training.batch_size >= _MIN_BATCH else []
-    return [Normalization(kind) for kind in (*kinds, "LayerNormalization")]
+    momentum = _USUAL if observed.num_steps >= _MANY_STEPS else _QUICK
+    of_batch = [Normalization(momentum=momentum)] if observed.training.batch_size >= _MIN_BATCH else []
+    return [*of_batch, Normalization("LayerNormalization")]
+
+
+def of_deep(observed: Observed) -> list[Normalization]:
+    """Proposes the same where many hidden layers follow one another."""
+    return proposals(observed)[:1] if len(hidden_layers(observed.training.model)) >= _DEEP else []
+
+
+def _normalizes(layer):
+    """Whether a layer normalizes what the layers before it make, and not the inputs."""
+    return "Normalization" in type(layer).__name__ and not isinstance(layer, keras.layers.Normalization)

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import keras
 
 from gradlog.repair.changes.change import Observed, optimizer_code
+from gradlog.repair.changes.clipping import CLIPS
 from gradlog.repair.training import Training
+
+_LEAST, _MOST = 0.9e-4, 1.1e-2  # usual learning rates, which Keras rounds
+_MIN_CLIP = 0.1
 
 
 @dataclass(frozen=True)
@@ -39,3 +43,12 @@ def proposals(observed: Observed) -> list[Adam]:
     is_adam = observed.training.optimizer is keras.optimizers.Adam
     usual = Adam().applied(observed.training).settings
     return [] if is_adam and observed.training.settings == usual else [Adam()]
+
+
+def unusual(observed: Observed) -> list[Adam]:
+    """Proposes Adam where the optimizer is of another kind, or its steps are unusually large, small or clipped."""
+    training = observed.training
+    is_of_kind = issubclass(training.optimizer, (keras.optimizers.Adam, keras.optimizers.Nadam))
+    clips = [value for name in CLIPS if (value := training.settings.get(name))]
+    is_usual = is_of_kind and training.rate and _LEAST <= training.rate <= _MOST and min(clips, default=1) >= _MIN_CLIP
+    return [] if is_usual else proposals(observed)

@@ -1,6 +1,6 @@
 """An output layer and a loss that fit the targets: softmax or sigmoid with cross-entropy, or a linear layer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
@@ -58,6 +58,8 @@ def proposals(observed: Observed) -> list[Output]:
     if len(observed.run.outputs) != 1 or not layers or not isinstance(layers[0], keras.layers.Dense):
         return []
     found, task = observed.run.outputs[0], observed.task
+    if observed.training.classes:
+        task = replace(task, classes=tuple(range(len(task.classes))))
     wanted = _usual(task, found)
     if wanted is None:
         return []

@@ -1,5 +1,7 @@
 """Which changes are tried, and in which order, by what was found."""
 
+import contextlib
+import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
 
@@ -8,11 +10,14 @@ from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS
 from gradlog.repair.changes import (
     activation,
     batch_size,
+    class_numbers,
     class_weights,
     clipping,
     decay,
     depth,
+    dropout,
     finite_rows,
+    gates,
     initializer,
     input_scale,
     learning_rate,
@@ -22,6 +27,7 @@ from gradlog.repair.changes import (
     shuffled_rows,
     skip,
     target_scale,
+    units,
     warmup,
 )
 from gradlog.repair.changes.change import Change, Observed, Proposals
@@ -33,6 +39,7 @@ FOR: dict[str, tuple] = {
     "GL101": (
         initializer.unusual,
         activation,
+        gates,
         normalization,
         skip,
         depth,
@@ -40,6 +47,7 @@ FOR: dict[str, tuple] = {
         optimizer,
         learning_rate,
         decay,
+        units,
     ),
     "GL102": (input_scale, initializer.unusual, target_scale, learning_rate, optimizer, normalization, clipping),
     "GL103": (finite_rows, output, initializer.unusual, target_scale, learning_rate, optimizer, clipping),
@@ -49,14 +57,25 @@ FOR: dict[str, tuple] = {
     **dict.fromkeys(("GL203", "GL204", "GL205"), (learning_rate, warmup, initializer.unusual, normalization)),
     LARGE_STEPS: (learning_rate, optimizer, warmup, clipping),
     SMALL_STEPS: (learning_rate, optimizer),
-    "GL302": (output, learning_rate, optimizer, activation, normalization),
+    "GL302": (output, activation.unusual, learning_rate, optimizer, activation, normalization),
     "GL303": (decay, learning_rate),
     "GL304": (optimizer, learning_rate),
-    "GL401": (output, learning_rate, optimizer, normalization, input_scale, initializer.unusual),
-    "GL402": (learning_rate, optimizer, batch_size, clipping, normalization),
+    "GL401": (
+        output,
+        dropout,
+        activation.unusual,
+        learning_rate,
+        optimizer,
+        normalization,
+        input_scale,
+        initializer.unusual,
+        units,
+    ),
+    "GL402": (dropout, learning_rate, optimizer, batch_size, clipping, normalization),
     "GL403": (clipping, learning_rate, warmup, optimizer),
     "GL404": (output, class_weights, learning_rate, optimizer, normalization),
-    **dict.fromkeys(("GL501", "GL503", "GL504", "GL505", "GL508"), (output,)),
+    **dict.fromkeys(("GL501", "GL503", "GL505", "GL508"), (output,)),
+    "GL504": (class_numbers, output),
     "GL502": (output, target_scale),
     "GL506": (finite_rows,),
     "GL507": (input_scale, normalization),
@@ -70,15 +89,19 @@ FOR: dict[str, tuple] = {
 }
 ALL: tuple = (
     finite_rows,
+    class_numbers,
     output,
     input_scale,
     target_scale,
     shuffled_rows,
+    dropout,
     initializer.unusual,
     learning_rate,
     optimizer,
     normalization,
     activation,
+    units,
+    gates,
     decay,
     skip,
     depth,
@@ -88,6 +111,37 @@ ALL: tuple = (
     initializer,
     class_weights,
 )
+# What hardly anybody means to do, although a network may learn something with it.
+UNUSUAL: tuple = (
+    class_numbers,
+    dropout,
+    units,
+    activation.unusual,
+    gates.of_long,
+    batch_size.unusual,
+    learning_rate.unusual,
+    target_scale,
+    decay.unusual,
+    initializer.unusual,
+)
+# Each makes something usual that is not; in this order, each sees what those before it have made of the training.
+USUAL: tuple = (
+    finite_rows,
+    class_numbers,
+    output,
+    input_scale,
+    target_scale,
+    shuffled_rows,
+    batch_size,
+    optimizer.unusual,
+    decay.unusual,
+    dropout,
+    units,
+    gates.of_long,
+    activation.to_relu,
+    initializer.unusual,
+    normalization.of_deep,
+)
 
 
 def proposed(observed: Observed) -> list[Change]:
@@ -96,7 +150,23 @@ def proposed(observed: Observed) -> list[Change]:
     Of several findings, the first proposals of each come before the second ones.
     """
     led = _in_turn([made(FOR[kind], observed) for kind in kinds(observed.findings)])
-    return list(dict.fromkeys([*led, *made(ALL, observed)]))
+    return list(dict.fromkeys([*led, *unusual_in(observed), *made(ALL, observed)]))
+
+
+def unusual_in(observed: Observed) -> list[Change]:
+    """Returns the changes of what is unusual in itself, whatever was found."""
+    return made(UNUSUAL, observed)
+
+
+def together(observed: Observed) -> list[Change]:
+    """Returns the changes that make everything usual which is not, to be made one after the other."""
+    found: list[Change] = []
+    for source in USUAL:
+        for change in made([source], observed)[:1]:
+            with contextlib.suppress(ValueError, TypeError, AttributeError):  # of a layer that Keras cannot make so
+                observed = dataclasses.replace(observed, training=change.applied(observed.training))
+                found.append(change)
+    return found
 
 
 def left_out(observed: Observed) -> list[str]:

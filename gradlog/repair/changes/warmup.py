@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from gradlog.repair.changes.change import Observed, optimizer_code
+from gradlog.repair.changes.learning_rate import largest
 from gradlog.repair.training import Training
 
 _SHARE = 0.1  # of all steps
@@ -42,9 +43,9 @@ class WarmUp:
 
 
 def proposals(observed: Observed) -> list[WarmUp]:
-    """Proposes a warm-up over a tenth of the steps, where the learning rate does not follow a schedule."""
+    """Proposes a warm-up over a tenth of the steps, to a usual rate at most, where none follows a schedule."""
     training, steps = observed.training, observed.num_steps
     if isinstance(training.settings.get("learning_rate"), dict) or not training.rate or steps < 20:
         return []
     rising = max(1, round(_SHARE * steps))
-    return [WarmUp(training.rate, rising, steps - rising)]
+    return [WarmUp(min(training.rate, largest(training)), rising, steps - rising)]

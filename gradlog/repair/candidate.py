@@ -1,0 +1,90 @@
+"""Candidate: a training with changes, and what came of it."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gradlog.repair.changes.change import Change
+from gradlog.repair.training import Training
+from gradlog.repair.trial import Outcome, Trial
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One training that was tried: a row of the report.
+
+    Attributes:
+        changes: The `Change`s; none for the original.
+        seed: Integer.
+        outcome: `Outcome`.
+        cost: Number, the share of a training that it took.
+        log_dir: String, the directory of its run; empty if it is not kept.
+    """
+
+    changes: tuple[Change, ...]
+    seed: int
+    outcome: Outcome
+    cost: float
+    log_dir: str
+
+    @property
+    def name(self) -> str:
+        """What was tried: `original`, or the names of the changes."""
+        return " + ".join(said(one) for one in self.changes) or "original"
+
+
+class Candidate:
+    """A training with changes, and what came of it.
+
+    Args:
+        changes: The `Change`s, in the order in which they are made.
+        training: The changed `Training`.
+
+    Attributes:
+        trial: The `Trial` of its trainings, or `None` where none has begun.
+        codes: Tuple of the lines of code of each change.
+        outcomes: Dictionary of pairs of a seed and a number of epochs to `Outcome`s.
+    """
+
+    def __init__(self, changes: tuple[Change, ...], training: Training):
+        self.changes, self.training = changes, training
+        self.trial: Trial | None = None
+        self.outcomes: dict[tuple[int, int], Outcome] = {}
+        self.codes: tuple[str, ...] = ()
+
+    def outcome(self, epochs: int, seed: int = 0) -> Outcome:
+        """Returns what had come of it after so many epochs."""
+        return self.outcomes[seed, epochs]
+
+    def with_changes(self, added: Sequence[Change], original: "Candidate") -> "Candidate | None":
+        """Returns a candidate with more changes, or `None` where the model cannot be changed so.
+
+        A change takes the place of an earlier one of its name, and of those that it overrides.
+        """
+        changes, training, codes = self.changes, original.training, []
+        for one in added:
+            gone = {one.name, *getattr(one, "overrides", ())}
+            changes = (*(other for other in changes if other.name not in gone), one)
+        try:
+            for one in changes:
+                codes.append(one.code(training))
+                training = one.applied(training)
+        except (ValueError, TypeError, AttributeError):  # of a layer that Keras cannot make so
+            return None
+        candidate = Candidate(changes, training)
+        candidate.codes = tuple(codes)
+        return candidate
+
+    def without(self, change: Change, original: "Candidate") -> "Candidate | None":
+        """Returns a candidate with the same changes but one, or `None` where the others cannot be made without it."""
+        return original.with_changes([one for one in self.changes if one is not change], original)
+
+    def keeps_model(self, other: "Candidate") -> bool:
+        """Whether the model is that of another candidate."""
+        return self.training.model is other.training.model
+
+
+def said(change: Change) -> str:
+    """Returns a change in a few words: its name and its arguments, such as `learning rate 0.001`."""
+    values = [one for one in dataclasses.astuple(change) if isinstance(one, (str, int, float))]
+    return " ".join([change.name, *(f"{one:g}" if isinstance(one, float) else str(one) for one in values)])

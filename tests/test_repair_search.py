@@ -1,0 +1,96 @@
+"""The search: where single changes do not heal, all that is unusual changes at once; what is not missed goes again."""
+
+import keras
+import numpy as np
+import pytest
+from marks import OTHER_WEIGHTS
+from sklearn.datasets import load_digits
+
+import gradlog
+from gradlog.repair.repair import HEALTHY, REPAIRED
+
+pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
+EPOCHS = 10
+
+
+def digits():
+    x, y = load_digits(return_X_y=True)
+    return (x[:600] / 16).astype(np.float32), y[:600].astype(np.int64)
+
+
+def network(*hidden, optimizer=None, **arguments):
+    keras.utils.set_random_seed(1)
+    end = keras.layers.Dense(10, "softmax", name="end", **arguments)
+    model = keras.Sequential([keras.Input((64,)), *hidden, end])
+    model.compile(optimizer or keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
+    return model
+
+
+def dense(number, activation="relu", units=32, **arguments):
+    return keras.layers.Dense(units, activation, name=f"layer{number}", **arguments)
+
+
+def repair(model, **arguments):
+    return gradlog.repair(model, *digits(), **{"epochs": EPOCHS, "batch_size": 16, "verbose": 0} | arguments)
+
+
+def names(changes):
+    return [one.name for one in changes]
+
+
+def sick(optimizer, units=32):
+    """Initial weights and dropout: neither heals without the other, and not with any optimizer or number of units."""
+    start = keras.initializers.RandomNormal(stddev=3.0)
+    first, second = dense(1, kernel_initializer=start), dense(2, units=units, kernel_initializer=start)
+    hidden = [first, keras.layers.Dropout(0.97), second, keras.layers.Dropout(0.97)]
+    return network(*hidden, optimizer=optimizer, kernel_initializer=start)
+
+
+@OTHER_WEIGHTS
+@pytest.mark.combinations
+def test_what_is_unusual_is_changed_together_where_nothing_else_heals():
+    found = repair(sick(keras.optimizers.SGD(1e-5)), trainings=6, seeds=2)
+    assert (found.verdict, names(found.changes)) == (REPAIRED, ["Adam", "dropout", "initializer"])
+    assert found.spent <= 6
+    assert max(found.proof.before) < 0.2 < 0.7 < min(found.proof.after)
+    assert [len(one.changes) for one in found.tried if one.seed == 0] == [0, 1, 1, 1, 2, 3]
+    assert max(one.outcome.score for one in found.tried if len(one.changes) in (1, 2)) < 0.3
+
+
+@OTHER_WEIGHTS
+@pytest.mark.combinations
+def test_what_is_not_missed_is_left_out():
+    """The optimizer is unusual as well, but does no harm."""
+    found = repair(sick(keras.optimizers.SGD(0.03, momentum=0.9), units=1), trainings=12, seeds=2)
+    whole = next(one for one in found.tried if len(one.changes) == 4)
+    assert names(whole.changes) == ["Adam", "dropout", "units", "initializer"]
+    assert (found.verdict, names(found.changes)) == (REPAIRED, ["dropout", "units", "initializer"])
+    assert min(found.proof.after) > whole.outcome.score - 0.05
+    others = [one for one in found.tried if len(one.changes) == 3 and one.changes != found.changes]
+    assert len(others) == 3
+    assert max(one.outcome.score for one in others) < whole.outcome.score - 0.5
+
+
+@OTHER_WEIGHTS
+def test_a_loss_that_is_not_finite_ends_a_training_and_costs_what_was_trained():
+    model = network(dense(1), optimizer=keras.optimizers.SGD(1e38))
+    found = repair(model, trainings=4, seeds=2)
+    first = found.tried[0]
+    assert first.cost == first.outcome.epochs / EPOCHS <= 3 / (EPOCHS * 30)  # a step or two of 30 an epoch
+    assert found.spent == pytest.approx(sum(one.cost for one in found.tried))
+    assert found.verdict == REPAIRED
+
+
+@OTHER_WEIGHTS
+def test_what_is_unusual_is_tried_although_no_rule_finds_it(capsys):
+    found = repair(network(dense(1, units=1), dense(2)), trainings=4, seeds=2)
+    assert not [one for one in found.findings if not one.is_note]
+    assert (found.verdict, names(found.changes)) == (REPAIRED, ["units"])
+    assert "Nothing was found; this is unusual, and was tried first: units." in str(found)
+    assert "Invalid loss" not in capsys.readouterr().out
+
+
+def test_what_is_unusual_but_learned_nearly_everything_stays():
+    start = keras.initializers.RandomNormal(stddev=0.8)
+    found = repair(network(dense(1, units=64, kernel_initializer=start)), trainings=4, seeds=2, epochs=14)
+    assert (found.verdict, found.spent) == (HEALTHY, 1)
