@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from experiments import overhead_report, remedy_tables, runs, transformer_numbers
+from experiments import repair_drawn as drawn
 
 HERE = Path(__file__).parent
 README = HERE / "README.md"
@@ -117,6 +118,20 @@ def repair():
     )
 
 
+def repair_drawn():
+    """Returns the table of the networks that were drawn, a row for each group of faults."""
+    found = results("repair_drawn")
+    names = [getattr(drawn, name) for name in ("HEALED", "BETTER", "NOT_HEALED", "NOT_SICK")]
+    rows = []
+    for group in dict.fromkeys(group for group, _, _ in drawn.by_fault(found["scenarios"])):
+        faults = {fault for one, fault, _ in drawn.by_fault(found["scenarios"]) if one == group}
+        of_it = [row["outcome"] for row in found["scenarios"] if faults & set(row["faults"])]
+        rows.append([group, *(str(of_it.count(name)) for name in names)])
+    outcomes = [row["outcome"] for row in found["scenarios"]]
+    rows.append(["all networks", *(str(outcomes.count(name)) for name in names)])
+    return _markdown(["a fault of", *names], rows)
+
+
 def transformers():
     """Returns the table of the language models."""
     return _markdown(transformer_numbers.HEADERS, transformer_numbers.rows(results("transformers")))
@@ -125,6 +140,7 @@ def transformers():
 TABLES = {
     "transformers": transformers,
     "repair": repair,
+    "repair_drawn": repair_drawn,
     "mnist_activations": mnist_activations,
     "credit_card": credit_card,
     "credit_card_split_first": lambda: credit_card("credit_card_split_first"),

@@ -588,7 +588,26 @@ def shared():
     return keras.Model(inputs, layers.Dense(3, name="end")(dense(dense(inputs))))
 
 
-@pytest.mark.parametrize("build", [chain, branched, with_activations_apart, lambdas, shared, Subclassed])
+class Backbone(keras.Model):
+    """A graph of layers with a constructor of its own, like those of keras-hub."""
+
+    def __init__(self, units, **arguments):
+        dense = layers.Dense(units, "tanh", name="tied")
+        inputs = keras.Input((6,))
+        super().__init__(inputs, layers.Dense(6, name="inside")(dense(inputs)), **arguments)
+        self.units, self.dense = units, dense
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name}
+
+
+def tied():
+    """A layer of the backbone is called once more outside."""
+    inputs, backbone = keras.Input((6,)), Backbone(5)
+    return keras.Model(inputs, layers.Dense(3, name="end")(backbone.dense(backbone(inputs))))
+
+
+@pytest.mark.parametrize("build", [chain, branched, with_activations_apart, lambdas, shared, Subclassed, tied])
 def test_a_model_is_made_anew(build):
     model = build()
     model(X)
@@ -604,6 +623,19 @@ def test_a_model_is_made_anew(build):
     np.testing.assert_allclose(predictions(anew), before, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(predictions(model), before)
     assert len(model.layers[-1]._inbound_nodes) <= 2
+
+
+def test_layers_beside_a_backbone_are_changed_and_those_in_it_stay():
+    model = tied()
+    assert [one.name for one in hidden_layers(model)] == []
+    changed = normalization.Normalization().applied(observed(model).training).model
+    assert type(changed.layers[1]) is Backbone
+    inputs = keras.Input((6,))
+    beside = keras.Model(inputs, layers.Dense(3)(layers.Dense(4, "tanh", name="beside")(Backbone(5)(inputs))))
+    found = activation.HiddenActivation("relu").applied(observed(beside).training).model
+    assert [type(one).__name__ for one in found.layers[1:]] == ["Backbone", "Dense", "Dense"]
+    assert found.layers[2].activation.__name__ == "relu"
+    assert found.layers[1].dense.activation.__name__ == "tanh"
 
 
 def test_a_model_that_keras_cannot_make_is_refused():

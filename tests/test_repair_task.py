@@ -1,5 +1,7 @@
 """The score of a task is that of scikit-learn, and the task is what targets and loss say."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn import metrics
@@ -34,6 +36,7 @@ CROSS_ENTROPY = "sparse_categorical_crossentropy"
         ("mean_squared_error", 1, NUMBER, NUMBERS),
         ("binary_crossentropy", 64, RNG.uniform(size=(200, 64)), NUMBERS),  # an autoencoder of pixels
         ("mean_squared_error", 3, RNG.normal(size=(200, 4, 3)), LOSS),
+        (CROSS_ENTROPY, 10, DIGITS.reshape(20, 10), CLASSES),  # tokens
         (None, None, None, LOSS),
         (None, None, [DIGITS, YES], LOSS),
         (CROSS_ENTROPY, 10, np.array(["a"] * 200), LOSS),
@@ -54,6 +57,15 @@ def test_chance_is_the_score_of_the_best_constant_answer():
     assert digits.is_learned(digits.chance + 0.06)
     assert not digits.is_nearly_perfect(digits.chance + 0.89 * (1 - digits.chance))
     assert digits.is_nearly_perfect(digits.chance + 0.91 * (1 - digits.chance))
+
+
+def test_classes_of_each_place_are_scored_as_if_each_were_a_row():
+    tokens = DIGITS.reshape(20, 10)
+    task = task_of(CROSS_ENTROPY, 10, tokens)
+    assert task == dataclasses.replace(task_of(CROSS_ENTROPY, 10, DIGITS), is_sequence=True)
+    predictions = RNG.normal(size=(20, 10, 10))
+    expected = metrics.accuracy_score(DIGITS, predictions.reshape(200, 10).argmax(1))
+    assert task.score(predictions, tokens) == expected
 
 
 def test_the_score_of_classes():

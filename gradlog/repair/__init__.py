@@ -4,7 +4,9 @@ A model and its data come in; a `Repair` goes out: the changes, the changed mode
 
     repair      the public function and its result
     case        what is known before the first training
-    search      which changes are tried, in which order, within how many trainings
+    search      which changes are tried, in which order
+    candidate   a training with changes, and what came of it
+    budget      how many trainings and seconds may be spent
     trial       one training: its score on data held out, and what was found
     proof       original and change over several seeds
     training    how a network is trained: model, compilation, preparation of the data

@@ -1,5 +1,6 @@
 """Surgery: a model with other layers, made anew with fresh weights; the model that is given stays as it is."""
 
+import inspect
 from collections.abc import Callable, Sequence
 
 import keras
@@ -9,8 +10,23 @@ ACTIVATIONS = ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax")
 
 
 def can_be_made_anew(model: keras.Model) -> bool:
-    """Whether a model is a graph of layers, which can be changed one by one."""
-    return isinstance(model, keras.Sequential) or hasattr(model, "operations")
+    """Whether a model is a graph of layers, which can be changed one by one.
+
+    A class with arguments of its own, such as a backbone of keras-hub, can only be made of its configuration.
+    """
+    return isinstance(model, keras.Sequential) or (hasattr(model, "operations") and _takes_a_graph(type(model)))
+
+
+def _takes_a_graph(kind):
+    """Whether a class of functional models is made of inputs and outputs."""
+    parameters = inspect.signature(kind.__init__).parameters
+    takes_any = any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters.values())
+    return takes_any or {"inputs", "outputs"} <= set(parameters)
+
+
+def _is_closed(layer):
+    """Whether a layer is a model that can only be made of its configuration."""
+    return isinstance(layer, keras.Model) and not can_be_made_anew(layer)
 
 
 def cloned(layer: keras.Layer, **changed) -> keras.Layer:
@@ -73,6 +89,9 @@ class _Surgeon:
 
     def _graph(self, model, first):
         plain = keras.Model(model.input, model.output, name=model.name)  # which is not compiled
+        for layer in plain.layers:
+            if _is_closed(layer):
+                self._make_closed(layer)
         inputs = keras.tree.map_structure(_input_like, plain.input)
         given = {id(one) for one in keras.tree.flatten(inputs)}
 
@@ -99,6 +118,13 @@ class _Surgeon:
             return anew
         return type(model)(anew.input, anew.output, name=model.name)
 
+    def _make_closed(self, model):
+        """Makes a model of its configuration; its layers stay shared with those outside, such as tied embeddings."""
+        copy = cloned(model)
+        self._chains[id(model)] = [copy]
+        for inner, anew in zip(model.layers, copy.layers, strict=True):
+            self._chains.setdefault(id(inner), [anew])
+
     def _in_place_of(self, layer):
         if id(layer) not in self._chains:  # a layer that is shared is made once
             is_inner = isinstance(layer, keras.Model) and can_be_made_anew(layer)
@@ -117,9 +143,12 @@ class _Surgeon:
 
 
 def flattened(model: keras.Model) -> list[keras.Layer]:
-    """Returns the layers of a model and of the models in it, in their order."""
+    """Returns the layers of a model and of the models in it, in their order; of a closed one, none of its own."""
     found = []
+    inside = {id(one) for layer in model.layers if _is_closed(layer) for one in layer.layers}
     for layer in model.layers:
+        if id(layer) in inside:
+            continue
         found += flattened(layer) if isinstance(layer, keras.Model) and can_be_made_anew(layer) else [layer]
     return found
 

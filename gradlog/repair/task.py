@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.diagnosis.checks.setup import CROSS_ENTROPIES, HINGES, REGRESSION
+from gradlog.diagnosis.checks.setup import CROSS_ENTROPIES, HINGES, REGRESSION, SPARSE
 
 CLASSES, LABELS, NUMBERS, LOSS = "classes", "labels", "numbers", "loss"
 _SCORES = {CLASSES: "accuracy", LABELS: "accuracy of labels", NUMBERS: "R²", LOSS: "-loss"}
@@ -22,17 +22,19 @@ class Task:
     """What a network is to learn.
 
     Attributes:
-        kind: String: `"classes"`, one for each row; `"labels"`, several that are true or not; `"numbers"`; or `"loss"`,
-            of which nothing is known but the loss.
+        kind: String: `"classes"`, one for each row, or for each place of a sequence; `"labels"`, several that are true
+            or not; `"numbers"`; or `"loss"`, of which nothing is known but the loss.
         classes: The class numbers that occur; of one-hot rows their columns.
         is_one_hot: Boolean, whether the targets are one-hot rows.
         chance: Number, the score of guessing: of always saying the most frequent class, or the mean.
+        is_sequence: Boolean, whether a row has a class for each of several places.
     """
 
     kind: str
     classes: tuple[int, ...] = ()
     is_one_hot: bool = False
     chance: float = float("-inf")
+    is_sequence: bool = False
 
     @property
     def score_name(self) -> str:
@@ -63,14 +65,17 @@ class Task:
 
         Args:
             predictions: Array [n, ...] of what the model returned.
-            targets: Array [n, ...].
+            targets: Array [n, ...]; of classes [n], [n, 1], one-hot [n, k], or [n, t] of each place of a sequence.
             cut: Number, above which a single unit says yes.
             classes: Tuple of the class numbers that class 0, 1 … of the predictions stand for. Defaults to those.
 
         Returns:
             The accuracy, in [0, 1]; of numbers the coefficient of determination R², at least -1.
         """
-        predictions = np.asarray(predictions, np.float64).reshape(len(predictions), -1)
+        predictions, targets = np.asarray(predictions, np.float64), np.asarray(targets)
+        if self.is_sequence:
+            predictions, targets = predictions.reshape(targets.size, -1), targets.reshape(-1)
+        predictions = predictions.reshape(len(predictions), -1)
         if self.kind == NUMBERS:
             return _explained(predictions, np.asarray(targets, np.float64).reshape(len(targets), -1))
         is_finite = np.isfinite(predictions)
@@ -109,8 +114,11 @@ def task_of(loss: str | None, units: int | None, targets) -> Task:
     if not hasattr(targets, "dtype") or (not np.issubdtype(targets.dtype, np.number) and targets.dtype != bool):
         return Task(LOSS)
     rows = _rows(targets)
+    is_sequence = loss in SPARSE and rows.shape[1] > 1 and not _is_one_hot(rows)
+    if is_sequence:
+        rows = rows.reshape(-1, 1)
     rows = rows[np.isfinite(rows).all(axis=1)]
-    if not len(rows) or np.ndim(targets) > 2:
+    if not len(rows) or (np.ndim(targets) > 2 and not is_sequence):
         return Task(LOSS)
     kind = _kind(loss, units, rows)
     if kind == NUMBERS:
@@ -120,7 +128,7 @@ def task_of(loss: str | None, units: int | None, targets) -> Task:
     found, counts = np.unique(class_numbers(rows), return_counts=True)
     is_one_hot, chance = rows.shape[1] > 1, float(counts.max() / len(rows))
     classes = tuple(range(rows.shape[1])) if is_one_hot else tuple(int(one) for one in found)
-    return Task(CLASSES, classes, is_one_hot, chance)
+    return Task(CLASSES, classes, is_one_hot, chance, is_sequence)
 
 
 def class_numbers(targets) -> np.ndarray:
@@ -132,17 +140,23 @@ def class_numbers(targets) -> np.ndarray:
 def _kind(loss, units, rows):
     is_whole = (rows == np.round(rows)).all()
     if rows.shape[1] > 1:
-        is_binary = ((rows == 0) | (rows == 1)).all()
-        if not is_binary:
-            return NUMBERS
-        is_one_hot = (rows.sum(axis=1) == 1).all()
-        return CLASSES if is_one_hot else NUMBERS if loss in REGRESSION else LABELS
+        if _is_one_hot(rows):
+            return CLASSES
+        return LABELS if _is_binary(rows) and loss not in REGRESSION else NUMBERS
     number = len(np.unique(rows[:, 0])) if is_whole else 0
     if not 2 <= number <= min(_MAX_CLASSES, max(2, len(rows) // 2)):
         return NUMBERS
     if loss in (*CROSS_ENTROPIES, *HINGES) or number == 2:
         return CLASSES
     return CLASSES if (units or 1) >= number else NUMBERS
+
+
+def _is_binary(rows):
+    return bool(((rows == 0) | (rows == 1)).all())
+
+
+def _is_one_hot(rows):
+    return rows.shape[1] > 1 and _is_binary(rows) and bool((rows.sum(axis=1) == 1).all())
 
 
 def _rows(targets):

@@ -45,7 +45,7 @@ class ClassNumbers:
 def proposals(observed: Observed) -> list[ClassNumbers]:
     """Proposes it where a cross-entropy of class numbers gets others than it takes."""
     task, outputs = observed.task, observed.run.outputs
-    if task.kind != CLASSES or task.is_one_hot or observed.training.classes or len(outputs) != 1:
+    if task.kind != CLASSES or task.is_one_hot or task.is_sequence or observed.training.classes or len(outputs) != 1:
         return []
     is_counted = task.classes == tuple(range(len(task.classes)))
     is_taken = min(task.classes) >= 0 and max(task.classes) < (outputs[0].units or 0)

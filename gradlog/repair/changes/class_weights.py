@@ -36,6 +36,8 @@ def proposals(observed: Observed) -> list[ClassWeights]:
     """Proposes them where a class is half as frequent as it would be if all were alike."""
     if observed.task.kind != CLASSES or observed.training.class_weight or len(observed.run.outputs) != 1:
         return []
+    if observed.task.is_sequence:  # for which Keras has no class weights
+        return []
     found, counts = np.unique(class_numbers(observed.data.train.y), return_counts=True)
     if counts.min() >= _RARE * counts.mean():
         return []
