@@ -93,6 +93,7 @@ def _repaired(shared, number):
     parallel.count()
     before = found.tried[0].outcome.score
     scores = found.proof.after if found.verdict == REPAIRED else (before,)
+    has_its_task = found.score_name == _task(healthy, drawn_networks.data_of(healthy)[0][1]).score_name
     return {
         "scenario": str(number),
         "network": str(healthy),
@@ -104,11 +105,11 @@ def _repaired(shared, number):
         "before": _finite(before),
         "after": _finite(float(np.mean(scores))),
         "trainings": found.spent,
-        "outcome": outcome(chance, best, before, float(np.mean(scores)), found.verdict),
+        "outcome": outcome(chance, best, before, float(np.mean(scores)), found.verdict, has_its_task),
     }
 
 
-def outcome(chance, healthy, before, after, verdict):
+def outcome(chance, healthy, before, after, verdict, has_its_task=True):
     """Returns what a repair came to.
 
     Args:
@@ -117,13 +118,15 @@ def outcome(chance, healthy, before, after, verdict):
         before: Number, that of the sick network.
         after: Number, that of the network that was handed over.
         verdict: String, of the `Repair`.
+        has_its_task: Boolean, whether scores before and after are of the same kind as that of the healthy network; they
+            are not where a class number was to be predicted as a number. Then it is not healed.
     """
     if healthy < chance + (1 - chance) / 2:
         return NOT_LEARNED
     target = chance + _HEALED * (healthy - chance)
-    if before >= target and after >= target:
+    if has_its_task and before >= target and after >= target:
         return NOT_SICK
-    if after >= target:
+    if has_its_task and after >= target:
         return HEALED
     return BETTER if verdict == REPAIRED else NOT_HEALED
 
@@ -134,8 +137,12 @@ def _reached(healthy, number):
     model = drawn_networks.build(healthy)
     (x, y), (held_out, targets) = drawn_networks.data_of(healthy)
     model.fit(x, y, batch_size=healthy.batch_size, epochs=healthy.epochs, verbose=0)
-    task = task_of(healthy.loss, healthy.units_out, y)
+    task = _task(healthy, y)
     return float(task.chance), task.score(model.predict(held_out, verbose=0), targets)
+
+
+def _task(recipe, y):
+    return task_of(recipe.loss, recipe.units_out, y)
 
 
 def _finite(number):

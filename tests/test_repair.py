@@ -204,7 +204,7 @@ def test_a_subclassed_model_gets_what_leaves_its_layers_as_they_are():
     assert not model.built
     assert found.note == (
         "The layers of a subclassed model, Subclassed, cannot be changed. Not tried: normalization, activation. "
-        "Nothing was found; this is unusual, and was tried first: learning rate."
+        "Nothing was found, but these settings are unusual: learning rate."
     )
     assert found.note in str(found)
 
@@ -223,6 +223,15 @@ def test_ctrl_c_gives_what_is_known_so_far(monkeypatch):
     assert [one.name for one in found.tried] == ["original"]
     assert "GL515" in [one.code for one in found.findings if not one.cause and not one.is_note]
     assert "stopped" in str(found)
+
+
+def test_a_model_that_does_not_know_its_input_yet():
+    hidden = [keras.layers.Dense(32, "relu"), keras.layers.Dense(10, "softmax")]
+    model = keras.Sequential(hidden)
+    model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy")
+    found = repair(model)
+    assert (found.verdict, found.spent, model.built) == (HEALTHY, 1, False)
+    assert found.model.predict(digits()[0], verbose=0).shape == (500, 10)
 
 
 @OF_TENSORFLOW

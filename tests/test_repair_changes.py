@@ -115,7 +115,7 @@ SEEN = {
     "ReLU": lambda: observed(chain("relu")),
     "branched": lambda: observed(branched(), loss=CROSS_ENTROPY()),
     "apart": lambda: observed(with_activations_apart(), loss=CROSS_ENTROPY()),
-    "large weights": lambda: observed(chain("relu", kernel_initializer=keras.initializers.RandomNormal(stddev=1.0))),
+    "large weights": lambda: observed(chain("relu", kernel_initializer=keras.initializers.RandomNormal(stddev=3.0))),
     "biases": lambda: observed(chain("relu", kernel_initializer="he_normal", bias_initializer="ones")),
     "penalties": lambda: observed(chain(kernel_regularizer=keras.regularizers.L2(0.5))),
     "decay": lambda: observed(optimizer=keras.optimizers.AdamW(0.01, weight_decay=3.0)),
@@ -177,13 +177,14 @@ CODE = [
     (class_numbers.ClassNumbers((-1, 1)), "signs",
      "y = numpy.searchsorted([-1, 1], y)  # classes 0 to 1; were these numbers"),
     (dropout.LessDropout(), "dropout", "keras.layers.Dropout(0.2)  # in b; was 0.95"),
-    (gates.Gates("LSTM"), "recurrent", "keras.layers.LSTM(5, 4)  # in a, b; was SimpleRNN"),
+    (gates.Gates("LSTM"), "recurrent", "keras.layers.LSTM(...)  # in a, b; was SimpleRNN(...)"),
     (units.MoreUnits(12), "narrow", "keras.layers.Dense(12, ...)  # in a; was 2"),
     (activation.HiddenActivation("relu"), "linear",
      'activation="relu"  # in layer1, layer2, layer3, layer4; was none'),
     (batch_size.BatchSize(32), "small batches", "model.fit(..., batch_size=32)  # was 2"),
     (class_weights.ClassWeights(((0, 0.5), (1, 5.0))), "rare", "model.fit(..., class_weight={0: 0.5, 1: 5})"),
-    (finite_rows.FiniteRows(), "NaN", "rows = numpy.isfinite(x).all(axis=1); x, y = x[rows], y[rows]"),
+    (finite_rows.FiniteRows(), "NaN",
+     "rows = numpy.isfinite(x.reshape(len(x), -1)).all(axis=1); x, y = x[rows], y[rows]"),
     (shuffled_rows.ShuffledRows(), "in order", "dataset.unbatch().shuffle(len(x)).batch(32)"),
 ]  # fmt: skip
 
@@ -237,10 +238,10 @@ def test_a_learning_rate_far_from_the_usual_one_is_unusual():
     for rate, kind, expected in [
         (0.001, kinds.Adagrad, [0.1]),
         (1e-5, kinds.Adam, [0.001]),
-        (0.5, kinds.SGD, [0.01]),
+        (1.0, kinds.SGD, [0.01]),
         (0.0, kinds.SGD, [0.01]),
-        (1e-4, kinds.Adam, []),
-        (0.1, kinds.SGD, []),
+        (2e-5, kinds.AdamW, []),  # fine-tuning
+        (0.3, kinds.SGD, []),
         (kinds.schedules.CosineDecay(9.0, 10), kinds.SGD, []),
     ]:
         assert [one.rate for one in learning_rate.unusual(observed(optimizer=kind(rate)))] == expected
@@ -294,7 +295,7 @@ def test_hidden_activations_alone_are_exchanged(kind):
     found = {layer.name: activation.activation_of(layer) for layer in flattened(changed.model)}
     assert found == {
         "squashing": {f"layer{n}": "relu" for n in range(1, 5)} | {"end": ""},
-        "apart": {"a": "", "b": "relu", "c": "", "d": ""},
+        "apart": {"a": "", "b": "relu", "c": "", "d": "softmax"},
         "branched": {"left": "relu", "inner": "relu", "sum": "", "end": "softmax"},
     }[kind] | {name: "" for name in found if "tensor" in name}  # an input without a name
     (leaky,) = activation.proposals(dataclasses.replace(seen, training=changed))
@@ -304,6 +305,11 @@ def test_hidden_activations_alone_are_exchanged(kind):
 def test_initializers_are_proposed_where_weights_or_biases_start_elsewhere():
     assert initializer.unusual(observed()) == []
     assert initializer.unusual(observed(chain("relu", kernel_initializer="he_normal"))) == []
+    for usual in ("lecun_normal", "he_uniform", "glorot_normal"):  # of a narrow end, He's is three times Glorot's
+        wide = layers.Dense(64, "relu", kernel_initializer=usual)
+        assert initializer.unusual(observed(keras.Sequential([keras.Input((6,)), wide, layers.Dense(3)]))) == []
+    rare = layers.Dense(3, bias_initializer=keras.initializers.Constant(-4.6))
+    assert initializer.unusual(observed(keras.Sequential([keras.Input((6,)), layers.Dense(6), rare]))) == []
     for kind in ("large weights", "biases"):
         seen = SEEN[kind]()
         (change,) = initializer.unusual(seen)
@@ -434,7 +440,7 @@ def test_regularization_is_weakened():
             ]
         assert decay.unusual(seen) == [none]
     assert decay.proposals(observed()) == []
-    usual = observed(optimizer=keras.optimizers.AdamW(0.01, weight_decay=0.01))
+    usual = observed(optimizer=keras.optimizers.AdamW(0.001, weight_decay=0.1))
     assert len(decay.proposals(usual)) == 2
     assert decay.unusual(usual) == []
 
@@ -552,6 +558,71 @@ def test_what_is_unusual_is_made_usual_together():
     assert table.together(observed(Subclassed(), optimizer="sgd")) == [optimizer.Adam()]
 
 
+def attention():
+    """Weights of places come from one unit and a softmax over the places; a gate has a softmax of its own."""
+    inputs = keras.Input((4, 6))
+    x = layers.Dense(16, "tanh", name="a")(inputs)
+    weights = layers.Softmax(axis=1)(layers.Dense(1, name="score")(x))
+    pooled = layers.GlobalAveragePooling1D()(layers.Multiply()([x, weights]))
+    gate = layers.Dense(16, "softmax", name="gate")(pooled)
+    return keras.Model(inputs, layers.Dense(3, name="end")(layers.Multiply()([pooled, gate])))
+
+
+def test_attention_and_gates_are_meant():
+    seen = observed(attention(), x=RNG.normal(size=(60, 4, 6)).astype(np.float32))
+    assert units.proposals(seen) == activation.unusual(seen) == []
+    (change,) = activation.proposals(seen)  # of tanh
+    found = {one.name: activation.activation_of(one) for one in change.applied(seen.training).model.layers}
+    assert (found["a"], found["score"], found["gate"], found["softmax"]) == ("relu", "", "softmax", "softmax")
+
+
+def test_activations_that_are_layers_are_seen():
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(6, layers.LeakyReLU()), layers.Dense(6, layers.ReLU())])
+    assert [activation.activation_of(one) for one in model.layers] == ["leaky_relu", "relu"]
+    assert activation.activation_of(layers.Dense(2, lambda x: x)) == "<lambda>"
+    assert activation.activation_of(layers.Dense(2)) == activation.activation_of(layers.Activation("linear")) == ""
+    assert activation.unusual(observed(model)) == []
+
+
+def test_a_decoder_that_gets_a_state_keeps_it():
+    inputs = keras.Input((24, 2))
+    _, state = layers.SimpleRNN(5, return_state=True, name="encoder")(inputs)
+    x = layers.SimpleRNN(5, return_sequences=True, name="plain")(inputs)
+    x = layers.SimpleRNN(5, name="decoder")(x, initial_state=state)
+    seen = observed(keras.Model(inputs, layers.Dense(3)(x)), x=SEQUENCES)
+    assert gates.of_long(seen)[0] == gates.Gates("LSTM")
+    gru = gates.Gates("GRU").applied(seen.training).model
+    kinds = {one.name: type(one).__name__ for one in gru.layers}
+    assert (kinds["encoder"], kinds["plain"], kinds["decoder"]) == ("SimpleRNN", "GRU", "GRU")
+
+
+def test_tokens_and_rescaled_images_are_not_scaled():
+    tokens = RNG.integers(0, 50, (60, 6)).astype(np.float32)
+    inputs = keras.Input((6,))
+    x = layers.Flatten()(layers.Embedding(50, 4)(inputs))
+    assert input_scale.proposals(observed(keras.Model(inputs, layers.Dense(3)(x)), x=tokens)) == []
+    x = layers.Rescaling(1 / 50)(inputs)
+    assert input_scale.proposals(observed(keras.Model(inputs, layers.Dense(3)(x)), x=tokens)) == []
+
+
+def test_class_weights_follow_class_numbers():
+    y = np.where(np.arange(60) < 54, 5, np.where(np.arange(60) < 57, 6, 7))
+    seen = observed(chain(last="softmax"), y, loss="sparse_categorical_crossentropy")
+    (numbers,), (weights,) = class_numbers.proposals(seen), class_weights.proposals(seen)
+    expected = {0: 0.37, 1: 6.7, 2: 6.7}
+    for first, second in ((numbers, weights), (weights, numbers)):
+        changed = second.applied(first.applied(seen.training))
+        assert changed.class_weight == pytest.approx(expected, rel=0.3)
+    assert weights.code(numbers.applied(seen.training)).startswith("model.fit(..., class_weight={0: ")
+
+
+def test_the_code_of_an_optimizer_has_what_is_not_its_default():
+    own = keras.optimizers.Adam(0.5, beta_2=0.9, epsilon=1e-3, global_clipnorm=2.0, amsgrad=False)
+    code = learning_rate.LearningRate(0.001).code(observed(optimizer=own).training)
+    made = "keras.optimizers.Adam(learning_rate=0.001, beta_2=0.9, epsilon=0.001, global_clipnorm=2)"
+    assert code == f"optimizer={made}  # learning_rate was 0.5"
+
+
 def test_classes_count_alike():
     from sklearn.utils.class_weight import compute_class_weight
 
@@ -607,7 +678,33 @@ def tied():
     return keras.Model(inputs, layers.Dense(3, name="end")(backbone.dense(backbone(inputs))))
 
 
-@pytest.mark.parametrize("build", [chain, branched, with_activations_apart, lambdas, shared, Subclassed, tied])
+class LateLayers(keras.Model):
+    """Makes its layers when it is built."""
+
+    def build(self, shape):
+        self.dense = layers.Dense(6)
+        self.dense.build(shape)
+
+    def call(self, x):
+        return self.dense(x)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def with_late_layers():
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, layers.Dense(3, name="end")(LateLayers(name="late")(inputs)))
+
+
+def without_an_input():
+    return keras.Sequential([layers.Dense(4, "tanh"), layers.Dense(3)])
+
+
+BUILT = [without_an_input, chain, branched, with_activations_apart, lambdas, shared, Subclassed, tied, with_late_layers]
+
+
+@pytest.mark.parametrize("build", BUILT)
 def test_a_model_is_made_anew(build):
     model = build()
     model(X)

@@ -109,6 +109,8 @@ def test_a_healthy_network_learns(kind):
 def test_the_outcome(before, after, verdict, expected):
     assert repair_drawn.outcome(0.1, 0.9, before, after, verdict) == expected
     assert repair_drawn.outcome(0.1, 0.5, before, after, verdict) == "cannot be learned"
+    other = repair_drawn.outcome(0.1, 0.9, before, after, verdict, has_its_task=False)
+    assert other == ("better" if verdict == "repaired" else "not healed")
 
 
 def row(number, outcome, faults, trainings=4.0):

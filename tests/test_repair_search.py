@@ -86,7 +86,7 @@ def test_what_is_unusual_is_tried_although_no_rule_finds_it(capsys):
     found = repair(network(dense(1, units=1), dense(2)), trainings=4, seeds=2)
     assert not [one for one in found.findings if not one.is_note]
     assert (found.verdict, names(found.changes)) == (REPAIRED, ["units"])
-    assert "Nothing was found; this is unusual, and was tried first: units." in str(found)
+    assert "Nothing was found, but these settings are unusual: units." in str(found)
     assert "Invalid loss" not in capsys.readouterr().out
 
 
@@ -94,3 +94,32 @@ def test_what_is_unusual_but_learned_nearly_everything_stays():
     start = keras.initializers.RandomNormal(stddev=0.8)
     found = repair(network(dense(1, units=64, kernel_initializer=start)), trainings=4, seeds=2, epochs=14)
     assert (found.verdict, found.spent) == (HEALTHY, 1)
+
+
+@OTHER_WEIGHTS
+@pytest.mark.combinations
+def test_several_steps_a_call_cost_as_many_steps():
+    model = network(dense(1), optimizer=keras.optimizers.Adam(1e-7))
+    model.compile(keras.optimizers.Adam(1e-7), model.loss, steps_per_execution=7)
+    found = repair(model, trainings=4, seeds=2)
+    assert [one.cost for one in found.tried if one.seed == 1] == [1, 1]
+    assert (found.verdict, found.spent) == (REPAIRED, pytest.approx(sum(one.cost for one in found.tried)))
+
+
+@OTHER_WEIGHTS
+@pytest.mark.combinations
+def test_of_several_outputs_a_weaker_penalty_is_no_gain():
+    """Without its penalty the loss is as large as before, and so is the score."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((64,))
+    penalty = keras.regularizers.L2(0.06)
+    x = keras.layers.Dense(32, "relu", kernel_regularizer=penalty, name="shared")(inputs)
+    model = keras.Model(inputs, [keras.layers.Dense(10, name="digit")(x), keras.layers.Dense(64, name="image")(x)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.003), [loss, "mse"])
+    x, y = digits()
+    found = gradlog.repair(model, x, [y, x], epochs=4, batch_size=16, trainings=4, seeds=2, verbose=0)
+    assert (found.verdict, found.spent) == (HEALTHY, 1)
+    model.fit(x[:16], [y[:16], x[:16]], verbose=0)
+    score = found.tried[0].outcome.score
+    assert -3 < score < -0.1

@@ -37,6 +37,8 @@ CROSS_ENTROPY = "sparse_categorical_crossentropy"
         ("binary_crossentropy", 64, RNG.uniform(size=(200, 64)), NUMBERS),  # an autoencoder of pixels
         ("mean_squared_error", 3, RNG.normal(size=(200, 4, 3)), LOSS),
         (CROSS_ENTROPY, 10, DIGITS.reshape(20, 10), CLASSES),  # tokens
+        (CROSS_ENTROPY, 5000, np.arange(4000).reshape(200, 20), CLASSES),
+        (CROSS_ENTROPY, 2000, np.arange(2000), CLASSES),
         (None, None, None, LOSS),
         (None, None, [DIGITS, YES], LOSS),
         (CROSS_ENTROPY, 10, np.array(["a"] * 200), LOSS),

@@ -8,7 +8,8 @@ import numpy as np
 from gradlog.backends.optimizers import inner_optimizer
 from gradlog.diagnosis.finding import Finding
 from gradlog.repair.data import Data
-from gradlog.repair.task import Task, task_of
+from gradlog.repair.surgery import flattened
+from gradlog.repair.task import LOSS, Task, task_of
 from gradlog.repair.training import Training, seeded
 from gradlog.repair.trial import Start, predicted
 from gradlog.session.check import check
@@ -50,7 +51,14 @@ def _task(model, data) -> Task:
     outputs = described(model).outputs
     if len(outputs) != 1 or not hasattr(data.train.y, "dtype"):
         return task_of(None, None, None)
-    return task_of(outputs[0].loss, outputs[0].units, data.train.y)
+    task = task_of(outputs[0].loss, outputs[0].units, data.train.y)
+    return Task(LOSS) if task.is_sequence and _leaves_places_out(model, task) else task
+
+
+def _leaves_places_out(model, task) -> bool:
+    """Whether some places of a sequence do not count: those of a negative class, or masked ones."""
+    masks = (getattr(one, "mask_zero", False) or isinstance(one, keras.layers.Masking) for one in flattened(model))
+    return min(task.classes) < 0 or any(masks)
 
 
 def _mistakes(model, data) -> tuple[Finding, ...]:

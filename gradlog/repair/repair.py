@@ -87,10 +87,10 @@ def repair(
 ) -> Repair:
     """Finds out what is wrong with a training, tries changes, and returns the one that is proven to help.
 
-    The model is trained as it is, once. Where that training learns and nothing is found, or where it comes to nearly
-    perfect in the end, nothing is changed. Otherwise the findings decide which changes are tried; the best are trained
-    to their end, and the one that heals is trained with other seeds beside the original. A change is handed over only
-    if every pair improves, or an exact paired permutation test says so.
+    The model is trained as it is, once. Where that training learns, nothing is found and no setting is unusual, or
+    where it comes to nearly perfect in the end, nothing is changed. Otherwise the findings decide which changes are
+    tried; the best are trained to their end, and the one that heals is trained with other seeds beside the original. A
+    change is handed over only if every pair improves, or an exact paired permutation test says so.
 
     The model, its weights, its optimizer and the random states stay as they are: every training is of a model like it.
     Trainings of the same architecture start from the model's own weights with the first seed, and from fresh ones with
@@ -202,7 +202,7 @@ class _Work:
                     search.run(candidate, seed, self._epochs)
             pairs.append(tuple(one.outcome(self._epochs, seed).score for one in (search.original, search.best)))
             self._proof = Proof(tuple(range(seed + 1)), *zip(*pairs, strict=True))
-        return self._proof.is_better(self._task.margin)
+        return self._proof.is_better(search.margin)
 
 
 class _Progress:

@@ -24,6 +24,7 @@ from gradlog.repair.trial import Outcome, Trial
 _SHARE = 0.25  # of a training, that a candidate runs at first
 _MIN_SHORT_STEPS = 40
 _WIDTH = 4  # candidates side by side
+_OF_LOSS = 0.02  # share of a loss, which is more than chance
 
 
 class Search:
@@ -77,8 +78,14 @@ class Search:
         left = f"The layers of a subclassed model, {kind}, cannot be changed. Not tried: {', '.join(names)}."
         tried = ", ".join(one.name for one in self._unusual)
         is_silent = all(one.is_note for one in self.findings) and tried
-        unusual = f"Nothing was found; this is unusual, and was tried first: {tried}."
+        unusual = f"Nothing was found, but these settings are unusual: {tried}."
         return " ".join(filter(None, (self._case.data.note, left if names else "", unusual if is_silent else "")))
+
+    @property
+    def margin(self) -> float:
+        """How far two scores have to differ to count; of losses a share of that of the original."""
+        score = self.original.outcome(self._epochs).score
+        return self._task.margin or (_OF_LOSS * abs(score) if math.isfinite(score) else 0.0)
 
     def train_original(self) -> None:
         """Trains the original, once to the point where candidates are compared, and to its end."""
@@ -105,8 +112,7 @@ class Search:
         is_first = True
         while not self._is_healed(self.best) and self._try_on(self.best, is_first):
             is_first = False
-        if self._is_healed(self.best) and not self._task.is_nearly_perfect(self.best.outcome(self._epochs).score):
-            self._try(self.best, self._of_all(self.best))
+        self._improve_further()
         self._leave_out()
 
     def run(self, candidate: Candidate, seed: int, epochs: int) -> Outcome:
@@ -128,7 +134,7 @@ class Search:
     def _unusual(self):
         """The changes of what is unusual in the original, in itself; none where it has learned something before."""
         has_learned = self._case.start is not None and self._case.start.is_learned
-        is_known = self.original.trial is not None and not has_learned
+        is_known = self.original.trial is not None and not has_learned and self._task.kind != LOSS
         return unusual_in(self.original.trial.observed()) if is_known else []
 
     @property
@@ -155,14 +161,17 @@ class Search:
         both = [(changes[0], changes[1])] if len(changes) > 1 else []
         wanted = [*singles[: _WIDTH - 1], *both, *singles[_WIDTH - 1 :]]
         if is_first:
-            return self._try(base, self._candidates(base, wanted, _WIDTH), otherwise=lambda: self._of_all(base))
-        return self._try(base, [*self._of_all(base), *self._candidates(base, wanted, _WIDTH - 1)])
+            return self._try(base, self._candidates(base, wanted), otherwise=lambda: self._of_all(base))
+        return self._try(base, self._candidates(base, wanted, self._of_all(base)))
 
-    def _candidates(self, base, wanted, number):
-        """Returns the next candidates: as many as the budget allows to try and one of them to train to its end."""
-        share, found = self._short / self._epochs, []
+    def _candidates(self, base, wanted, beside=()):
+        """Returns the next candidates: as many as the budget allows to try and one of them to train to its end.
+
+        Those that are to be tried `beside` come first.
+        """
+        share, found = self._short / self._epochs, list(beside)
         for added in wanted:
-            if len(found) == number or not self._allows((len(found) + 1) * share + self._to_the_end):
+            if len(found) == _WIDTH or not self._allows((len(found) + 1) * share + self._to_the_end):
                 break
             candidate = base.with_changes(added, self.original)
             if candidate is not None and not self._was_tried(candidate, found):
@@ -170,18 +179,17 @@ class Search:
         return found
 
     def _was_tried(self, candidate, beside=()):
-        """Whether a candidate was tried, or stands among others; the order of its changes does not count."""
+        """Whether a candidate was tried, or is about to be; the order of its changes does not count."""
         known = [*(changes for changes, _ in self.tried), *(one.changes for one in beside)]
         return frozenset(candidate.changes) in set(map(frozenset, known))
 
     def _of_all(self, base):
-        """Returns the candidate in which everything is usual, on top of a base that has learned; none if it was tried.
+        """Returns the candidate in which everything is usual, on top of a base that is good; none if it was tried.
 
         A change that heals nothing alone may stand in the way of others.
         """
-        has_learned = self._task.is_good(base.outcome(self._epochs).score)
-        changes = together(self.original.trial.observed(self._case.mistakes))
-        return self._candidates(base if has_learned else self.original, [changes], 1)
+        base = base if self._task.is_good(base.outcome(self._epochs).score) else self.original
+        return self._candidates(base, [together(self.original.trial.observed(self._case.mistakes))])
 
     def _allows(self, trainings):
         return self._budget.allows(trainings, self._reserve)
@@ -223,6 +231,16 @@ class Search:
                 break
         return found
 
+    def _improve_further(self):
+        """Tries to make everything usual on top of what has healed, where there is still much to gain."""
+        healed = self.best
+        if self._task.kind == LOSS or not self._is_healed(healed):
+            return
+        if not self._task.is_nearly_perfect(healed.outcome(self._epochs).score):
+            self._try(healed, self._of_all(healed))
+            if not self._is_healed(self.best):
+                self.best = healed
+
     def _leave_out(self):
         """Leaves out each of several changes that heal, if it is not missed."""
         whole, kept = self.best, self.best
@@ -246,12 +264,12 @@ class Search:
 
     def _is_missed(self, candidate, whole, epochs):
         one, other = candidate.outcome(epochs), whole.outcome(epochs)
-        return one.score < other.score - self._task.margin or _badness(one) > _badness(other)
+        return one.score < other.score - self.margin or _badness(one) > _badness(other)
 
     def _has_gained(self, candidate, base):
         """Whether a part of a training already comes further than the whole one of the base, and than guessing."""
         to_beat = max(base.outcome(self._epochs).score, self._task.chance)
-        return candidate.outcome(self._short).score > to_beat + self._task.margin
+        return candidate.outcome(self._short).score > to_beat + self.margin
 
     def _is_promising(self, candidate):
         """Whether a candidate is silent, and halfway to perfect, after a part of a training."""
@@ -263,19 +281,19 @@ class Search:
         one, other = candidate.outcome(epochs), base.outcome(epochs)
         if one.failure:
             return False
-        if one.score > other.score + self._task.margin:
+        if one.score > other.score + self.margin:
             return True
         has_fewer = _badness(one) < _badness(other)
-        return has_fewer and one.score >= other.score - self._task.margin
+        return has_fewer and one.score >= other.score - self.margin
 
     def _rank(self, candidate):
         """A sort key, larger for better candidates: a score counts most, but for what is not clearly apart.
 
-        Of those that have learned nothing yet, the one that changes most may still do so.
+        Then one that changes less counts more; of those that have learned nothing yet, the one that changes most.
         """
-        outcome, step = candidate.outcome(self._short), self._task.margin or 1e-9
+        outcome, step = candidate.outcome(self._short), self.margin or 1e-9
         rough = round(outcome.score / step) if math.isfinite(outcome.score) else -math.inf
-        changes = 0 if self._task.is_learned(outcome.score) else len(candidate.changes)
+        changes = len(candidate.changes) * (-1 if self._task.is_learned(outcome.score) else 1)
         return rough, -_badness(outcome), changes, outcome.score
 
     def _trial(self, candidate):

@@ -24,6 +24,14 @@ def _takes_a_graph(kind):
     return takes_any or {"inputs", "outputs"} <= set(parameters)
 
 
+def _has_inputs(model):
+    """Whether a `Sequential` model knows the shape of its input."""
+    try:
+        return bool(model.inputs)
+    except (AttributeError, ValueError):  # it was neither told nor called
+        return False
+
+
 def _is_closed(layer):
     """Whether a layer is a model that can only be made of its configuration."""
     return isinstance(layer, keras.Model) and not can_be_made_anew(layer)
@@ -77,7 +85,7 @@ class _Surgeon:
         if not isinstance(model, keras.Sequential):
             return self._graph(model, first)
         layers = [one for layer in model.layers for one in self._in_place_of(layer)]
-        if not model.inputs:
+        if not _has_inputs(model):
             return keras.Sequential(layers, name=model.name)
         inputs = _input_like(model.inputs[0])
         if first is None and self._with_skips is None:
@@ -120,10 +128,13 @@ class _Surgeon:
 
     def _make_closed(self, model):
         """Makes a model of its configuration; its layers stay shared with those outside, such as tied embeddings."""
+        if id(model) in self._chains:
+            return
         copy = cloned(model)
         self._chains[id(model)] = [copy]
-        for inner, anew in zip(model.layers, copy.layers, strict=True):
-            self._chains.setdefault(id(inner), [anew])
+        if len(model.layers) == len(copy.layers):  # of those that it makes when it is built, none is shared
+            for inner, anew in zip(model.layers, copy.layers, strict=True):
+                self._chains.setdefault(id(inner), [anew])
 
     def _in_place_of(self, layer):
         if id(layer) not in self._chains:  # a layer that is shared is made once
@@ -140,6 +151,17 @@ class _Surgeon:
         if self._with_skips is not None and self._with_skips(layer) and args[0].shape == x.shape:
             x = keras.layers.Add(name=f"{layer.name}_skip")([args[0], x])
         return x
+
+
+def is_chain(model: keras.Model) -> bool:
+    """Whether each layer of a model gets what one other returns, and nothing else does."""
+    if not can_be_made_anew(model):
+        return False
+    if isinstance(model, keras.Sequential):
+        return all(not isinstance(one, keras.Model) or is_chain(one) for one in model.layers)
+    taken = [_tensors(one, "input") for one in model.layers if not isinstance(one, keras.layers.InputLayer)]
+    used = [id(one) for each in taken for one in each]
+    return all(len(each) == 1 for each in taken) and len(set(used)) == len(used)
 
 
 def flattened(model: keras.Model) -> list[keras.Layer]:

@@ -97,7 +97,7 @@ class Task:
 
 
 def _named(predictions, cut, classes):
-    """Returns the class numbers that predictions stand for; of units beyond the classes a number that none has."""
+    """Returns the class numbers that predictions stand for; a unit beyond the classes stands for none of them."""
     number = predictions.argmax(axis=1) if predictions.shape[1] > 1 else (predictions[:, 0] > cut).astype(int)
     return np.array([*classes, min(classes) - 1])[np.minimum(number, len(classes))]
 
@@ -144,6 +144,8 @@ def _kind(loss, units, rows):
             return CLASSES
         return LABELS if _is_binary(rows) and loss not in REGRESSION else NUMBERS
     number = len(np.unique(rows[:, 0])) if is_whole else 0
+    if loss in SPARSE and number >= 2:
+        return CLASSES
     if not 2 <= number <= min(_MAX_CLASSES, max(2, len(rows) // 2)):
         return NUMBERS
     if loss in (*CROSS_ENTROPIES, *HINGES) or number == 2:

@@ -28,7 +28,7 @@ class Training:
         batch_size: Integer.
         is_shuffled: Boolean, whether rows are shuffled.
         class_weight: Dictionary of classes to weights, or `None`.
-        classes: Tuple of the class numbers that class 0, 1 … of the training stand for; empty where they are those.
+        classes: Tuple of the class numbers that class 0, 1 … of the training stand for; empty if none was renumbered.
         preparations: Functions of the `Data` that return them prepared, in their order.
         restore: Function of predictions that returns them in the units of the targets as they came, or `None`.
     """

@@ -179,11 +179,16 @@ class Trial:
         if self._task.kind == LOSS:
             held_out = self.training.prepared(self._data).held_out
             found = self._model.evaluate(*held_out, batch_size=_PREDICTED_AT_ONCE, verbose=0, return_dict=True)
-            return -float(found["loss"])
+            return self._penalty() - float(found["loss"])
         predictions = predicted(self._model, self._data.held_out)
         if self.training.restore is not None:
             predictions = self.training.restore(predictions)
         return self._task.score(predictions, self._data.held_out.y, self._cut(), self.training.classes)
+
+    def _penalty(self):
+        """Returns what regularizers add to the loss: a weaker one makes it smaller, and nothing better."""
+        found = [one.regularizer(one) for one in self._model.trainable_variables if one.regularizer is not None]
+        return sum(map(float, found))
 
     def _cut(self):
         """Returns the number above which one unit says yes: of logits and of margins 0."""
@@ -196,7 +201,7 @@ class Trial:
 
 
 class _Steps(keras.callbacks.Callback):
-    """Counts the steps of a training, and ends it where the loss is no longer finite; without a word, other than Keras.
+    """Counts the steps of a training, and ends it where the loss is no longer finite. Keras' own says so on the screen.
 
     Attributes:
         number: Integer.
@@ -204,11 +209,15 @@ class _Steps(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self.number = 0
+        self.number = self._before = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Counts on from the epochs before."""
+        self._before = self.number
 
     def on_train_batch_end(self, batch, logs=None):
-        """Counts one step."""
-        self.number += 1
+        """Counts the steps of a call, whose last one is `batch`, or would be if there were as many."""
+        self.number = self._before + min(batch + 1, self.params.get("steps") or batch + 1)
         if not np.isfinite(float((logs or {}).get("loss", 0.0))):
             self.model.stop_training = True
 

@@ -6,10 +6,11 @@ import keras
 
 from gradlog.diagnosis.changes.of_run import SQUASHING
 from gradlog.repair.changes.change import Observed, where
-from gradlog.repair.surgery import cloned, flattened, hidden_activations, hidden_layers, rebuilt
+from gradlog.repair.surgery import cloned, flattened, hidden_activations, hidden_layers, is_chain, rebuilt
 from gradlog.repair.training import Training
 
 _UNUSUAL = ("softmax", "log_softmax", "exponential")
+_KINDS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu", "Softmax": "softmax"}
 _LINEAR = (
     keras.layers.Dense,
     keras.layers.Conv1D,
@@ -76,8 +77,11 @@ def unusual(observed: Observed) -> list[HiddenActivation]:
 
 def activation_of(layer: keras.Layer) -> str:
     """Returns Keras' name of a layer's activation; empty if it is linear, or not known."""
-    kinds = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu"}
-    name = kinds.get(type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", ""))
+    if type(layer).__name__ in _KINDS:
+        return _KINDS[type(layer).__name__]
+    found = getattr(layer, "activation", None)
+    kind = type(found).__name__
+    name = "" if found is None else getattr(found, "__name__", None) or _KINDS.get(kind, kind)
     return "" if name == "linear" else name
 
 
@@ -90,11 +94,14 @@ def _activations(observed):
 def _found(model):
     """Returns the hidden layers with an activation inside, and those that are one.
 
-    Where the whole model is linear, all of its hidden layers are returned.
+    Where the whole model is linear, all of its hidden layers are returned. Beside a chain, a softmax is a gate.
     """
     hidden, alone = hidden_layers(model), hidden_activations(model)
     inside = [one for one in hidden if activation_of(one)]
-    return inside if inside or alone or not _is_linear(model) else hidden, alone
+    if not inside and not alone and _is_linear(model):
+        return hidden, alone
+    kept = () if is_chain(model) else _UNUSUAL
+    return tuple([one for one in each if activation_of(one) not in kept] for each in (inside, alone))
 
 
 def _is_linear(model):

@@ -1,4 +1,4 @@
-"""Another batch size: of tiny batches the gradient is noise, and of huge ones there are few steps."""
+"""Another batch size: the gradient of a tiny batch is noise, and huge batches leave few steps."""
 
 from dataclasses import dataclass
 
@@ -27,6 +27,8 @@ class BatchSize:
 
     def code(self, training: Training) -> str:
         """Returns the argument of `fit`."""
+        if not training.is_shuffled:  # a dataset
+            return f"dataset = dataset.rebatch({self.rows})  # was {training.batch_size}"
         return f"model.fit(..., batch_size={self.rows})  # was {training.batch_size}"
 
 

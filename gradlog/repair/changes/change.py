@@ -75,14 +75,20 @@ def where(layers: Sequence) -> str:
 
 
 def optimizer_code(training: Training, **settings) -> str:
-    """Returns the optimizer of a training as one writes it, with other arguments."""
-    known = {"learning_rate": training.rate} | {name: training.settings.get(name) for name in _WRITTEN} | settings
-    written = {name: value for name, value in known.items() if value is not None and (value or name in settings)}
+    """Returns the optimizer of a training as one writes it, with other arguments; its defaults are left out."""
+    usual = training.optimizer().get_config()
+    own = {name: training.settings.get(name) for name in _WRITTEN}
+    own = {name: value for name, value in own.items() if value != usual.get(name)}
+    known = {"learning_rate": training.rate} | own | settings
+    written = {name: value for name, value in known.items() if value is not None}
     inside = ", ".join(f"{name}={_short(value)}" for name, value in written.items())
     return f"keras.optimizers.{training.optimizer.__name__}({inside})"
 
 
-_WRITTEN = ("momentum", "nesterov", "weight_decay", "clipnorm", "global_clipnorm", "clipvalue")
+_WRITTEN = (
+    *("momentum", "nesterov", "rho", "beta_1", "beta_2", "epsilon", "amsgrad", "weight_decay"),
+    *("clipnorm", "global_clipnorm", "clipvalue", "use_ema", "gradient_accumulation_steps"),
+)
 
 
 def _short(value):

@@ -31,7 +31,11 @@ class ClassNumbers:
         def prepare(data: Data) -> Data:
             return data._replace(train=numbered(data.train), held_out=numbered(data.held_out))
 
-        return training.changed(preparations=(*training.preparations, prepare), classes=self.classes)
+        weights = training.class_weight
+        if weights is not None:
+            weights = {number: weights[name] for number, name in enumerate(self.classes) if name in weights}
+        preparations = (*training.preparations, prepare)
+        return training.changed(preparations=preparations, classes=self.classes, class_weight=weights)
 
     def code(self, training: Training) -> str:
         """Returns the preparation."""
@@ -48,6 +52,6 @@ def proposals(observed: Observed) -> list[ClassNumbers]:
     if task.kind != CLASSES or task.is_one_hot or task.is_sequence or observed.training.classes or len(outputs) != 1:
         return []
     is_counted = task.classes == tuple(range(len(task.classes)))
-    is_taken = min(task.classes) >= 0 and max(task.classes) < (outputs[0].units or 0)
+    is_taken = min(task.classes) >= 0 and max(task.classes) < (outputs[0].units or np.inf)
     wants = (outputs[0].loss in BINARY and len(task.classes) == 2) or (outputs[0].loss in SPARSE and not is_taken)
     return [ClassNumbers(task.classes)] if wants and not is_counted else []

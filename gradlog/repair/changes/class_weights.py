@@ -24,12 +24,18 @@ class ClassWeights:
 
     def applied(self, training: Training) -> Training:
         """Returns the training with weights."""
-        return training.changed(class_weight=dict(self.weights))
+        return training.changed(class_weight=self._by_number(training))
 
     def code(self, training: Training) -> str:
         """Returns the argument of `fit`."""
-        weights = ", ".join(f"{number}: {weight:.3g}" for number, weight in self.weights)
+        weights = ", ".join(f"{number}: {weight:.3g}" for number, weight in self._by_number(training).items())
         return f"model.fit(..., class_weight={{{weights}}})"
+
+    def _by_number(self, training):
+        """Returns the weights by the class numbers that the training has."""
+        if not training.classes:
+            return dict(self.weights)
+        return {training.classes.index(number): weight for number, weight in self.weights}
 
 
 def proposals(observed: Observed) -> list[ClassWeights]:

@@ -7,7 +7,8 @@ from gradlog.repair.surgery import can_be_made_anew, cloned, flattened, rebuilt
 from gradlog.repair.training import Training
 
 _STRENGTHS = ("l1", "l2", "factor")
-_STRONG = 0.05
+_STRONG = 0.05  # of a penalty
+_FAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class WeakerDecay:
     def code(self, training: Training) -> str:
         """Returns regularizers and optimizer."""
         lines = []
-        for layer in flattened(training.model):
+        for layer in flattened(training.model) if can_be_made_anew(training.model) else ():
             for name, config in _regularizers(layer).items():
                 strengths = {one: config["config"][one] for one in _STRENGTHS if config["config"].get(one)}
                 weaker = ", ".join(f"{one}={value * self.factor:.3g}" for one, value in strengths.items())
@@ -62,7 +63,8 @@ def proposals(observed: Observed) -> list[WeakerDecay]:
 def unusual(observed: Observed) -> list[WeakerDecay]:
     """Proposes none where one is so strong that the weights have no chance."""
     training = observed.training
-    found = [training.settings.get("weight_decay") or 0.0]
+    decay = (training.settings.get("weight_decay") or 0.0) * (training.rate or 0.0)  # share of the weights, in a step
+    found = [_STRONG if decay >= _FAST else 0.0]
     if can_be_made_anew(training.model):
         found += [
             float(config["config"].get(name) or 0.0)

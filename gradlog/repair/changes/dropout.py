@@ -37,7 +37,8 @@ class LessDropout:
         """Returns the layer."""
         found = _found(training.model)
         rates = ", ".join(dict.fromkeys(f"{one.rate:g}" for one in found))
-        return f"keras.layers.Dropout({self.rate:g})  # {where(found)}; was {rates}"
+        kind = type(found[0]).__name__
+        return f"keras.layers.{kind}({self.rate:g})  # {where(found)}; was {rates}"
 
 
 def proposals(observed: Observed) -> list[LessDropout]:

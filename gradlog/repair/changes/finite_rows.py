@@ -19,7 +19,7 @@ class FiniteRows:
 
     def code(self, training: Training) -> str:
         """Returns the preparation."""
-        return "rows = numpy.isfinite(x).all(axis=1); x, y = x[rows], y[rows]"
+        return "rows = numpy.isfinite(x.reshape(len(x), -1)).all(axis=1); x, y = x[rows], y[rows]"
 
 
 def proposals(observed: Observed) -> list[FiniteRows]:

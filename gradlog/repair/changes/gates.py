@@ -27,9 +27,10 @@ class Gates:
 
     def applied(self, training: Training) -> Training:
         """Returns the training with another model."""
+        found = {id(one) for one in _plain(training.model)}
 
         def edit(layer):
-            if not isinstance(layer, keras.layers.SimpleRNN):
+            if id(layer) not in found:
                 return [cloned(layer)]
             known = _CELLS[self.layer](1).get_config()
             config = {name: value for name, value in layer.get_config().items() if name in known}
@@ -39,9 +40,7 @@ class Gates:
 
     def code(self, training: Training) -> str:
         """Returns the layer."""
-        found = _plain(training.model)
-        units = ", ".join(dict.fromkeys(str(one.units) for one in found))
-        return f"keras.layers.{self.layer}({units})  # {where(found)}; was SimpleRNN"
+        return f"keras.layers.{self.layer}(...)  # {where(_plain(training.model))}; was SimpleRNN(...)"
 
 
 def proposals(observed: Observed) -> list[Gates]:
@@ -51,7 +50,7 @@ def proposals(observed: Observed) -> list[Gates]:
 
 def of_long(observed: Observed) -> list[Gates]:
     """Proposes the same where a `SimpleRNN` reads 20 time steps or more."""
-    steps = [one.input.shape[1] for one in _plain(observed.training.model)]
+    steps = [keras.tree.flatten(one.input)[0].shape[1] for one in _plain(observed.training.model)]
     return proposals(observed) if max((one or 0 for one in steps), default=0) >= _LONG else []
 
 

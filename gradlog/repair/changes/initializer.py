@@ -7,7 +7,7 @@ from gradlog.diagnosis.changes.initial_weights import deviation, fans
 from gradlog.diagnosis.changes.of_run import SQUASHING
 from gradlog.repair.changes.activation import activation_of
 from gradlog.repair.changes.change import Observed
-from gradlog.repair.surgery import cloned, flattened, hidden_layers, rebuilt
+from gradlog.repair.surgery import cloned, flattened, hidden_layers, output_layers, rebuilt
 from gradlog.repair.training import Training
 
 
@@ -38,7 +38,7 @@ class Initializer:
         """Returns the arguments."""
         found = [one for one in flattened(training.model) if _starts_at_random(one)]
         before = ", ".join(dict.fromkeys(_said(one.kernel_initializer) for one in found))
-        biases = '\nbias_initializer="zeros"' if any(map(_has_bias, found)) else ""
+        biases = '\nbias_initializer="zeros"' if any(map(_starts_off_zero, found)) else ""
         return f'kernel_initializer="{self.initializer}"  # in all layers with a kernel; was {before}{biases}'
 
 
@@ -50,8 +50,8 @@ def proposals(observed: Observed) -> list[Initializer]:
     squashes = any(activation_of(one) in SQUASHING for one in hidden)
     name = "glorot_uniform" if squashes else "he_normal"
     found = [one for one in flattened(observed.training.model) if _starts_at_random(one)]
-    is_there = all(_said(one.kernel_initializer) == _class(name) for one in found) and not any(map(_has_bias, found))
-    return [] if is_there else [Initializer(name)]
+    is_there = all(_said(one.kernel_initializer) == _class(name) for one in found)
+    return [] if is_there and not any(map(_starts_off_zero, found)) else [Initializer(name)]
 
 
 def unusual(observed: Observed) -> list[Initializer]:
@@ -60,19 +60,26 @@ def unusual(observed: Observed) -> list[Initializer]:
 
 
 def is_unusual(observed: Observed) -> bool:
-    """Whether a kernel starts with twice or half Glorot's deviation, or a bias at another number than zero."""
+    """Whether a kernel starts far from the usual deviations, or the bias of a hidden layer at another number than zero.
+
+    Usual are those of LeCun, Glorot and He; far is less than half of the smallest, or more than twice the largest.
+    """
     for layer in observed.run.layers:
-        found, glorot = deviation(layer) if layer.kernel else None, math.sqrt(2 / sum(fans(layer)))
-        if found is not None and not glorot / 2 <= found <= 2 * glorot:
+        if not layer.kernel or (found := deviation(layer)) is None:
+            continue
+        fan_in, fan_out = fans(layer)
+        usual = [math.sqrt(one) for one in (1 / fan_in, 2 / fan_in, 2 / (fan_in + fan_out))]
+        if not min(usual) / 2 <= found <= 2 * max(usual):
             return True
-    return any(map(_has_bias, flattened(observed.training.model)))
+    outputs = {id(one) for one in output_layers(observed.training.model)}
+    return any(_starts_off_zero(one) for one in flattened(observed.training.model) if id(one) not in outputs)
 
 
 def _starts_at_random(layer):
     return hasattr(layer, "kernel_initializer") and not hasattr(layer, "recurrent_initializer")
 
 
-def _has_bias(layer):
+def _starts_off_zero(layer):
     """Whether a layer's bias starts at another number than zero."""
     initializer = getattr(layer, "bias_initializer", None)
     return initializer is not None and not _is_zero(initializer)

@@ -53,7 +53,8 @@ def proposals(observed: Observed) -> list[ScaledInputs]:
     if not can_be_made_anew(model) or len(inputs) != 1 or len(model.inputs) != 1:
         return []
     x = inputs[0]
-    has_layer = any(type(one).__name__ in _LAYERS for one in flattened(model)[:1])
+    first = [one for one in flattened(model) if not isinstance(one, keras.layers.InputLayer)][:1]
+    has_layer = any(type(one).__name__ in _LAYERS for one in first)
     if has_layer or not np.issubdtype(x.dtype, np.number) or not keras.backend.is_float_dtype(model.inputs[0].dtype):
         return []
     means, variances = _moments(np.asarray(x, np.float64))

@@ -11,7 +11,7 @@ from gradlog.repair.training import Training
 _TARGET = 3e-3  # of a step to the weights
 _USUAL = {"SGD": 0.01, "Adagrad": 0.1, "Adadelta": 1.0, "Ftrl": 0.1, "Lion": 3e-4}  # else that of Adam
 _OF_ADAM = 1e-3
-_FAR = 30  # times as large or as small as usual
+_FAR = 90  # times as large or as small as usual
 _FIRST_STEPS = 5  # logged ones, over which update ratios are looked at
 
 
@@ -50,7 +50,7 @@ def proposals(observed: Observed) -> list[LearningRate]:
 
 
 def unusual(observed: Observed) -> list[LearningRate]:
-    """Proposes the usual rate where another is thirty times as large or as small."""
+    """Proposes the usual rate where another is ninety times as large or as small."""
     rate, usual = observed.training.settings.get("learning_rate"), usual_rate(observed.training)
     if not isinstance(rate, (int, float)):  # a schedule
         return []

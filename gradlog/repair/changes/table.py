@@ -33,7 +33,7 @@ from gradlog.repair.changes import (
 from gradlog.repair.changes.change import Change, Observed, Proposals
 from gradlog.repair.surgery import can_be_made_anew
 
-_UNITS = (learning_rate, initializer.unusual, input_scale, activation, normalization)
+_OF_UNITS = (learning_rate, initializer.unusual, input_scale, activation, normalization)
 # By the code of a finding, or the kind of its symptom. A module stands for its `proposals`.
 FOR: dict[str, tuple] = {
     "GL101": (
@@ -52,8 +52,8 @@ FOR: dict[str, tuple] = {
     "GL102": (input_scale, initializer.unusual, target_scale, learning_rate, optimizer, normalization, clipping),
     "GL103": (finite_rows, output, initializer.unusual, target_scale, learning_rate, optimizer, clipping),
     "GL104": (normalization, initializer.unusual),
-    "GL201": (initializer.unusual, *_UNITS),
-    "GL202": (input_scale, initializer.unusual, *_UNITS),
+    "GL201": (initializer.unusual, *_OF_UNITS),
+    "GL202": (input_scale, initializer.unusual, *_OF_UNITS),
     **dict.fromkeys(("GL203", "GL204", "GL205"), (learning_rate, warmup, initializer.unusual, normalization)),
     LARGE_STEPS: (learning_rate, optimizer, warmup, clipping),
     SMALL_STEPS: (learning_rate, optimizer),

@@ -37,8 +37,8 @@ class ScaledTargets:
 
     def code(self, training: Training) -> str:
         """Returns the preparation."""
-        back = f"{self.deviation:.4g} * model.predict(x) + {self.mean:.4g}"
-        return f"y = (y - {self.mean:.4g}) / {self.deviation:.4g}  # {back} in the units of before"
+        back = f"{self.deviation:.7g} * model.predict(x) + {self.mean:.7g}"
+        return f"y = (y - {self.mean:.7g}) / {self.deviation:.7g}  # {back} in the units of before"
 
 
 def proposals(observed: Observed) -> list[ScaledTargets]:

@@ -1,11 +1,11 @@
-"""More units in a layer that lets hardly anything pass: of one or two numbers no later layer makes more."""
+"""More units in a layer of one or two: the layers after it get no more than these two numbers of an input."""
 
 from dataclasses import dataclass
 
 import keras
 
 from gradlog.repair.changes.change import Observed, where
-from gradlog.repair.surgery import cloned, hidden_layers, rebuilt
+from gradlog.repair.surgery import cloned, hidden_layers, is_chain, rebuilt
 from gradlog.repair.training import Training
 
 _FEW, _MANY = 2, 8
@@ -40,9 +40,9 @@ class MoreUnits:
 
 
 def proposals(observed: Observed) -> list[MoreUnits]:
-    """Proposes it where a layer of one or two units stands among wide ones, but for autoencoders, which need one."""
+    """Proposes it where a layer of one or two units stands in a chain of wide ones, but for autoencoders."""
     x, y = ([one.shape[1:] for one in keras.tree.flatten(part)] for part in observed.data.train)
-    if x == y:
+    if x == y or not is_chain(observed.training.model):
         return []
     widest = max((one.units for one in _dense(observed.training.model)), default=0)
     return [MoreUnits(widest)] if widest >= _MANY and _narrow(observed.training.model) else []
