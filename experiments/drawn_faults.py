@@ -8,7 +8,7 @@ from experiments.drawn_networks import CLASSES, NUMBER, YES_OR_NO
 
 
 def _between(random, least, most):
-    """Returns a number between two others, of one or three significant digits, drawn on a logarithmic scale."""
+    """Returns a number between two others, of two significant digits, drawn on a logarithmic scale."""
     return float(f"{least * (most / least) ** random.random():.2g}")
 
 

@@ -18,6 +18,7 @@ from gradlog.repair.changes import (
     depth,
     dropout,
     finite_rows,
+    flatten,
     gates,
     initializer,
     input_scale,
@@ -29,6 +30,7 @@ from gradlog.repair.changes import (
     skip,
     table,
     target_scale,
+    unfrozen,
     units,
     warmup,
 )
@@ -67,6 +69,17 @@ def with_dropout(rate):
     )
 
 
+def unflattened():
+    return keras.Sequential([keras.Input((24, 2)), layers.Conv1D(4, 3, name="a"), layers.Dense(3, name="b")])
+
+
+def frozen(*names):
+    model = chain(depth=2)
+    for name in names:
+        model.get_layer(name).trainable = False
+    return model
+
+
 def narrow():
     return keras.Sequential(
         [keras.Input((6,)), layers.Dense(2, "relu", name="a"), layers.Dense(12, "relu", name="b"), layers.Dense(3)]
@@ -102,7 +115,7 @@ def only(proposals, seen):
 
 
 def predictions(model):
-    reads_sequences = any(isinstance(one, layers.RNN) for one in model.layers)
+    reads_sequences = any(isinstance(one, (layers.RNN, layers.Conv1D)) for one in model.layers)
     return keras.ops.convert_to_numpy(model(SEQUENCES if reads_sequences else X))
 
 
@@ -129,6 +142,8 @@ SEEN = {
     "signs": lambda: observed(chain(num=1, last="sigmoid"), SIGNS, loss="binary_crossentropy"),
     "dropout": lambda: observed(with_dropout(0.95)),
     "narrow": lambda: observed(narrow()),
+    "unflattened": lambda: observed(unflattened(), x=SEQUENCES),
+    "frozen": lambda: observed(frozen("layer1", "end")),
     "recurrent": lambda: observed(recurrent(), x=SEQUENCES),
     "linear": lambda: observed(chain(None)),
     "one unit": lambda: observed(chain(num=1, last="softmax"), CLASSES > 0, loss="binary_crossentropy"),
@@ -178,6 +193,8 @@ CODE = [
      "y = numpy.searchsorted([-1, 1], y)  # classes 0 to 1; were these numbers"),
     (dropout.LessDropout(), "dropout", "keras.layers.Dropout(0.2)  # in b; was 0.95"),
     (gates.Gates("LSTM"), "recurrent", "keras.layers.LSTM(...)  # in a, b; was SimpleRNN(...)"),
+    (flatten.Flattened(), "unflattened", "keras.layers.Flatten()  # before b"),
+    (unfrozen.Unfrozen(), "frozen", "layer.trainable = True  # in layer1, end; before compile"),
     (units.MoreUnits(12), "narrow", "keras.layers.Dense(12, ...)  # in a; was 2"),
     (activation.HiddenActivation("relu"), "linear",
      'activation="relu"  # in layer1, layer2, layer3, layer4; was none'),
@@ -499,6 +516,24 @@ def test_dropout_leaves_out_less_where_it_leaves_out_most():
     _, changed = only(dropout.proposals, seen)
     assert [one.rate for one in changed.model.layers if isinstance(one, layers.Dropout)] == [0.2, 0.2]
     assert dropout.proposals(observed(with_dropout(0.6))) == []
+
+
+def test_an_output_for_each_place_is_flattened():
+    seen = SEEN["unflattened"]()
+    _, changed = only(flatten.proposals, seen)
+    assert changed.model.output_shape == (None, 3)
+    assert [type(one).__name__ for one in changed.model.layers] == ["Conv1D", "Flatten", "Dense"]
+    assert flatten.proposals(dataclasses.replace(seen, training=changed)) == []
+    places = RNG.integers(0, 3, (60, 22))
+    assert flatten.proposals(observed(unflattened(), places, SEQUENCES, "sparse_categorical_crossentropy")) == []
+    assert flatten.proposals(observed()) == []
+
+
+def test_a_frozen_output_is_trained_and_a_frozen_body_stays():
+    _, changed = only(unfrozen.proposals, SEEN["frozen"]())
+    assert all(one.trainable for one in changed.model.layers)
+    assert unfrozen.proposals(observed(frozen("layer1", "layer2"))) == []
+    assert unfrozen.proposals(observed()) == []
 
 
 def test_narrow_layers_are_widened():

@@ -17,6 +17,7 @@ from gradlog.repair.changes import (
     depth,
     dropout,
     finite_rows,
+    flatten,
     gates,
     initializer,
     input_scale,
@@ -27,6 +28,7 @@ from gradlog.repair.changes import (
     shuffled_rows,
     skip,
     target_scale,
+    unfrozen,
     units,
     warmup,
 )
@@ -88,12 +90,14 @@ FOR: dict[str, tuple] = {
     "GL516": (output,),
 }
 ALL: tuple = (
+    flatten,
     finite_rows,
     class_numbers,
     output,
     input_scale,
     target_scale,
     shuffled_rows,
+    unfrozen,
     dropout,
     initializer.unusual,
     learning_rate,
@@ -113,7 +117,9 @@ ALL: tuple = (
 )
 # What hardly anybody means to do, although a network may learn something with it.
 UNUSUAL: tuple = (
+    flatten,
     class_numbers,
+    unfrozen,
     dropout,
     units,
     activation.unusual,
@@ -126,6 +132,7 @@ UNUSUAL: tuple = (
 )
 # Each makes something usual that is not; in this order, each sees what those before it have made of the training.
 USUAL: tuple = (
+    flatten,
     finite_rows,
     class_numbers,
     output,
@@ -135,6 +142,7 @@ USUAL: tuple = (
     batch_size,
     optimizer.unusual,
     decay.unusual,
+    unfrozen,
     dropout,
     units,
     gates.of_long,

@@ -1,4 +1,4 @@
-"""More units in a layer of one or two: the layers after it get no more than these two numbers of an input."""
+"""More units where a layer has one or two: the layers after it see each input as one or two numbers."""
 
 from dataclasses import dataclass
 
