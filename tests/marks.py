@@ -6,6 +6,7 @@ import pytest
 ENGINE = keras.backend.backend()
 OF_TENSORFLOW = pytest.mark.skipif(ENGINE != "tensorflow", reason="is of TensorFlow alone")
 OTHER_WEIGHTS = pytest.mark.skipif(ENGINE == "torch", reason="Keras draws other initial weights on PyTorch")
+WEIGHTS_OF_TENSORFLOW = pytest.mark.skipif(ENGINE != "tensorflow", reason="Keras draws other initial weights here")
 TARGETS_REFUSED = pytest.mark.skipif(ENGINE == "torch", reason="PyTorch refuses such targets")
 ONE_STEP_A_CALL = pytest.mark.skipif(ENGINE == "torch", reason="Keras on PyTorch runs one step a call")
 NOT_ON_JAX = pytest.mark.skipif(ENGINE == "jax", reason="JAX has no custom training loop to log")

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from marks import OTHER_WEIGHTS
+from marks import WEIGHTS_OF_TENSORFLOW
 from sklearn.datasets import load_digits
 
 import gradlog
@@ -46,7 +46,7 @@ def sick(optimizer, units=32):
     return network(*hidden, optimizer=optimizer, kernel_initializer=start)
 
 
-@OTHER_WEIGHTS
+@WEIGHTS_OF_TENSORFLOW
 @pytest.mark.combinations
 def test_what_is_unusual_is_changed_together_where_nothing_else_heals():
     found = repair(sick(keras.optimizers.SGD(1e-5)), trainings=6, seeds=2)
@@ -57,7 +57,7 @@ def test_what_is_unusual_is_changed_together_where_nothing_else_heals():
     assert max(one.outcome.score for one in found.tried if len(one.changes) in (1, 2)) < 0.3
 
 
-@OTHER_WEIGHTS
+@WEIGHTS_OF_TENSORFLOW
 @pytest.mark.combinations
 def test_what_is_not_missed_is_left_out():
     """The optimizer is unusual as well, but does no harm."""
@@ -71,7 +71,7 @@ def test_what_is_not_missed_is_left_out():
     assert max(one.outcome.score for one in others) < whole.outcome.score - 0.5
 
 
-@OTHER_WEIGHTS
+@WEIGHTS_OF_TENSORFLOW
 def test_a_loss_that_is_not_finite_ends_a_training_and_costs_what_was_trained():
     model = network(dense(1), optimizer=keras.optimizers.SGD(1e38))
     found = repair(model, trainings=4, seeds=2)
@@ -81,7 +81,7 @@ def test_a_loss_that_is_not_finite_ends_a_training_and_costs_what_was_trained():
     assert found.verdict == REPAIRED
 
 
-@OTHER_WEIGHTS
+@WEIGHTS_OF_TENSORFLOW
 def test_what_is_unusual_is_tried_although_no_rule_finds_it(capsys):
     found = repair(network(dense(1, units=1), dense(2)), trainings=4, seeds=2)
     assert not [one for one in found.findings if not one.is_note]
@@ -96,7 +96,7 @@ def test_what_is_unusual_but_learned_nearly_everything_stays():
     assert (found.verdict, found.spent) == (HEALTHY, 1)
 
 
-@OTHER_WEIGHTS
+@WEIGHTS_OF_TENSORFLOW
 @pytest.mark.combinations
 def test_several_steps_a_call_cost_as_many_steps():
     model = network(dense(1), optimizer=keras.optimizers.Adam(1e-7))
@@ -106,7 +106,7 @@ def test_several_steps_a_call_cost_as_many_steps():
     assert (found.verdict, found.spent) == (REPAIRED, pytest.approx(sum(one.cost for one in found.tried)))
 
 
-@OTHER_WEIGHTS
+@WEIGHTS_OF_TENSORFLOW
 @pytest.mark.combinations
 def test_of_several_outputs_a_weaker_penalty_is_no_gain():
     """Without its penalty the loss is as large as before, and so is the score."""

@@ -79,6 +79,13 @@ class Candidate:
         """Returns a candidate with the same changes but one, or `None` where the others cannot be made without it."""
         return original.with_changes([one for one in self.changes if one is not change], original)
 
+    def is_changed_by(self, change: Change) -> bool:
+        """Whether a change makes another training of it: Adam at 0.001 does not, where that is the optimizer."""
+        try:
+            return change.applied(self.training) != self.training
+        except (ValueError, TypeError, AttributeError):  # as above
+            return True
+
     def keeps_model(self, other: "Candidate") -> bool:
         """Whether the model is that of another candidate."""
         return self.training.model is other.training.model

@@ -189,7 +189,8 @@ class Search:
         A change that heals nothing alone may stand in the way of others.
         """
         base = base if self._task.is_good(base.outcome(self._epochs).score) else self.original
-        return self._candidates(base, [together(self.original.trial.observed(self._case.mistakes))])
+        changes = together(self.original.trial.observed(self._case.mistakes))
+        return self._candidates(base, [[one for one in changes if base.is_changed_by(one)]])
 
     def _allows(self, trainings):
         return self._budget.allows(trainings, self._reserve)
