@@ -76,9 +76,9 @@ class Search:
         names = left_out(self.original.trial.observed()) if self.original.trial is not None else []
         kind = type(self.original.training.model).__name__
         left = f"The layers of a subclassed model, {kind}, cannot be changed. Not tried: {', '.join(names)}."
-        tried = ", ".join(one.name for one in self._unusual)
-        is_silent = all(one.is_note for one in self.findings) and tried
-        unusual = f"Nothing was found, but these settings are unusual: {tried}."
+        names_of_unusual = ", ".join(dict.fromkeys(one.name for one in self._unusual))
+        is_silent = all(one.is_note for one in self.findings) and names_of_unusual
+        unusual = f"Nothing was found, but these settings are unusual: {names_of_unusual}."
         return " ".join(filter(None, (self._case.data.note, left if names else "", unusual if is_silent else "")))
 
     @property
