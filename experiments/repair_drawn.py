@@ -171,8 +171,8 @@ def table(results):
     one = results["healed"]
     trainings = f", with {one['mean_trainings']:.1f} trainings on average" if one["mean_trainings"] else ""
     caption = (
-        f"{one['networks']} of {one['of']} sick networks are healed{trainings}; {one['better']} others are better than "
-        f"before. {one['not_sick']} are not sick: they learn in spite of their faults. "
+        f"{one['networks']} of {one['of']} sick networks are healed{trainings}. Better than before, but not "
+        f"healed: {one['better']}. Not sick, because they learn in spite of their faults: {one['not_sick']}. "
         "A network with two faults stands in two rows."
     )
     headers = ["fault", "of", HEALED, BETTER, NOT_HEALED, NOT_SICK]

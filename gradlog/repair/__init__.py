@@ -5,6 +5,7 @@ A model and its data come in; a `Repair` goes out: the changes, the changed mode
     repair      the public function and its result
     case        what is known before the first training
     search      which changes are tried, in which order
+    judgement   which of two candidates is better, and when one is healed
     candidate   a training with changes, and what came of it
     budget      how many trainings and seconds may be spent
     trial       one training: its score on data held out, and what was found

@@ -18,13 +18,13 @@ from gradlog.repair.budget import Budget
 from gradlog.repair.candidate import Candidate, Tried, said
 from gradlog.repair.case import Case
 from gradlog.repair.changes.table import left_out, proposed, together, unusual_in
+from gradlog.repair.judgement import Judge
 from gradlog.repair.task import LOSS
 from gradlog.repair.trial import Outcome, Trial
 
 _SHARE = 0.25  # of a training, that a candidate runs at first
 _MIN_SHORT_STEPS = 40
 _WIDTH = 4  # candidates side by side
-_OF_LOSS = 0.02  # share of a loss, which is more than chance
 
 
 class Search:
@@ -62,6 +62,7 @@ class Search:
         self._short = min(epochs, max(math.ceil(_SHARE * epochs), math.ceil(_MIN_SHORT_STEPS / steps)))
         self.tried: dict[tuple, Tried] = {}
         self.original = self.best = Candidate((), case.training)
+        self._judge = Judge(case.task, case.mistakes, self.original, self._short, epochs)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -83,20 +84,13 @@ class Search:
 
     @property
     def margin(self) -> float:
-        """How far two scores have to differ to count; of losses a share of that of the original."""
-        score = self.original.outcome(self._epochs).score
-        return self._task.margin or (_OF_LOSS * abs(score) if math.isfinite(score) else 0.0)
+        """How far two scores have to differ to count."""
+        return self._judge.margin
 
     def train_original(self) -> None:
         """Trains the original, once to the point where candidates are compared, and to its end."""
         self.run(self.original, 0, self._short)
         self.run(self.original, 0, self._epochs)
-
-    def is_healthy(self, outcome: Outcome) -> bool:
-        """Whether nothing is wrong at the end, and something was learned: much, if the set-up is wrong."""
-        if outcome.failure or outcome.problems or not self._task.is_learned(outcome.score):
-            return False
-        return self._task.is_good(outcome.score) or not any(not one.is_note for one in self._case.mistakes)
 
     def is_original_healthy(self) -> bool:
         """Whether the original is healthy, and learned nearly everything, or nothing was ever wrong or unusual.
@@ -105,12 +99,12 @@ class Search:
         """
         outcome = self.original.outcome(self._epochs)
         is_sound = all(one.is_note for one in outcome.findings) and not self._unusual
-        return self.is_healthy(outcome) and (is_sound or self._task.is_nearly_perfect(outcome.score))
+        return self._judge.is_healthy(outcome) and (is_sound or self._task.is_nearly_perfect(outcome.score))
 
     def improve(self) -> None:
         """Tries changes until one heals, none is left, or the trainings are used up; then leaves out what it can."""
         is_first = True
-        while not self._is_healed(self.best) and self._try_on(self.best, is_first):
+        while not self._judge.is_healed(self.best) and self._try_on(self.best, is_first):
             is_first = False
         self._improve_further()
         self._leave_out()
@@ -147,12 +141,6 @@ class Search:
     def _to_the_end(self):
         """What it takes to train a candidate from the point where candidates are compared to its end."""
         return 1 - self._short / self._epochs
-
-    def _is_healed(self, candidate):
-        outcome = candidate.outcome(self._epochs)
-        if candidate is self.original or not self.is_healthy(outcome):
-            return False
-        return self._task.is_good(outcome.score) or self._task.kind == LOSS
 
     def _try_on(self, base, is_first):
         """Tries changes on top of a candidate; returns whether any was left to try."""
@@ -204,16 +192,16 @@ class Search:
             Whether there was anything to try.
         """
         running = self._ahead_of(base, candidates)
-        if not any(self._has_gained(one, base) for one in running):
+        if not any(self._judge.has_gained(one, base) for one in running):
             added = otherwise()
             running += self._ahead_of(base, added)
             candidates = [*candidates, *added]
-        running.sort(key=self._rank, reverse=True)
+        running.sort(key=self._judge.rank, reverse=True)
         for candidate in running:
             if not self._allows(self._to_the_end):
                 break
             self.run(candidate, 0, self._epochs)
-            if self._is_better(candidate, base, self._epochs):
+            if self._judge.is_better(candidate, base, self._epochs):
                 self.best = candidate
                 break
         for candidate in (*candidates, base):
@@ -226,26 +214,26 @@ class Search:
         found = []
         for candidate in candidates:
             self.run(candidate, 0, self._short)
-            if self._has_gained(candidate, base) or self._is_better(candidate, base, self._short):
+            if self._judge.has_gained(candidate, base) or self._judge.is_better(candidate, base, self._short):
                 found.append(candidate)
-            if self._is_promising(candidate):
+            if self._judge.is_promising(candidate):
                 break
         return found
 
     def _improve_further(self):
         """Tries to make everything usual on top of what has healed, where there is still much to gain."""
         healed = self.best
-        if self._task.kind == LOSS or not self._is_healed(healed):
+        if self._task.kind == LOSS or not self._judge.is_healed(healed):
             return
         if not self._task.is_nearly_perfect(healed.outcome(self._epochs).score):
             self._try(healed, self._of_all(healed))
-            if not self._is_healed(self.best):
+            if not self._judge.is_healed(self.best):
                 self.best = healed
 
     def _leave_out(self):
         """Leaves out each of several changes that heal, if it is not missed."""
         whole, kept = self.best, self.best
-        if len(whole.changes) < 2 or not self._is_healed(whole):
+        if len(whole.changes) < 2 or not self._judge.is_healed(whole):
             return
         for change in reversed(whole.changes):
             if not self._allows(1.0):
@@ -254,59 +242,20 @@ class Search:
             if candidate is None or self._was_tried(candidate):
                 continue
             self.run(candidate, 0, self._short)
-            if not self._is_missed(candidate, whole, self._short):
+            if not self._judge.is_missed(candidate, whole, self._short):
                 kept = candidate
             else:
                 candidate.trial.forget()
         if kept is not whole:
             self.run(kept, 0, self._epochs)
-            if self._is_healed(kept) and not self._is_missed(kept, whole, self._epochs):
+            if self._judge.is_healed(kept) and not self._judge.is_missed(kept, whole, self._epochs):
                 self.best = kept
-
-    def _is_missed(self, candidate, whole, epochs):
-        one, other = candidate.outcome(epochs), whole.outcome(epochs)
-        return one.score < other.score - self.margin or _badness(one) > _badness(other)
-
-    def _has_gained(self, candidate, base):
-        """Whether a part of a training already comes further than the whole one of the base, and than guessing."""
-        to_beat = max(base.outcome(self._epochs).score, self._task.chance)
-        return candidate.outcome(self._short).score > to_beat + self.margin
-
-    def _is_promising(self, candidate):
-        """Whether a candidate is silent, and halfway to perfect, after a part of a training."""
-        outcome = candidate.outcome(self._short)
-        return self._task.is_good(outcome.score) and self.is_healthy(outcome)
-
-    def _is_better(self, candidate, base, epochs):
-        """Whether a candidate's score is clearly better, or it has fewer problems and is not clearly worse."""
-        one, other = candidate.outcome(epochs), base.outcome(epochs)
-        if one.failure:
-            return False
-        if one.score > other.score + self.margin:
-            return True
-        has_fewer = _badness(one) < _badness(other)
-        return has_fewer and one.score >= other.score - self.margin
-
-    def _rank(self, candidate):
-        """A sort key, larger for better candidates: a score counts most, but for what is not clearly apart.
-
-        Then one that changes less counts more; of those that have learned nothing yet, the one that changes most.
-        """
-        outcome, step = candidate.outcome(self._short), self.margin or 1e-9
-        rough = round(outcome.score / step) if math.isfinite(outcome.score) else -math.inf
-        changes = len(candidate.changes) * (-1 if self._task.is_learned(outcome.score) else 1)
-        return rough, -_badness(outcome), changes, outcome.score
 
     def _trial(self, candidate):
         name = f"{len(self.tried):02d}_{_slug(candidate.changes)}"
         start = self._case.start if candidate.keeps_model(self.original) else None
         parts = candidate.training, self._case.data, self._task, self._epochs, self._log_dir / name
         return Trial(*parts, start, self._advance, histograms=self._is_kept)
-
-
-def _badness(outcome):
-    """Returns how bad the findings at the end are: alarms count most."""
-    return sum(10 if one.severity == "alarm" else 1 for one in outcome.problems if not one.cause)
 
 
 def _slug(changes):

@@ -81,25 +81,20 @@ class Task:
         is_finite = np.isfinite(predictions)
         if self.kind == LABELS:
             return float((((predictions > cut) == (_rows(targets) > 0.5)) & is_finite).mean())
-        found = _named(predictions, cut, classes) if classes else self._predicted(predictions, cut)
-        is_right = found == class_numbers(targets)
+        is_right = self._predicted(predictions, cut, classes) == class_numbers(targets)
         return float((is_right & is_finite.all(axis=1)).mean())
 
     def _has_come(self, share, score):
         return self.kind != LOSS and score >= self.chance + share * (1 - self.chance)
 
-    def _predicted(self, predictions, cut):
+    def _predicted(self, predictions, cut, classes):
         if predictions.shape[1] > 1:
-            return np.argmax(predictions, axis=1)
+            found = np.argmax(predictions, axis=1)
+            # A unit beyond the classes stands for none of them.
+            return np.array([*classes, min(classes) - 1])[np.minimum(found, len(classes))] if classes else found
         if len(self.classes) == 2:
             return np.where(predictions[:, 0] > cut, self.classes[1], self.classes[0])
         return np.round(predictions[:, 0])
-
-
-def _named(predictions, cut, classes):
-    """Returns the class numbers that predictions stand for; a unit beyond the classes stands for none of them."""
-    number = predictions.argmax(axis=1) if predictions.shape[1] > 1 else (predictions[:, 0] > cut).astype(int)
-    return np.array([*classes, min(classes) - 1])[np.minimum(number, len(classes))]
 
 
 def task_of(loss: str | None, units: int | None, targets) -> Task:

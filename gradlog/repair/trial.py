@@ -201,7 +201,7 @@ class Trial:
 
 
 class _Steps(keras.callbacks.Callback):
-    """Counts the steps of a training, and ends it where the loss is no longer finite. Keras' own says so on the screen.
+    """Counts the steps of a training, and stops it once the loss is not finite; `TerminateOnNaN` would print a line.
 
     Attributes:
         number: Integer.
