@@ -266,6 +266,7 @@ def test_a_model_that_has_learned_starts_from_its_weights():
         ({"model": "net"}, TypeError, "Expected a Keras model. Received: 'net'"),
         ({"model": keras.Sequential([keras.layers.Dense(1)])}, ValueError, "Expected a compiled model"),
         ({"y": np.zeros(3)}, ValueError, "as many inputs as targets"),
+        ({"x": "digits.npz"}, TypeError, "with a row for each example. Received: .*'digits.npz'"),
     ],
 )
 def test_what_cannot_be_repaired(arguments, error, text):

@@ -130,3 +130,14 @@ def test_the_score_of_several_outputs_leaves_the_penalty_out(tmp_path):
     expected = metrics.log_loss(y[500:], classes, labels=range(10)) + metrics.mean_squared_error(x[500:], images)
     assert -score == pytest.approx(expected, rel=1e-4)
     assert float(penalty(trial._model.get_layer("shared").kernel)) > 0.05
+
+
+def test_what_was_found_stands_beside_a_failure():
+    x, y = digits()
+    found = gradlog.repair(network(dense(1)), x, y + 1, epochs=8, batch_size=16, trainings=4, seeds=2, verbose=0)
+    lines = str(found).splitlines()
+    if found.tried[0].outcome.failure:  # JAX and GPUs make it a loss that is not finite
+        assert lines[2].startswith("The training fails: ")
+    assert "Found:" in lines
+    assert any(line.startswith("  GL504 ") for line in lines)
+    assert (found.verdict, names(found.changes)) == (REPAIRED, ["class numbers"])

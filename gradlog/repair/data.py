@@ -160,6 +160,9 @@ def _arrays(values):
 
 
 def _checked(rows, min_rows=_MIN_ROWS):
+    for one in keras.tree.flatten(tuple(rows)):
+        if np.ndim(one) == 0:
+            raise TypeError(f"Expected arrays `x` and `y` with a row for each example. Received: {one[()]!r}")
     sizes = {len(one) for one in keras.tree.flatten(tuple(rows))}
     if len(sizes) != 1 or min(sizes) < min_rows:
         said = ", ".join(map(str, sorted(sizes)))

@@ -53,12 +53,11 @@ def _found(repair):
     """Returns the findings of the original, each in a line; those that another explains are left out."""
     causes = [one for one in repair.findings if not one.cause and not one.is_note]
     failure = next((one.outcome.failure for one in repair.tried if not one.changes), "")
-    if failure:
-        return f"The training fails: {failure}"
-    if not causes:
-        return "" if repair.verdict == "nothing to repair" else "Nothing was found, but not all was learned."
-    lines = [one.title for one in causes]
-    return "\n".join(["Found:", *(f"  {line}" for line in lines)])
+    fails = [f"The training fails: {failure}"] if failure else []
+    found = ["Found:", *(f"  {one.title}" for one in causes)] if causes else []
+    if not fails and not found and repair.verdict != "nothing to repair":
+        found = ["Nothing was found, but not all was learned."]
+    return "\n".join([*fails, *found])
 
 
 def _changed(repair):
