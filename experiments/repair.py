@@ -141,13 +141,19 @@ def _reached(pairs, target):
 
 
 def _num_healed(scenarios, strategy):
-    """Returns how many networks were healed, and the mean of the trainings that these took."""
+    """Returns how many networks were healed, the mean of the trainings that these took, and those of all for each.
+
+    Those of a network that was not healed are all that were spent on it.
+    """
     reached = [row["trainings_to_target"][strategy] for row in scenarios]
     healed = [one for one in reached if one is not None]
+    at_the_end = [row["spent"][strategy][-1][0] for row in scenarios]
+    spent = [end if one is None else one for one, end in zip(reached, at_the_end, strict=True)]
     return {
         "networks": len(healed),
         "of": len(reached),
         "mean_trainings": sum(healed) / len(healed) if healed else None,
+        "trainings_for_each": sum(spent) / len(healed) if healed else None,
     }
 
 
@@ -178,10 +184,22 @@ def rivals_table(results):
         [row["scenario"], *(_number(row["trainings_to_target"][name]) for name in names)]
         for row in results["scenarios"]
     ]
-    healed = [f"{one['networks']} of {one['of']}" for one in results["healed"].values()]
-    rows.append(["healed", *healed])
+    rows += healed_rows(results, _number)
     caption = "Trainings to nine tenths of the way from guessing to the best accuracy that any found; - if never."
     return runs.table("Search · trainings until it is healed", ["network", *names], rows, caption)
+
+
+def healed_rows(results, number):
+    """Returns the rows below that table: how many are healed, and what one of them costs.
+
+    Args:
+        results: Dictionary that `run` returned.
+        number: Function that writes a number, or `None`.
+    """
+    found = results["healed"].values()
+    healed = [f"{one['networks']} of {one['of']}" for one in found]
+    cost = [number(one["trainings_for_each"]) for one in found]
+    return [["healed", *healed], ["trainings in all, for each healed one", *cost]]
 
 
 def _mean(numbers):

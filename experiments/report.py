@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from experiments import overhead_report, remedy_tables, runs, transformer_numbers
+from experiments import repair as repair_experiment
 from experiments import repair_drawn as drawn
 
 HERE = Path(__file__).parent
@@ -112,10 +113,8 @@ def repair():
         [row["scenario"], *(runs.plain(row["trainings_to_target"][name]) for name in names)]
         for row in found["scenarios"]
     ]
-    healed = [f"{one['networks']} of {one['of']}" for one in found["healed"].values()]
-    return (
-        f"{_markdown(headers, rows)}\n\n{_markdown(['trainings until healed', *names], [*needed, ['healed', *healed]])}"
-    )
+    needed += repair_experiment.healed_rows(found, runs.plain)
+    return f"{_markdown(headers, rows)}\n\n{_markdown(['trainings until healed', *names], needed)}"
 
 
 def repair_drawn():

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from gradlog.diagnosis.finding import Finding
 from gradlog.history.builder import HistoryBuilder
 from gradlog.repair.changes import (
     activation,
@@ -239,11 +240,13 @@ def test_every_change_has_its_code_tested():
 
 
 def test_the_learning_rate_follows_the_update_ratio():
-    def rates(rate, ratio, kind=keras.optimizers.SGD):
-        seen = dataclasses.replace(observed(optimizer=kind(rate)), history=history_with(ratio))
+    def rates(rate, ratio, kind=keras.optimizers.SGD, severity="warning"):
+        found = (Finding("GL401", "", severity, (), 0, None, 1, 1, "", ()),)
+        seen = dataclasses.replace(observed(optimizer=kind(rate)), history=history_with(ratio), findings=found)
         return [one.rate for one in learning_rate.proposals(seen)]
 
     assert rates(1e-6, 3e-8) == [0.1, 0.01, 1e-7, 1e-5]  # 3e-3 of the weights; the usual rate; a tenth; ten times
+    assert rates(1e-6, 3e-8, severity="note") == [0.1, 0.01, 3e-6, 1e-7, 1e-5]  # nothing is wrong, but it may be slow
     assert rates(10.0, 3.0) == [0.01, 1.0]  # a hundred times the default is too large
     assert rates(0.01, 3e-3) == [0.001, 0.1]  # as it should be
     assert rates(0.001, float("nan"), keras.optimizers.Adam) == [1e-4, 0.01]
@@ -302,6 +305,18 @@ def test_a_clipped_optimizer_is_not_clipped_again():
     _, changed = only(clipping.proposals, seen)
     assert changed.fresh(seen.data.train).optimizer.global_clipnorm == 1.0
     assert clipping.proposals(dataclasses.replace(seen, training=changed)) == []
+
+
+def test_gradients_clipped_to_almost_nothing_are_unusual():
+    for settings, expected in [
+        ({}, []),
+        ({"clipnorm": 0.1}, []),
+        ({"clipvalue": 0.009}, [clipping.Clipping(1.0)]),
+        ({"global_clipnorm": 4e-4}, [clipping.Clipping(1.0)]),
+    ]:
+        seen = observed(optimizer=keras.optimizers.SGD(0.01, **settings))
+        assert clipping.unusual(seen) == expected
+        assert [one for one in table.unusual_in(seen) if one.name == "clipping"] == expected
 
 
 @pytest.mark.parametrize("kind", ["squashing", "apart", "branched"])

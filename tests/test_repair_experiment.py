@@ -55,8 +55,25 @@ def test_what_is_healed_is_counted(results):
     assert row["target"] == pytest.approx(target)
     ours = 2 if after >= target else None
     assert row["trainings_to_target"] == {"gradlog.repair": ours, "random search": 2, "Hyperband": None}
-    assert results["healed"]["random search"] == {"networks": 1, "of": 1, "mean_trainings": 2}
-    assert results["healed"]["Hyperband"] == {"networks": 0, "of": 1, "mean_trainings": None}
+    assert results["healed"]["random search"] == {
+        **{"networks": 1, "of": 1},
+        **{"mean_trainings": 2, "trainings_for_each": 2},
+    }
+    assert results["healed"]["Hyperband"] == {
+        **{"networks": 0, "of": 1},
+        **{"mean_trainings": None, "trainings_for_each": None},
+    }
+
+
+def test_a_healed_network_costs_what_was_spent_on_those_that_were_not():
+    rows = [
+        {"trainings_to_target": {"random search": needed}, "spent": {"random search": [(1, 0.2), (spent, 0.9)]}}
+        for needed, spent in ((2, 12), (None, 12), (4, 5), (None, 3))
+    ]
+    found = repair._num_healed(rows, "random search")
+    assert found == {"networks": 2, "of": 4, "mean_trainings": 3, "trainings_for_each": (2 + 12 + 4 + 3) / 2}
+    table = repair.healed_rows({"healed": {"random search": found}}, "{:.1f}".format)
+    assert table == [["healed", "2 of 4"], ["trainings in all, for each healed one", "10.5"]]
 
 
 @pytest.mark.combinations

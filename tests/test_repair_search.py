@@ -1,5 +1,7 @@
 """The search: where single changes do not heal, all that is unusual changes at once; what is not missed goes again."""
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 import pytest
@@ -8,9 +10,17 @@ from sklearn import metrics
 from sklearn.datasets import load_digits
 
 import gradlog
+from gradlog.repair import search as search_module
+from gradlog.repair.budget import Budget
+from gradlog.repair.candidate import Candidate, said
 from gradlog.repair.case import case_of
+from gradlog.repair.changes.activation import HiddenActivation
+from gradlog.repair.changes.learning_rate import LearningRate
+from gradlog.repair.changes.normalization import Normalization
+from gradlog.repair.changes.optimizer import Adam
 from gradlog.repair.data import data_of
 from gradlog.repair.repair import HEALTHY, REPAIRED
+from gradlog.repair.search import Search
 from gradlog.repair.trial import Trial
 
 pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
@@ -141,3 +151,83 @@ def test_what_was_found_stands_beside_a_failure():
     if keras.backend.backend() == "tensorflow":  # elsewhere, rows of a class without a unit are passed over, or NaN
         assert lines[2].startswith("The training fails: ")
         assert (found.verdict, names(found.changes)) == (REPAIRED, ["class numbers"])
+
+
+def test_changes_that_come_to_the_same_training_are_tried_once():
+    case = case_of(network(dense(1, "tanh")), data_of(*digits(), None, 16))
+    original = Candidate((), case.training)
+
+    def is_same(one, other):
+        return original.with_changes(one, original).is_one_of([original.with_changes(other, original).key])
+
+    relu, leaky, slower = HiddenActivation("relu"), HiddenActivation("leaky_relu"), LearningRate(0.001)
+    assert is_same([slower], [Adam(0.001)])  # the optimizer is Adam
+    assert is_same([relu, slower], [slower, relu])
+    assert is_same([relu, slower], [relu, Adam(0.001)])
+    assert not is_same([relu, slower], [leaky, Adam(0.001)])
+    assert not is_same([relu, slower], [relu, Adam(0.003)])
+    assert not is_same([relu], [relu, Normalization("BatchNormalization")])
+    assert is_same([Adam(0.003)], [])
+    assert not is_same([relu], [])
+
+
+def test_a_training_that_begins_anew_costs_what_it_trains_again(tmp_path):
+    case = case_of(network(dense(1)), data_of(*digits(), None, 16))
+    budget = Budget(12, None)
+    search = Search(case, EPOCHS, budget, 2, tmp_path, is_kept=False)
+    original = search.original
+    first = search.run(original, 0, 2)
+    assert (budget.spent, search.tried[(), 0].cost) == (0.2, 0.2)
+    search.run(original, 0, 4)
+    assert (budget.spent, search.tried[(), 0].cost) == pytest.approx((0.4, 0.4))
+    original.trial.forget()
+    again = search.run(original, 0, 2)
+    assert (budget.spent, search.tried[(), 0].cost) == pytest.approx((0.6, 0.6))
+    assert again.score == first.score
+    search.run(original, 1, 1)
+    assert budget.spent == pytest.approx(0.7)
+    assert search.tried[(), 1].cost == pytest.approx(0.1)
+
+
+@dataclass(frozen=True)
+class Late:
+    """A learning rate of 0 until a step, and of 0.01 from then on."""
+
+    step: int
+    name = "late"
+
+    def applied(self, training):
+        schedule = keras.optimizers.schedules.PiecewiseConstantDecay([self.step], [0.0, 0.01])
+        return training.with_settings(learning_rate=keras.optimizers.schedules.serialize(schedule))
+
+    def code(self, training):
+        return f"learning_rate=late({self.step})"
+
+
+def searched(monkeypatch, tmp_path, changes, trainings):
+    """A search that has only these changes to try; a quarter of a training ends after 90 of 300 steps."""
+    case = case_of(network(dense(1), optimizer=keras.optimizers.Adam(5e-4)), data_of(*digits(), None, 16))
+    monkeypatch.setattr(search_module, "proposed", lambda observed: changes)
+    monkeypatch.setattr(search_module, "together", lambda observed: [])
+    search = Search(case, EPOCHS, Budget(trainings, None), 2, tmp_path, is_kept=False)
+    search.train_original()
+    search.improve()
+    return search, {said(key[0][0]) if key[0] else "original": one for key, one in search.tried.items()}
+
+
+def test_what_is_slow_at_first_is_trained_to_its_end(monkeypatch, tmp_path):
+    changes = [Late(10000), Late(150), Late(149)]
+    search, tried = searched(monkeypatch, tmp_path, changes, trainings=12)
+    assert search.best.changes == (Late(150),)
+    assert {name: round(one.cost, 6) for name, one in tried.items()} == {
+        **{"original": 1.0, "late 10000": 1.3},  # begun anew, and trained to its end
+        **{"late 150": 1.3, "late 149": 0.3},  # the first one that heals ends it
+    }
+    assert search.best.outcome(3).score == tried["late 149"].outcome.score < search.original.outcome(3).score - 0.1
+    assert search.best.outcome(EPOCHS).score > search.original.outcome(EPOCHS).score + 0.1
+
+
+def test_what_is_slow_at_first_stays_dropped_where_the_trainings_do_not_last(monkeypatch, tmp_path):
+    search, tried = searched(monkeypatch, tmp_path, [Late(150)], trainings=4)
+    assert search.best is search.original  # 1.3 are spent, 2 are kept for a proof
+    assert [one.cost for one in tried.values()] == pytest.approx([1.0, 0.3])

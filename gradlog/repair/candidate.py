@@ -1,7 +1,7 @@
 """Candidate: a training with changes, and what came of it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gradlog.repair.changes.change import Change
@@ -43,6 +43,7 @@ class Candidate:
     Attributes:
         trial: The `Trial` of its trainings, or `None` where none has begun.
         codes: Tuple of the lines of code of each change.
+        of_model: Frozen set of those changes that make another model.
         outcomes: Dictionary of pairs of a seed and a number of epochs to `Outcome`s.
     """
 
@@ -51,6 +52,7 @@ class Candidate:
         self.trial: Trial | None = None
         self.outcomes: dict[tuple[int, int], Outcome] = {}
         self.codes: tuple[str, ...] = ()
+        self.of_model: frozenset[Change] = frozenset()
 
     def outcome(self, epochs: int, seed: int = 0) -> Outcome:
         """Returns what had come of it after so many epochs."""
@@ -61,18 +63,19 @@ class Candidate:
 
         A change takes the place of an earlier one of its name, and of those that it overrides.
         """
-        changes, training, codes = self.changes, original.training, []
+        changes, training, codes, of_model = self.changes, original.training, [], []
         for one in added:
             gone = {one.name, *getattr(one, "overrides", ())}
             changes = (*(other for other in changes if other.name not in gone), one)
         try:
             for one in changes:
                 codes.append(one.code(training))
-                training = one.applied(training)
+                before, training = training, one.applied(training)
+                of_model += [one] if training.model is not before.model else []
         except (ValueError, TypeError, AttributeError):  # of a layer that Keras cannot make so
             return None
         candidate = Candidate(changes, training)
-        candidate.codes = tuple(codes)
+        candidate.codes, candidate.of_model = tuple(codes), frozenset(of_model)
         return candidate
 
     def without(self, change: Change, original: "Candidate") -> "Candidate | None":
@@ -85,6 +88,19 @@ class Candidate:
             return change.applied(self.training) != self.training
         except (ValueError, TypeError, AttributeError):  # as above
             return True
+
+    @property
+    def key(self) -> tuple:
+        """What tells it from others, without its model: its changes in any order, and the training they come to."""
+        return frozenset(self.changes), (self.of_model, dataclasses.replace(self.training, model=None))
+
+    def is_one_of(self, keys: Iterable[tuple]) -> bool:
+        """Whether its changes are among those of others, or come to the same training as theirs.
+
+        Adam at 0.001 is the same as a learning rate of 0.001, where Adam is the optimizer.
+        """
+        changes, training = self.key
+        return any(changes == of_other or training == to_other for of_other, to_other in keys)
 
     def keeps_model(self, other: "Candidate") -> bool:
         """Whether the model is that of another candidate."""

@@ -4,8 +4,9 @@ The original is trained first. What was found leads: the changes proposed for it
 run a quarter of a training side by side; those that do no better than the original did by then are dropped, and the
 best of the others is trained to its end (successive halving, Jamieson and Talwalkar 2016). Where none does better, or
 the best does not heal, everything that is unusual is made usual at once, and the next changes are tried on top of the
-best. Where several changes heal together, each is left out in turn, and stays out if it is not missed. Some of the
-trainings are kept for the proof.
+best. Where nothing is left to try, what was dropped first gets a whole training: a network may be slow at first. Where
+several changes heal together, each is left out in turn, and stays out if it is not missed. Some of the trainings are
+kept for the proof.
 """
 
 import math
@@ -62,6 +63,8 @@ class Search:
         self._short = min(epochs, max(math.ceil(_SHARE * epochs), math.ceil(_MIN_SHORT_STEPS / steps)))
         self.tried: dict[tuple, Tried] = {}
         self.original = self.best = Candidate((), case.training)
+        self._known: list[tuple] = []  # keys of those that were run
+        self._dropped: list[Candidate] = []  # on top of the best one, after a part of a training
         self._judge = Judge(case.task, case.mistakes, self.original, self._short, epochs)
 
     @property
@@ -106,6 +109,7 @@ class Search:
         is_first = True
         while not self._judge.is_healed(self.best) and self._try_on(self.best, is_first):
             is_first = False
+        self._finish_dropped()
         self._improve_further()
         self._leave_out()
 
@@ -113,13 +117,16 @@ class Search:
         """Trains a candidate until so many epochs are done."""
         if candidate.trial is None:
             candidate.trial = self._trial(candidate)
+            self._known.append(candidate.key)
         key = candidate.changes, seed
-        before = self.tried[key].outcome.epochs if key in self.tried else 0
+        before = candidate.trial.done(seed)
         outcome = candidate.trial.train(seed, epochs)
         candidate.outcomes[seed, epochs] = outcome
-        self._budget.spent += (outcome.epochs - before) / self._epochs
+        cost = (candidate.trial.done(seed) - before) / self._epochs
+        self._budget.spent += cost
         log_dir = candidate.trial.log_dir if self._is_kept else ""
-        self.tried[key] = Tried(candidate.changes, seed, outcome, outcome.epochs / self._epochs, log_dir)
+        cost += self.tried[key].cost if key in self.tried else 0.0
+        self.tried[key] = Tried(candidate.changes, seed, outcome, cost, log_dir)
         return outcome
 
     # What it is made of.
@@ -162,14 +169,9 @@ class Search:
             if len(found) == _WIDTH or not self._allows((len(found) + 1) * share + self._to_the_end):
                 break
             candidate = base.with_changes(added, self.original)
-            if candidate is not None and not self._was_tried(candidate, found):
+            if candidate is not None and not candidate.is_one_of([*self._known, *(one.key for one in found)]):
                 found.append(candidate)
         return found
-
-    def _was_tried(self, candidate, beside=()):
-        """Whether a candidate was tried, or is about to be; the order of its changes does not count."""
-        known = [*(changes for changes, _ in self.tried), *(one.changes for one in beside)]
-        return frozenset(candidate.changes) in set(map(frozenset, known))
 
     def _of_all(self, base):
         """Returns the candidate in which everything is usual, on top of a base that is good; none if it was tried.
@@ -204,10 +206,17 @@ class Search:
             if self._judge.is_better(candidate, base, self._epochs):
                 self.best = candidate
                 break
+        dropped = [one for one in candidates if self._may_learn_later(one)]
+        self._dropped = [*self._dropped, *dropped][:_WIDTH] if self.best is base else []
         for candidate in (*candidates, base):
             if candidate not in (self.best, self.original) and candidate.trial is not None:
                 candidate.trial.forget()
         return bool(candidates)
+
+    def _may_learn_later(self, candidate):
+        """Whether a candidate was run, and dropped before its end, but did not fail."""
+        short, whole = (candidate.outcomes.get((0, epochs)) for epochs in (self._short, self._epochs))
+        return whole is None and short is not None and math.isfinite(short.score)
 
     def _ahead_of(self, base, candidates):
         """Runs candidates a part of a training; returns those that are worth the rest. A promising one ends it."""
@@ -220,15 +229,33 @@ class Search:
                 break
         return found
 
+    def _finish_dropped(self):
+        """Trains the likeliest of those that were dropped to their end, until one heals."""
+        for candidate in self._dropped:
+            if self._judge.is_healed(self.best) or not self._allows(1.0):
+                break
+            base = self.best
+            self.run(candidate, 0, self._epochs)
+            if self._judge.is_better(candidate, base, self._epochs):
+                self.best = candidate
+            else:
+                candidate.trial.forget()
+
     def _improve_further(self):
-        """Tries to make everything usual on top of what has healed, where there is still much to gain."""
+        """Tries changes on top of what has healed, where there is still something to gain.
+
+        Where it is much, any; else those that make everything usual.
+        """
         healed = self.best
         if self._task.kind == LOSS or not self._judge.is_healed(healed):
             return
-        if not self._task.is_nearly_perfect(healed.outcome(self._epochs).score):
+        score = healed.outcome(self._epochs).score
+        if not self._task.has_come_far(score):
+            self._try_on(healed, is_first=False)
+        elif not self._task.is_nearly_perfect(score):
             self._try(healed, self._of_all(healed))
-            if not self._judge.is_healed(self.best):
-                self.best = healed
+        if not self._judge.is_healed(self.best):
+            self.best = healed
 
     def _leave_out(self):
         """Leaves out each of several changes that heal, if it is not missed."""
@@ -239,7 +266,7 @@ class Search:
             if not self._allows(1.0):
                 break
             candidate = kept.without(change, self.original)
-            if candidate is None or self._was_tried(candidate):
+            if candidate is None or candidate.is_one_of(self._known):
                 continue
             self.run(candidate, 0, self._short)
             if not self._judge.is_missed(candidate, whole, self._short):

@@ -13,7 +13,7 @@ CLASSES, LABELS, NUMBERS, LOSS = "classes", "labels", "numbers", "loss"
 _SCORES = {CLASSES: "accuracy", LABELS: "accuracy of labels", NUMBERS: "R²", LOSS: "-loss"}
 _MAX_CLASSES = 1000
 _MARGIN = 0.05  # of the way from guessing to perfect, which is more than chance
-_GOOD = 0.5  # of the same way
+_GOOD, _FAR = 0.5, 0.75  # of the same way
 _NEARLY_PERFECT = 0.9
 
 
@@ -53,6 +53,10 @@ class Task:
     def is_good(self, score: float) -> bool:
         """Whether a score is halfway from guessing to perfect; never where guessing has no score."""
         return self._has_come(_GOOD, score)
+
+    def has_come_far(self, score: float) -> bool:
+        """Whether a score is three quarters of that way."""
+        return self._has_come(_FAR, score)
 
     def is_nearly_perfect(self, score: float) -> bool:
         """Whether a score is nine tenths of that way, which leaves little to gain."""

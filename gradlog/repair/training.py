@@ -59,7 +59,7 @@ class Training:
         return cls(
             model=template,
             optimizer=type(optimizer),
-            settings={name: value for name, value in optimizer.get_config().items() if name != "name"},
+            settings=_settings(optimizer),
             loss=model.loss,
             metrics=metrics,
             options=_options(model),
@@ -121,6 +121,13 @@ def seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
+
+
+def _settings(optimizer):
+    """Returns the configuration of an optimizer; the learning rate as it was written, which Keras rounds to float32."""
+    settings = {name: value for name, value in optimizer.get_config().items() if name != "name"}
+    rate = settings.get("learning_rate")
+    return settings | ({"learning_rate": float(str(np.float32(rate)))} if isinstance(rate, float) else {})
 
 
 def _options(model):

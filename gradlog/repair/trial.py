@@ -132,9 +132,14 @@ class Trial:
                 failure = in_short(error)
         self._done = epochs
         findings = tuple(diagnose(self.history))
-        passes = epochs if self._batches is None else self._steps.number / len(self._batches)
-        self.outcome = Outcome(score if np.isfinite(score) else _WORST, findings, passes, failure)
+        self.outcome = Outcome(score if np.isfinite(score) else _WORST, findings, self.done(seed), failure)
         return self.outcome
+
+    def done(self, seed: int) -> float:
+        """Returns the passes through the data that the training from a seed has made; 0 if it has to begin anew."""
+        if seed != self._seed:
+            return 0.0
+        return self._done if self._batches is None else self._steps.number / len(self._batches)
 
     def observed(self, mistakes: tuple[Finding, ...] = ()) -> Observed:
         """Returns what changes are proposed from; `mistakes` are findings before the first step."""

@@ -6,6 +6,7 @@ from gradlog.repair.changes.change import Observed, optimizer_code
 from gradlog.repair.training import Training
 
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
+_LEAST = 0.01  # of a usual one; below it hardly anything is left of a gradient
 
 
 @dataclass(frozen=True)
@@ -33,4 +34,14 @@ class Clipping:
 
 def proposals(observed: Observed) -> list[Clipping]:
     """Proposes to clip where the optimizer does not."""
-    return [] if any(observed.training.settings.get(name) for name in CLIPS) else [Clipping()]
+    return [] if clips(observed.training) else [Clipping()]
+
+
+def unusual(observed: Observed) -> list[Clipping]:
+    """Proposes the usual norm where gradients are clipped to almost nothing."""
+    return [Clipping()] if min(clips(observed.training), default=1.0) < _LEAST else []
+
+
+def clips(training: Training) -> list[float]:
+    """Returns what the optimizer clips gradients to; empty where it does not."""
+    return [value for name in CLIPS if (value := training.settings.get(name))]

@@ -38,13 +38,17 @@ class LearningRate:
 
 
 def proposals(observed: Observed) -> list[LearningRate]:
-    """Proposes the rate that the run's update ratios ask for, then the usual one, then a tenth and ten times."""
+    """Proposes the rate that the run's update ratios ask for, then the usual one, then others around its own.
+
+    Where nothing is wrong, the training may be slow, and three times the rate comes first of these; else a tenth.
+    """
     rate, usual = observed.training.rate, usual_rate(observed.training)
     if rate is None:
         return [LearningRate(usual)]
     ratio = update_ratio(observed)
     asked = [rounded(rate * _TARGET / ratio)] if rate and ratio and not 1 / 3 < _TARGET / ratio < 3 else []
-    around = [rate / 10, 10 * rate] if rate else []
+    is_sound = all(one.is_note for one in observed.findings)
+    around = [factor * rate for factor in ((3, 0.1, 10) if is_sound else (0.1, 10))]
     found = [one for one in (*asked, usual, *around) if 0 < one <= 100 * usual and not 0.5 < one / max(rate, 1e-30) < 2]
     return [LearningRate(one) for one in dict.fromkeys(map(rounded, found))]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from gradlog.repair.changes.change import Observed, optimizer_code
-from gradlog.repair.changes.clipping import CLIPS
+from gradlog.repair.changes.clipping import clips
 from gradlog.repair.training import Training
 
 _LEAST, _MOST = 0.9e-4, 1.1e-2  # usual learning rates, which Keras rounds
@@ -49,6 +49,6 @@ def unusual(observed: Observed) -> list[Adam]:
     """Proposes Adam where the optimizer is of another kind, or its steps are unusually large, small or clipped."""
     training = observed.training
     is_of_kind = issubclass(training.optimizer, (keras.optimizers.Adam, keras.optimizers.Nadam))
-    clips = [value for name in CLIPS if (value := training.settings.get(name))]
-    is_usual = is_of_kind and training.rate and _LEAST <= training.rate <= _MOST and min(clips, default=1) >= _MIN_CLIP
+    is_clipped = min(clips(training), default=1.0) < _MIN_CLIP
+    is_usual = is_of_kind and training.rate and _LEAST <= training.rate <= _MOST and not is_clipped
     return [] if is_usual else proposals(observed)

@@ -126,6 +126,7 @@ UNUSUAL: tuple = (
     gates.of_long,
     batch_size.unusual,
     learning_rate.unusual,
+    clipping.unusual,
     target_scale,
     decay.unusual,
     initializer.unusual,
