@@ -366,6 +366,16 @@ def test_normalization_stands_behind_each_hidden_layer():
     assert normalization.proposals(dataclasses.replace(seen, training=batch.applied(seen.training))) == []
 
 
+def test_ten_hidden_layers_with_nothing_between_are_unusual():
+    deep = observed(chain(depth=10))
+    assert normalization.unusual(observed(chain(depth=9))) == []
+    assert normalization.unusual(deep) == [normalization.Normalization(momentum=0.9)]
+    assert [one for one in table.unusual_in(deep) if one.name == "normalization"] == normalization.unusual(deep)
+    for eased in (skip.SkipConnections(), normalization.Normalization()):
+        training = eased.applied(deep.training)
+        assert normalization.unusual(dataclasses.replace(deep, training=training)) == []
+
+
 def test_skip_connections_add_what_comes_in():
     seen = SEEN["squashing"]()
     _, changed = only(skip.proposals, seen)

@@ -5,15 +5,13 @@ Exit codes: 0 success, 1 findings (only `gradlog diagnose`), 2 error, 130 interr
 
 import argparse
 import os
-import re
 import sys
 
 from gradlog import __version__
-from gradlog.commands import console
+from gradlog.commands import argument_types, console
 
 CLEAN, FINDINGS, ERROR, INTERRUPTED, CLOSED_PIPE = 0, 1, 2, 130, 141
 
-_STEPS = re.compile(r"(\d*):(\d*)|(\d+)")
 _EXIT_CODES = "exit codes: 0 success, 2 error (one line on standard error)"
 
 
@@ -114,7 +112,7 @@ def _add_summary(commands):
     )
     parser.add_argument(
         "--loss-scale",
-        type=_scale,
+        type=argument_types.scale,
         default=1.0,
         metavar="S",
         help="multiply the gradients by S before, with --precision",
@@ -202,10 +200,12 @@ def _add(commands, name, command, text, examples, exit_codes=_EXIT_CODES):
     """Adds a subcommand with the arguments that all share."""
     parser = commands.add_parser(name, help=text, **_described(text, examples, exit_codes))
     parser.add_argument("log_dir", metavar="LOGDIR", help="directory of a run, or a directory that contains runs")
-    parser.add_argument("--runs", type=_pattern, metavar="REGEX", help="only runs whose name matches")
-    parser.add_argument("--variables", type=_pattern, metavar="REGEX", help="only variables whose name matches")
-    parser.add_argument("--steps", type=_steps, metavar="A:B", default=(None, None), help=_STEPS_HELP)
-    parser.add_argument("--tag", type=_tag, action="append", metavar="NAME=PATTERN", help=_TAG_HELP)
+    parser.add_argument("--runs", type=argument_types.pattern, metavar="REGEX", help="only runs whose name matches")
+    parser.add_argument(
+        "--variables", type=argument_types.pattern, metavar="REGEX", help="only variables whose name matches"
+    )
+    parser.add_argument("--steps", type=argument_types.steps, metavar="A:B", default=(None, None), help=_STEPS_HELP)
+    parser.add_argument("--tag", type=argument_types.tag, action="append", metavar="NAME=PATTERN", help=_TAG_HELP)
     parser.add_argument("--json", action="store_true", help="print only JSON on standard output")
     parser.set_defaults(command=command)
     return parser
@@ -226,41 +226,6 @@ _TAG_HELP = (
     "can be repeated"
 )
 _STEPS_HELP = "only steps A to B, inclusive; either can be omitted, and a single number selects one step"
-
-
-def _pattern(text):
-    try:
-        return re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"invalid regular expression {text!r}: {error}") from error
-
-
-def _scale(text):
-    try:
-        scale = float(text)
-    except ValueError:
-        scale = 0.0
-    if not 0 < scale < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a positive number, received {text!r}")
-    return scale
-
-
-def _tag(text):
-    name, equals, pattern = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"expected NAME=PATTERN, as in gradient=grads/{{variable}}, received {text!r}")
-    return name, pattern
-
-
-def _steps(text):
-    match = _STEPS.fullmatch(text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"expected A:B, A:, :B or one step, such as 0:1000, received {text!r}")
-    first, last, only = match.groups()
-    first, last = (int(end) if end else None for end in ((only, only) if only else (first, last)))
-    if None not in (first, last) and first > last:
-        raise argparse.ArgumentTypeError(f"expected A:B with A <= B, received {text!r}")
-    return first, last
 
 
 def _chosen(options):

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.diagnosis.rules.evidence import Evidence, trailing, trailing_median
+from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import Symptom
+from gradlog.diagnosis.rules.windows import trailing, trailing_median
 
 _WINDOW = 10
 _REMEDIES = (

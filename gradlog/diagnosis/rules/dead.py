@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.diagnosis.rules.evidence import Evidence, trailing_median
+from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import Symptom
+from gradlog.diagnosis.rules.windows import trailing_median
 
 _REMEDIES = (
     "Lower the learning rate: one large step can kill a layer.",

@@ -11,15 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradlog.diagnosis.checks.setup import CROSS_ENTROPIES
-from gradlog.diagnosis.rules.evidence import (
-    RUNAWAY,
-    Evidence,
-    lasting_median,
-    started_at_zero,
-    trailing,
-    trailing_median,
-)
+from gradlog.diagnosis.rules.evidence import RUNAWAY, Evidence, started_at_zero
 from gradlog.diagnosis.rules.rule import Symptom
+from gradlog.diagnosis.rules.windows import lasting_median, trailing, trailing_median
 
 _REMEDIES = (
     "Lower the learning rate, by a factor of ten to start with.",

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradlog.diagnosis.checks.setup import REGRESSION
 from gradlog.diagnosis.rules.blocks import layers_of
+from gradlog.diagnosis.rules.windows import lasting_median, trailing, trailing_median
 from gradlog.history.history import History
 from gradlog.history.names import LOSS_MEAN_ABS, LOSS_NORM, MEAN_ABS, NORM, PENALTY_TAG
 
@@ -288,26 +289,6 @@ class Evidence:
     def is_after(self, steps: int) -> np.ndarray:
         """Whether the optimizer has made so many steps since the first logged one; boolean [T]."""
         return self.steps - self.steps[:1] >= steps
-
-
-def trailing(values: np.ndarray, window: int) -> np.ndarray:
-    """Returns the last `window` entries at each step, [T, window, ...]; NaN before the first step."""
-    padding = np.full((window - 1, *values.shape[1:]), np.nan)
-    padded = np.concatenate([padding, np.asarray(values, np.float64)])
-    return np.stack([padded[shift : shift + len(values)] for shift in range(window)], axis=1)
-
-
-def trailing_median(values: np.ndarray, window: int) -> np.ndarray:
-    """Returns the median of the last `window` entries at each step, of those that there are; [T, ...]."""
-    rows = np.sort(trailing(values, window), axis=1)  # NaN comes last
-    count = np.maximum((~np.isnan(rows)).sum(axis=1, keepdims=True), 1)
-    low, high = ((count - 1) // 2, count // 2)
-    return ((np.take_along_axis(rows, low, 1) + np.take_along_axis(rows, high, 1)) / 2)[:, 0]
-
-
-def lasting_median(losses: np.ndarray) -> np.ndarray:
-    """Returns the median of the last seven losses, [T], for one batch's is noisy; NaN before there are seven."""
-    return np.where(np.arange(len(losses)) >= 6, trailing_median(losses, 7), np.nan)
 
 
 def started_at_zero(evidence: Evidence) -> np.ndarray:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.diagnosis.rules.evidence import Evidence, lasting_median, started_at_zero, trailing_median
+from gradlog.diagnosis.rules.evidence import Evidence, started_at_zero
 from gradlog.diagnosis.rules.rule import LARGE_STEPS, Symptom
+from gradlog.diagnosis.rules.windows import lasting_median, trailing_median
 
 _REMEDIES = (
     "Clip the gradient: keras.optimizers.Adam(..., global_clipnorm=1.0).",

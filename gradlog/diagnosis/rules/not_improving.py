@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlog.diagnosis.rules.evidence import Evidence, trailing
+from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import Symptom
+from gradlog.diagnosis.rules.windows import trailing
 
 _REMEDIES = (
     "Look at the other findings first: they point to the cause.",

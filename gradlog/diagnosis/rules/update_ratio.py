@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradlog.diagnosis.rules.evidence import Evidence, started_at_zero, trailing
+from gradlog.diagnosis.rules.evidence import Evidence, started_at_zero
 from gradlog.diagnosis.rules.rule import LARGE_STEPS, SMALL_STEPS, Symptom
+from gradlog.diagnosis.rules.windows import trailing
 
 _TOO_LARGE = (
     "Lower the learning rate, by a factor of ten to start with.",

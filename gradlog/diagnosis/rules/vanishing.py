@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradlog.diagnosis.rules.evidence import Evidence, trailing
+from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.diagnosis.rules.rule import Symptom
+from gradlog.diagnosis.rules.windows import trailing
 from gradlog.history.names import LOSS_MEAN_ABS
 
 _WINDOW = 3  # logged steps; their geometric mean is judged

@@ -10,7 +10,7 @@ from gradlog.repair.training import Training
 
 _KINDS = {"BatchNormalization": keras.layers.BatchNormalization, "LayerNormalization": keras.layers.LayerNormalization}
 _MIN_BATCH = 8  # rows, for the statistics of a batch
-_DEEP = 6  # layers
+_DEEP, _VERY_DEEP = 6, 10  # layers
 _USUAL, _QUICK = 0.99, 0.9  # of what was there; after 100 steps, a third of the start is still in it, or nothing
 _MANY_STEPS = 1000
 
@@ -63,6 +63,13 @@ def proposals(observed: Observed) -> list[Normalization]:
 def of_deep(observed: Observed) -> list[Normalization]:
     """Proposes the same where many hidden layers follow one another."""
     return proposals(observed)[:1] if len(hidden_layers(observed.training.model)) >= _DEEP else []
+
+
+def unusual(observed: Observed) -> list[Normalization]:
+    """Proposes the same where very many follow one another, and no skip connection leads around any of them."""
+    model = observed.training.model
+    has_skips = any(type(one).__name__ in ("Add", "Concatenate") for one in flattened(model))
+    return proposals(observed)[:1] if len(hidden_layers(model)) >= _VERY_DEEP and not has_skips else []
 
 
 def _normalizes(layer):

@@ -124,6 +124,7 @@ UNUSUAL: tuple = (
     units,
     activation.unusual,
     gates.of_long,
+    normalization.unusual,
     batch_size.unusual,
     learning_rate.unusual,
     clipping.unusual,
