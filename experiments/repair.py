@@ -126,13 +126,8 @@ def _repaired(shared, name):
 
 def _searched(found):
     """Returns pairs of trainings spent and the score, of the search of a repair, without its proof."""
-    spent, pairs = 0.0, []
-    for one in found.tried:
-        if one.seed == 0:
-            spent += one.cost
-            score = one.outcome.score
-            pairs.append((spent, score if score > float("-inf") else 0.0))
-    return pairs
+    ended = sorted((one for one in found.tried if one.seed == 0), key=lambda one: one.spent)
+    return [(one.spent, max(one.outcome.score, 0.0)) for one in ended]
 
 
 def _reached(pairs, target):

@@ -35,7 +35,7 @@ class Config:
     """What defines the experiment."""
 
     number: int = 150
-    first: int = 1000  # the networks before these were looked at while the search was written
+    first: int = 2000  # the networks before these were looked at while the search was written
     trainings: int = 6
     seeds: int = 2
 

@@ -26,14 +26,20 @@ def test_arguments(arguments, error, message):
         gradlog.GradientLogger(**{"log_dir": "logs", **arguments})
 
 
-def test_no_trainable_variables(tmp_path):
+def test_a_model_without_trainable_variables_is_trained_and_not_logged(tmp_path):
+    """Keras counts its loss and its metrics."""
     model = networks.dense_network()
     model.trainable = False
     model.compile("sgd", "sparse_categorical_crossentropy")
     x, y = networks.data(8)
+    plain = model.fit(x, y, verbose=0).history
 
-    with pytest.raises(ValueError, match=r"no trainable variables.*layer\.trainable = True.*compile again"):
-        model.fit(x, y, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path)])
+    logger = gradlog.GradientLogger(tmp_path)
+    said = r"stopped logging.*training continues.*no trainable variables.*layer\.trainable = True.*compile again"
+    with pytest.warns(UserWarning, match=said):
+        history = model.fit(x, y, verbose=0, callbacks=[logger]).history
+    assert history == plain
+    assert isinstance(logger.error, ValueError)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -371,6 +371,15 @@ def test_ten_hidden_layers_with_nothing_between_are_unusual():
     assert normalization.unusual(observed(chain(depth=9))) == []
     assert normalization.unusual(deep) == [normalization.Normalization(momentum=0.9)]
     assert [one for one in table.unusual_in(deep) if one.name == "normalization"] == normalization.unusual(deep)
+    x = inputs = keras.Input((6,))
+    for _ in range(10):
+        x = x + layers.Dense(6, "relu")(x)
+    assert normalization.unusual(observed(keras.Model(inputs, layers.Dense(3)(x)))) == []
+    for layer in deep.training.model.layers[:4]:
+        layer.trainable = False
+    assert normalization.unusual(deep) == []
+    for layer in deep.training.model.layers:
+        layer.trainable = True
     for eased in (skip.SkipConnections(), normalization.Normalization()):
         training = eased.applied(deep.training)
         assert normalization.unusual(dataclasses.replace(deep, training=training)) == []

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 import gradlog
 from gradlog.repair import search as search_module
 from gradlog.repair.budget import Budget
-from gradlog.repair.candidate import Candidate, said
+from gradlog.repair.candidate import Candidate
 from gradlog.repair.case import case_of
 from gradlog.repair.changes.activation import HiddenActivation
 from gradlog.repair.changes.learning_rate import LearningRate
@@ -204,25 +204,27 @@ class Late:
         return f"learning_rate=late({self.step})"
 
 
-def searched(monkeypatch, tmp_path, changes, trainings):
-    """A search that has only these changes to try; a quarter of a training ends after 90 of 300 steps."""
+def searched(monkeypatch, tmp_path, changes, trainings, usual=()):
+    """A search that has only these changes to try; a part of a training ends after 90 of 300 steps."""
     case = case_of(network(dense(1), optimizer=keras.optimizers.Adam(5e-4)), data_of(*digits(), None, 16))
     monkeypatch.setattr(search_module, "proposed", lambda observed: changes)
-    monkeypatch.setattr(search_module, "together", lambda observed: [])
+    monkeypatch.setattr(search_module, "together", lambda observed: list(usual))
     search = Search(case, EPOCHS, Budget(trainings, None), 2, tmp_path, is_kept=False)
     search.train_original()
     search.improve()
-    return search, {said(key[0][0]) if key[0] else "original": one for key, one in search.tried.items()}
+    return search, {one.name: one for one in search.tried.values()}
 
 
 def test_what_is_slow_at_first_is_trained_to_its_end(monkeypatch, tmp_path):
-    changes = [Late(10000), Late(150), Late(149)]
+    changes = [LearningRate(1e38), Late(10000), Late(150), Late(149)]
     search, tried = searched(monkeypatch, tmp_path, changes, trainings=12)
     assert search.best.changes == (Late(150),)
+    assert tried.pop("learning rate 1e+38").cost < 0.02  # its loss is not finite
     assert {name: round(one.cost, 6) for name, one in tried.items()} == {
         **{"original": 1.0, "late 10000": 1.3},  # begun anew, and trained to its end
         **{"late 150": 1.3, "late 149": 0.3},  # the first one that heals ends it
     }
+    assert tried["late 150"].spent > tried["late 10000"].spent > tried["late 149"].spent
     assert search.best.outcome(3).score == tried["late 149"].outcome.score < search.original.outcome(3).score - 0.1
     assert search.best.outcome(EPOCHS).score > search.original.outcome(EPOCHS).score + 0.1
 
@@ -231,3 +233,13 @@ def test_what_is_slow_at_first_stays_dropped_where_the_trainings_do_not_last(mon
     search, tried = searched(monkeypatch, tmp_path, [Late(150)], trainings=4)
     assert search.best is search.original  # 1.3 are spent, 2 are kept for a proof
     assert [one.cost for one in tried.values()] == pytest.approx([1.0, 0.3])
+
+
+def test_of_what_is_slow_at_first_all_that_is_usual_comes_first(monkeypatch, tmp_path):
+    """And what is not missed in it is seen after a whole training only."""
+    dead = [Late(step) for step in (10001, 10002, 10003, 10004)]
+    search, tried = searched(monkeypatch, tmp_path, dead, 7, usual=[Late(150), HiddenActivation("tanh")])
+    costs = {name: round(one.cost, 6) for name, one in tried.items()}
+    assert (costs.pop("original"), costs.pop("late 150 + activation tanh"), costs.pop("late 150")) == (1.0, 1.3, 1.0)
+    assert max(costs.values()) == 0.3
+    assert search.best.changes == (Late(150),)

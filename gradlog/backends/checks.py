@@ -60,11 +60,11 @@ def checked_pair(model, optimizer) -> tuple[keras.Model, keras.optimizers.Optimi
 
 
 def checked_model(model) -> keras.Model:
-    """Returns a model that can be trained.
+    """Returns a model that has an optimizer.
 
     Raises:
         TypeError: It is not a Keras model.
-        ValueError: it is not compiled, or has no trainable variables.
+        ValueError: it is not compiled.
     """
     _check_has(model, ("name", "trainable_variables", "train_step", "make_train_function"))
     if not getattr(model, "compiled", True) or getattr(model, "optimizer", None) is None:
@@ -72,12 +72,16 @@ def checked_model(model) -> keras.Model:
             "The model has no optimizer whose gradients could be logged. Expected a compiled model; call "
             f"`model.compile(optimizer=..., loss=...)` first. Received: {model.name!r}"
         )
+    return model
+
+
+def check_trainable(model) -> None:
+    """Raises a `ValueError` where a model is built and has no trainable variables."""
     if model.built and not model.trainable_variables:
         raise ValueError(
             "The model has no trainable variables, so there are no gradients to log. Set `layer.trainable = True` "
             f"on the layers that are to learn, then compile again. Received: {model.name!r}"
         )
-    return model
 
 
 def _check_has(model, attributes):

@@ -17,7 +17,8 @@ class Tried:
         changes: The `Change`s; none for the original.
         seed: Integer.
         outcome: `Outcome`.
-        cost: Number, the share of a training that it took.
+        cost: Number, the trainings that it took: a part of one, or more than one if it was begun anew.
+        spent: Number, the trainings that were spent in all when it ended.
         log_dir: String, the directory of its run; empty if it is not kept.
     """
 
@@ -25,6 +26,7 @@ class Tried:
     seed: int
     outcome: Outcome
     cost: float
+    spent: float
     log_dir: str
 
     @property
@@ -43,7 +45,7 @@ class Candidate:
     Attributes:
         trial: The `Trial` of its trainings, or `None` where none has begun.
         codes: Tuple of the lines of code of each change.
-        of_model: Frozen set of those changes that make another model.
+        remade: Frozen set of those changes that make another model, or prepare the data, which have no equality.
         outcomes: Dictionary of pairs of a seed and a number of epochs to `Outcome`s.
     """
 
@@ -52,7 +54,7 @@ class Candidate:
         self.trial: Trial | None = None
         self.outcomes: dict[tuple[int, int], Outcome] = {}
         self.codes: tuple[str, ...] = ()
-        self.of_model: frozenset[Change] = frozenset()
+        self.remade: frozenset[Change] = frozenset()
 
     def outcome(self, epochs: int, seed: int = 0) -> Outcome:
         """Returns what had come of it after so many epochs."""
@@ -63,7 +65,7 @@ class Candidate:
 
         A change takes the place of an earlier one of its name, and of those that it overrides.
         """
-        changes, training, codes, of_model = self.changes, original.training, [], []
+        changes, training, codes, remade = self.changes, original.training, [], []
         for one in added:
             gone = {one.name, *getattr(one, "overrides", ())}
             changes = (*(other for other in changes if other.name not in gone), one)
@@ -71,11 +73,11 @@ class Candidate:
             for one in changes:
                 codes.append(one.code(training))
                 before, training = training, one.applied(training)
-                of_model += [one] if training.model is not before.model else []
+                remade += [one] if _parts(training) != _parts(before) else []
         except (ValueError, TypeError, AttributeError):  # of a layer that Keras cannot make so
             return None
         candidate = Candidate(changes, training)
-        candidate.codes, candidate.of_model = tuple(codes), frozenset(of_model)
+        candidate.codes, candidate.remade = tuple(codes), frozenset(remade)
         return candidate
 
     def without(self, change: Change, original: "Candidate") -> "Candidate | None":
@@ -92,7 +94,8 @@ class Candidate:
     @property
     def key(self) -> tuple:
         """What tells it from others, without its model: its changes in any order, and the training they come to."""
-        return frozenset(self.changes), (self.of_model, dataclasses.replace(self.training, model=None))
+        settings = dataclasses.replace(self.training, model=None, preparations=(), restore=None)
+        return frozenset(self.changes), (self.remade, settings)
 
     def is_one_of(self, keys: Iterable[tuple]) -> bool:
         """Whether its changes are among those of others, or come to the same training as theirs.
@@ -105,6 +108,11 @@ class Candidate:
     def keeps_model(self, other: "Candidate") -> bool:
         """Whether the model is that of another candidate."""
         return self.training.model is other.training.model
+
+
+def _parts(training):
+    """Returns the parts of a training that are equal only if they are the same."""
+    return id(training.model), training.preparations, training.restore
 
 
 def said(change: Change) -> str:

@@ -49,6 +49,11 @@ class Judge:
         one, other = candidate.outcome(epochs), whole.outcome(epochs)
         return one.score < other.score - self.margin or _badness(one) > _badness(other)
 
+    def shows_early(self, candidate: Candidate) -> bool:
+        """Whether a part of a training comes halfway from guessing to what the whole one reaches, so that it tells."""
+        part, whole = (candidate.outcome(epochs).score for epochs in (self._short, self._epochs))
+        return self._task.kind == LOSS or part - self._task.chance >= (whole - self._task.chance) / 2
+
     def has_gained(self, candidate: Candidate, base: Candidate) -> bool:
         """Whether a part of a training already comes further than the whole one of the base, and than guessing."""
         to_beat = max(base.outcome(self._epochs).score, self._task.chance)

@@ -126,7 +126,7 @@ class Search:
         self._budget.spent += cost
         log_dir = candidate.trial.log_dir if self._is_kept else ""
         cost += self.tried[key].cost if key in self.tried else 0.0
-        self.tried[key] = Tried(candidate.changes, seed, outcome, cost, log_dir)
+        self.tried[key] = Tried(candidate.changes, seed, outcome, cost, self._budget.spent, log_dir)
         return outcome
 
     # What it is made of.
@@ -197,26 +197,32 @@ class Search:
         if not any(self._judge.has_gained(one, base) for one in running):
             added = otherwise()
             running += self._ahead_of(base, added)
-            candidates = [*candidates, *added]
+            candidates = [*added, *candidates]
         running.sort(key=self._judge.rank, reverse=True)
         for candidate in running:
             if not self._allows(self._to_the_end):
                 break
             self.run(candidate, 0, self._epochs)
             if self._judge.is_better(candidate, base, self._epochs):
-                self.best = candidate
+                self._take(candidate)
                 break
         dropped = [one for one in candidates if self._may_learn_later(one)]
         self._dropped = [*self._dropped, *dropped][:_WIDTH] if self.best is base else []
-        for candidate in (*candidates, base):
-            if candidate not in (self.best, self.original) and candidate.trial is not None:
+        for candidate in candidates:
+            if candidate is not self.best and candidate.trial is not None:
                 candidate.trial.forget()
         return bool(candidates)
 
+    def _take(self, candidate):
+        """Makes a candidate the best one, and lets go of the model of the one before."""
+        if self.best not in (self.original, candidate):
+            self.best.trial.forget()
+        self.best = candidate
+
     def _may_learn_later(self, candidate):
-        """Whether a candidate was run, and dropped before its end, but did not fail."""
+        """Whether a candidate was run, and dropped before its end; not one that failed or whose loss was not finite."""
         short, whole = (candidate.outcomes.get((0, epochs)) for epochs in (self._short, self._epochs))
-        return whole is None and short is not None and math.isfinite(short.score)
+        return whole is None and short is not None and not short.failure and short.epochs > self._short - 0.01
 
     def _ahead_of(self, base, candidates):
         """Runs candidates a part of a training; returns those that are worth the rest. A promising one ends it."""
@@ -230,16 +236,16 @@ class Search:
         return found
 
     def _finish_dropped(self):
-        """Trains the likeliest of those that were dropped to their end, until one heals."""
+        """Trains the first of those that were dropped to their end, until one heals."""
         for candidate in self._dropped:
             if self._judge.is_healed(self.best) or not self._allows(1.0):
                 break
-            base = self.best
             self.run(candidate, 0, self._epochs)
-            if self._judge.is_better(candidate, base, self._epochs):
-                self.best = candidate
+            if self._judge.is_better(candidate, self.best, self._epochs):
+                self._take(candidate)
             else:
                 candidate.trial.forget()
+        self._dropped = []
 
     def _improve_further(self):
         """Tries changes on top of what has healed, where there is still something to gain.
@@ -255,28 +261,29 @@ class Search:
         elif not self._task.is_nearly_perfect(score):
             self._try(healed, self._of_all(healed))
         if not self._judge.is_healed(self.best):
-            self.best = healed
+            self._take(healed)
 
     def _leave_out(self):
         """Leaves out each of several changes that heal, if it is not missed."""
         whole, kept = self.best, self.best
         if len(whole.changes) < 2 or not self._judge.is_healed(whole):
             return
+        enough = self._short if self._judge.shows_early(whole) else self._epochs
         for change in reversed(whole.changes):
             if not self._allows(1.0):
                 break
             candidate = kept.without(change, self.original)
             if candidate is None or candidate.is_one_of(self._known):
                 continue
-            self.run(candidate, 0, self._short)
-            if not self._judge.is_missed(candidate, whole, self._short):
+            self.run(candidate, 0, enough)
+            if not self._judge.is_missed(candidate, whole, enough):
                 kept = candidate
             else:
                 candidate.trial.forget()
         if kept is not whole:
             self.run(kept, 0, self._epochs)
             if self._judge.is_healed(kept) and not self._judge.is_missed(kept, whole, self._epochs):
-                self.best = kept
+                self._take(kept)
 
     def _trial(self, candidate):
         name = f"{len(self.tried):02d}_{_slug(candidate.changes)}"

@@ -159,7 +159,7 @@ def is_chain(model: keras.Model) -> bool:
         return False
     if isinstance(model, keras.Sequential):
         return all(not isinstance(one, keras.Model) or is_chain(one) for one in model.layers)
-    taken = [_tensors(one, "input") for one in model.layers if not isinstance(one, keras.layers.InputLayer)]
+    taken = [_tensors(one, "input") for one in model.operations if not isinstance(one, keras.layers.InputLayer)]
     used = [id(one) for each in taken for one in each]
     return all(len(each) == 1 for each in taken) and len(set(used)) == len(used)
 

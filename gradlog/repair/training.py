@@ -98,7 +98,7 @@ class Training:
         """The learning rate; of a schedule the one it begins with, or is warmed up to. `None` if it does not say."""
         rate = self.settings.get("learning_rate")
         if isinstance(rate, dict):
-            config = rate.get("config", {})
+            config = rate["config"] if isinstance(rate.get("config"), dict) else {}  # that of a function is its name
             rate = config.get("warmup_target") or config.get("initial_learning_rate")
         return float(rate) if isinstance(rate, (int, float)) else None
 

@@ -139,7 +139,7 @@ class Trial:
         """Returns the passes through the data that the training from a seed has made; 0 if it has to begin anew."""
         if seed != self._seed:
             return 0.0
-        return self._done if self._batches is None else self._steps.number / len(self._batches)
+        return self._steps.number / len(self._batches) if self._batches is not None else 0.0
 
     def observed(self, mistakes: tuple[Finding, ...] = ()) -> Observed:
         """Returns what changes are proposed from; `mistakes` are findings before the first step."""

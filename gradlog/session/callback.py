@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 import keras
 
-from gradlog.backends.checks import checked_model, checked_pair
+from gradlog.backends.checks import check_trainable, checked_model, checked_pair
 from gradlog.backends.engine import check_supported, engine
 from gradlog.backends.keras_private import check_private_names
 from gradlog.backends.options import Options
@@ -90,8 +90,8 @@ class GradientLogger(keras.callbacks.Callback):
             writes none of these. Defaults to `None`, for `True` where `every` is 50 or more.
 
     Raises:
-        ValueError: an argument is out of its range; the model has no trainable variables, or none that
-            `variables` chooses; the model does not take `activations` (when the training begins).
+        ValueError: an argument is out of its range; the model has no trainable variables that `variables` chooses, or
+            does not take `activations` (when the training begins).
         RuntimeError: Keras runs on an engine that gradlog does not support, or in NNX mode on JAX.
         TypeError: an argument is of a wrong type.
         OSError: `log_dir` cannot be written (when the training begins).
@@ -165,6 +165,7 @@ class GradientLogger(keras.callbacks.Callback):
         checked_model(self.model)
         self._thread = threading.get_ident()
         self._guard = self._guard.renewed()
+        self._guard(check_trainable, self.model)  # Keras trains such a model as well, to count its metrics
         self._guard(lambda: engine().check_training(self.model))
         self._session = self._guard(lambda: self._new_session(self.model, engine().used_optimizers(self.model)))
         self._guard(lambda: self._session.begin())

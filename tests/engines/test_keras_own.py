@@ -1,6 +1,6 @@
 """Keras' own tests of its trainer pass with a `GradientLogger` in every `fit` as they do without; `pytest -m keras`.
 
-But for those that train a model in which there is nothing to train, which a logger refuses.
+No logger may have stopped either, but for a model without trainable variables.
 """
 
 import os
@@ -34,5 +34,4 @@ def test_no_test_of_keras_fails_that_passes_without(tmp_path):
     without = failures(tmp_path / "without.xml")
     with_logger = failures(tmp_path / "with.xml", "-p", "with_logger")
 
-    new = {name: text for name, text in with_logger.items() if name not in without}
-    assert {name: text for name, text in new.items() if "The model has no trainable variables" not in text} == {}
+    assert {name: text for name, text in with_logger.items() if name not in without} == {}

@@ -1,4 +1,7 @@
-"""A plugin of pytest: puts a `GradientLogger` among the callbacks of every `fit`; `-p with_logger`."""
+"""A plugin of pytest: puts a `GradientLogger` among the callbacks of every `fit`; `-p with_logger`.
+
+A `fit` fails where its logger has stopped, unless the model has nothing to train.
+"""
 
 import functools
 import inspect
@@ -24,6 +27,9 @@ def pytest_configure(config):
             bound.arguments["callbacks"] = [*callbacks, logger]
         else:
             callbacks.append(logger)
-        return plain(*bound.args, **bound.kwargs)
+        found = plain(*bound.args, **bound.kwargs)
+        if logger.error is not None and bound.arguments["self"].trainable_variables:
+            raise AssertionError(f"the logger stopped: {logger.error!r}")
+        return found
 
     trainer.fit = fit

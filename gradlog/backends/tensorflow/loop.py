@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from gradlog.backends.checks import checked_model
+from gradlog.backends.checks import check_trainable, checked_model
 
 # Which step Keras tells `on_train_batch_end` of a call: the last; up to Keras 3.10, the first.
 _TELLS_LAST_STEP = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 11)
@@ -19,6 +19,7 @@ def train(
 ) -> keras.callbacks.History:
     """Trains a compiled model, as `gradlog.train` says."""
     checked_model(model)
+    check_trainable(model)
     _check_dataset(dataset)
     callbacks = keras.callbacks.CallbackList(
         callbacks,

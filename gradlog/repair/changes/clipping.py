@@ -6,7 +6,7 @@ from gradlog.repair.changes.change import Observed, optimizer_code
 from gradlog.repair.training import Training
 
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
-_LEAST = 0.01  # of a usual one; below it hardly anything is left of a gradient
+_LEAST = 0.01  # of a usual one
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Clipping:
 
     def code(self, training: Training) -> str:
         """Returns the optimizer."""
-        return f"optimizer={optimizer_code(training, **self._settings())}"
+        before = f"  # was {optimizer_code(training)}" if clips(training) else ""
+        return f"optimizer={optimizer_code(training, **self._settings())}{before}"
 
     def _settings(self):
         return dict.fromkeys(CLIPS) | {"global_clipnorm": self.norm}

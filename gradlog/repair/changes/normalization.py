@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from gradlog.repair.changes.change import Observed, where
-from gradlog.repair.surgery import cloned, flattened, hidden_layers, rebuilt
+from gradlog.repair.surgery import cloned, flattened, hidden_layers, is_chain, rebuilt
 from gradlog.repair.training import Training
 
 _KINDS = {"BatchNormalization": keras.layers.BatchNormalization, "LayerNormalization": keras.layers.LayerNormalization}
@@ -66,10 +66,10 @@ def of_deep(observed: Observed) -> list[Normalization]:
 
 
 def unusual(observed: Observed) -> list[Normalization]:
-    """Proposes the same where very many follow one another, and no skip connection leads around any of them."""
+    """Proposes the same where very many that learn follow one another, and nothing leads around any of them."""
     model = observed.training.model
-    has_skips = any(type(one).__name__ in ("Add", "Concatenate") for one in flattened(model))
-    return proposals(observed)[:1] if len(hidden_layers(model)) >= _VERY_DEEP and not has_skips else []
+    learning = [one for one in hidden_layers(model) if one.trainable]
+    return proposals(observed)[:1] if len(learning) >= _VERY_DEEP and is_chain(model) else []
 
 
 def _normalizes(layer):
