@@ -9,6 +9,7 @@ OTHER_WEIGHTS = pytest.mark.skipif(ENGINE == "torch", reason="Keras draws other 
 WEIGHTS_OF_TENSORFLOW = pytest.mark.skipif(ENGINE != "tensorflow", reason="Keras draws other initial weights here")
 TARGETS_REFUSED = pytest.mark.skipif(ENGINE == "torch", reason="PyTorch refuses such targets")
 ONE_STEP_A_CALL = pytest.mark.skipif(ENGINE == "torch", reason="Keras on PyTorch runs one step a call")
+FLOAT64 = pytest.mark.skipif(ENGINE == "jax", reason="JAX computes in float32 at most, unless a switch says otherwise")
 NOT_ON_JAX = pytest.mark.skipif(ENGINE == "jax", reason="JAX has no custom training loop to log")
 
 

@@ -1,7 +1,7 @@
 """GradientLogger under plain `model.fit`, on what Keras users have: optimizers, precisions, models, data, callbacks.
 
 Each network is trained twice from one seed, plain and with a logger, and what was logged is compared with a third
-training of this file's own: eager, with a `tf.GradientTape`, without gradlog.
+training of this file's own: step by step, with the engine's automatic differentiation, without gradlog.
 """
 
 import contextlib
@@ -9,20 +9,25 @@ import functools
 import zipfile
 from typing import NamedTuple
 
+import autograd
 import h5py
 import keras
 import networks
 import numpy as np
+import own_steps
 import pytest
 import reference
-import tensorflow as tf
 from keras import layers
-from marks import in_combinations
+from marks import ENGINE, FLOAT64, OF_TENSORFLOW, ONE_STEP_A_CALL, in_combinations
 
 import gradlog
 
+if ENGINE == "tensorflow":
+    import tensorflow as tf
+
 BATCH_SIZE, NUM_BATCHES, EPOCHS = 8, 3, 2
-EAGERLY = {"run_eagerly": True}  # for what Keras does around a step, in a third of the time
+# For what Keras does around a step: a third of the time, but on JAX.
+EAGERLY = {} if ENGINE == "jax" else {"run_eagerly": True}
 STATISTICS = ("gradient_mean_abs", "gradient_norm")
 DENSE = tuple(f"layer{layer}/{name}" for layer in (1, 2) for name in ("kernel", "bias"))
 
@@ -38,20 +43,17 @@ class Step(NamedTuple):
 
 
 def replay(model, batches):
-    """Trains eagerly, without gradlog; yields every step at which the optimizer applies gradients."""
+    """Trains step by step, without gradlog; yields every step at which the optimizer applies gradients."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     num_micro_batches = optimizer.gradient_accumulation_steps or 1
     micro_batches = []
     for x, y in batches:
-        with tf.GradientTape() as tape:
-            loss = model.compute_loss(x, y, model(x, training=True), training=True)
-            scaled = model.optimizer.scale_loss(loss)
+        loss, gradients = autograd.of_step(model, x, y)
         variables = model.trainable_variables
-        scale = float(model.optimizer.scale_loss(1.0))
-        gradients = tape.gradient(scaled, variables)
-        arrays = [None if g is None else tf.convert_to_tensor(g).numpy().astype(np.float64) / scale for g in gradients]
+        scale = float(keras.ops.convert_to_numpy(model.optimizer.scale_loss(keras.ops.convert_to_tensor(1.0))))
+        arrays = [None if g is None else autograd.array(g) / scale for g in gradients]
         before, step = values(variables), int(np.array(optimizer.iterations))  # several micro batches are one
-        model.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        autograd.apply(model.optimizer, gradients, variables)
         if not all(np.isfinite(array).all() for array in arrays if array is not None):
             assert optimizer is not model.optimizer  # only loss scaling skips a step
             continue
@@ -59,11 +61,11 @@ def replay(model, batches):
         if len(micro_batches) == num_micro_batches:
             mean = [None if parts[0] is None else np.mean(parts, axis=0) for parts in zip(*micro_batches, strict=True)]
             micro_batches = []
-            yield Step(step, float(loss), mean, before, values(variables))
+            yield Step(step, loss, mean, before, values(variables))
 
 
 def values(variables):
-    return [np.array(variable) for variable in variables]
+    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
 
 
 def batches_of(x, y, batch_size=BATCH_SIZE, epochs=EPOCHS):
@@ -72,7 +74,7 @@ def batches_of(x, y, batch_size=BATCH_SIZE, epochs=EPOCHS):
     for _ in range(epochs):
         for start in range(0, num, batch_size):
             part = slice(start, start + batch_size)
-            yield keras.tree.map_structure(lambda array, part=part: tf.constant(array[part]), (x, y))
+            yield keras.tree.map_structure(lambda array, part=part: keras.ops.convert_to_tensor(array[part]), (x, y))
 
 
 def data():
@@ -88,9 +90,11 @@ def network(optimizer=None, **arguments):
 
 
 def fit(model, x, y, callbacks=(), batch_size=BATCH_SIZE, **arguments):
-    """Trains on batches of arrays, in their order; of arrays, `fit` traces programs that gather them, each time."""
-    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)
-    return model.fit(batches, callbacks=list(callbacks), **{"epochs": EPOCHS, "verbose": 0, **arguments})
+    """Trains on batches of arrays, in their order; of arrays, TensorFlow traces programs that gather them each time."""
+    arguments = {"epochs": EPOCHS, "verbose": 0, "callbacks": list(callbacks), **arguments}
+    if ENGINE == "tensorflow":
+        return model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size), **arguments)
+    return model.fit(x, y, batch_size=batch_size, shuffle=False, **arguments)
 
 
 def insides(model):
@@ -262,6 +266,9 @@ def joint_norm(gradients):
 @pytest.fixture
 def without_arithmetic_optimization():
     """TensorFlow's graph optimizer multiplies in another order where a product is read once more, by the logger."""
+    if ENGINE != "tensorflow":
+        yield
+        return
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     yield
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
@@ -406,6 +413,7 @@ def test_mixed_bfloat16(tmp_path, policy):
     assert model.layers[0].compute_dtype == "bfloat16"
 
 
+@FLOAT64
 def test_float64(tmp_path, policy):
     policy("float64")
     x, y = data()
@@ -454,35 +462,12 @@ class OfOneName(keras.Model):
         return self.third(self.second(self.first(x)))
 
 
-class OwnStep(Subclassed):
+class OwnStep(own_steps.Plain, Subclassed):
     """A `train_step` of the user's own, as Keras' guide writes it."""
 
-    def train_step(self, batch):
-        x, y = batch
-        with tf.GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = self.compute_loss(y=y, y_pred=y_pred)
-        variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(loss)
-            else:
-                metric.update_state(y, y_pred)
-        return {metric.name: metric.result() for metric in self.metrics}
 
-
-class OwnScaledStep(Subclassed):
+class OwnScaledStep(own_steps.Scaled, Subclassed):
     """A `train_step` of the user's own that scales the loss, as mixed precision needs it."""
-
-    def train_step(self, batch):
-        x, y = batch
-        with tf.GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = self.optimizer.scale_loss(self.compute_loss(y=y, y_pred=y_pred))
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return self.compute_metrics(x, y, y_pred)
 
 
 class Unused(Subclassed):
@@ -525,11 +510,15 @@ MODELS = {
     "shared_and_regularized": (shared_and_regularized, kernel_and_bias("shared", "logits"), 1),
     "lazily_built": (lazily_built, kernel_and_bias("hidden", "logits"), 2),
     "subclassed, layers_of_one_name": (OfOneName, kernel_and_bias("dense", "dense_2", "dense_3"), 2),
-    "own_scaled_step": (OwnScaledStep, kernel_and_bias("hidden", "logits"), 2),
     "gradient_is_none": (Unused, ("unused", *kernel_and_bias("hidden", "logits")), 1),
     "frozen_layer": (frozen_layer, kernel_and_bias("logits"), 1),
     "dropout": (with_dropout, kernel_and_bias("hidden", "logits"), 2),
 }
+OWN_STEPS = {"plain": OwnStep}
+if ENGINE == "jax":  # where the loss is a value of a function that gradlog does not see
+    OWN_STEPS["scaled"] = OwnScaledStep
+else:
+    MODELS["own_scaled_step"] = OwnScaledStep, kernel_and_bias("hidden", "logits"), 2
 
 
 def seeded(make):
@@ -557,19 +546,20 @@ def test_models(tmp_path, name):
     check(tmp_path, seeded(make), *data(), names=names, every=every)
 
 
-def test_a_train_step_of_ones_own_that_does_not_scale_the_loss(tmp_path):
+@pytest.mark.parametrize("kind", OWN_STEPS)
+def test_a_train_step_of_ones_own_whose_loss_is_not_seen(tmp_path, kind):
     """Gradients are logged; the loss cannot be seen there, and what is written is what Keras shows for that batch."""
     x, y = data()
     reported = []
     journal = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: reported.append(dict(logs)))
-    plain, observed = seeded(OwnStep)(), seeded(OwnStep)()
+    plain, observed = seeded(OWN_STEPS[kind])(), seeded(OWN_STEPS[kind])()
     fit(plain, x, y)
     fit(observed, x, y, [gradlog.GradientLogger(tmp_path, every=2), journal])
     check_same_training(plain, observed)
 
     history = gradlog.read(tmp_path)
     assert history.steps.tolist() == [0, 2, 4]
-    for time, step in enumerate(list(replay(seeded(OwnStep)(), batches_of(x, y)))[::2]):
+    for time, step in enumerate(list(replay(seeded(OWN_STEPS[kind])(), batches_of(x, y)))[::2]):
         expected = reference_table(step.gradients)["gradient_norm"]
         np.testing.assert_allclose(history.statistic("gradient_norm")[time], expected, rtol=1e-5)
     for name in reported[0]:
@@ -652,7 +642,7 @@ def test_layers(tmp_path, name):
     make, make_data, names = LAYERS[name]
     # BatchNormalization's gamma: TensorFlow's graph optimizer compiles its gradient in another way where that has one
     # more reader, the logger
-    training_rtol = 1e-5 if name == "convolution" else 0
+    training_rtol = 1e-5 if name == "convolution" and ENGINE == "tensorflow" else 0
     names = (*names, *kernel_and_bias("logits"))
     check(tmp_path, seeded(make), *make_data(), names=names, training_rtol=training_rtol, epochs=1)
 
@@ -730,16 +720,20 @@ def test_class_weights(tmp_path):
     fit(model, x, y, [gradlog.GradientLogger(tmp_path)], class_weight=weights)
 
     sample_weight = np.array([weights[label] for label in y[:BATCH_SIZE]], np.float32)
-    with tf.GradientTape() as tape:
-        y_pred = independent(x[:BATCH_SIZE], training=True)
-        losses = keras.losses.sparse_categorical_crossentropy(y[:BATCH_SIZE], y_pred, from_logits=True)
-        loss = tf.reduce_mean(losses * sample_weight)
+
+    def weighted(labels, predictions):
+        losses = keras.losses.sparse_categorical_crossentropy(labels, predictions, from_logits=True)
+        return keras.ops.mean(keras.ops.multiply(losses, sample_weight))
+
+    first = x[:BATCH_SIZE], keras.ops.convert_to_tensor(y[:BATCH_SIZE])
+    loss = float(keras.ops.convert_to_numpy(weighted(first[1], independent(first[0]))))
     history = gradlog.read(tmp_path)
-    assert history.scalars["train/loss"].values[0] == pytest.approx(float(loss), rel=1e-5)
-    expected = [np.mean(np.abs(g)) for g in tape.gradient(loss, independent.trainable_variables)]
+    assert history.scalars["train/loss"].values[0] == pytest.approx(loss, rel=1e-5)
+    expected = [np.mean(np.abs(g)) for g in autograd.gradients(independent, weighted, *first)]
     np.testing.assert_allclose(history.statistic("gradient_mean_abs")[0], expected, rtol=1e-5)
 
 
+@ONE_STEP_A_CALL
 def test_every_step_of_eight_in_one_call(tmp_path):
     """Twelve steps are a call of eight and one of four, eight are one call; each step is logged."""
     x, y = data()
@@ -785,14 +779,20 @@ def generator():
 
 SOURCES = {
     "arrays": lambda: dict(zip("xy", data(), strict=True)) | {"batch_size": BATCH_SIZE},
-    "tf_data": lambda: {"x": tf.data.Dataset.from_tensor_slices(data()).batch(BATCH_SIZE)},
-    "endless_tf_data": lambda: {
-        "x": tf.data.Dataset.from_tensor_slices(data()).batch(BATCH_SIZE).repeat(),
-        "steps_per_epoch": NUM_BATCHES,
-    },
     "generator": lambda: {"x": generator(), "steps_per_epoch": NUM_BATCHES},
-    "py_dataset": lambda: {"x": Batches(workers=2, max_queue_size=2)},
+    # With two workers, Keras itself repeats no training on JAX and PyTorch.
+    "py_dataset": lambda: {"x": Batches(workers=2 if ENGINE == "tensorflow" else 1, max_queue_size=2)},
 }
+
+
+if ENGINE == "tensorflow":
+    SOURCES |= {
+        "tf_data": lambda: {"x": tf.data.Dataset.from_tensor_slices(data()).batch(BATCH_SIZE)},
+        "endless_tf_data": lambda: {
+            "x": tf.data.Dataset.from_tensor_slices(data()).batch(BATCH_SIZE).repeat(),
+            "steps_per_epoch": NUM_BATCHES,
+        },
+    }
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -908,6 +908,7 @@ def test_two_loggers(tmp_path):
 # Other callbacks.
 
 
+@OF_TENSORFLOW
 def test_beside_keras_tensorboard_in_the_same_directory(tmp_path):
     x, y = data()
 
@@ -952,6 +953,7 @@ def checkpoint_of(path):
     return arrays
 
 
+@OF_TENSORFLOW
 def test_a_compiled_model_is_saved_whole_in_the_middle_of_a_logged_fit(tmp_path):
     """A `SavedModel` export at a batch's end does not see the logger either."""
     x, y = data()

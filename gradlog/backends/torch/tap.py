@@ -66,6 +66,8 @@ class TorchTap(ReturningTap):
         if self._plan.is_watched:  # no program decides
             self._begin()
         self._store("batches", torch.tensor(batches))
+        if self.recorder.outer_optimizer is not self._optimizer:  # a step that is skipped shifts the count of batches
+            self._store("is_applied", torch.tensor(True))
         if not self._plan.is_watched or self.recorder.due_steps(range(batches, batches + 1)):
             self._before = [one.value.detach().clone() for one in self._variables]
 

@@ -1,0 +1,90 @@
+"""A `train_step` of the user's own on each engine, as Keras' guides write it: plain, and one that scales the loss.
+
+Each class stands in front of a `keras.Model` in the bases of another.
+"""
+
+import keras
+
+_SCALES = {"Plain": False, "Scaled": True}
+
+
+def _on_tensorflow(is_scaled):
+    import tensorflow as tf
+
+    def train_step(self, batch):
+        x, y = batch
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=y_pred)
+            to_derive = self.optimizer.scale_loss(loss) if is_scaled else loss
+        variables = self.trainable_variables
+        gradients = tape.gradient(to_derive, variables)
+        if is_scaled:
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        else:
+            self.optimizer.apply(gradients, variables)
+        return _measured(self, loss, y, y_pred)
+
+    return {"train_step": train_step}
+
+
+def _on_torch(is_scaled):
+    import torch
+
+    def train_step(self, batch):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        self.zero_grad()
+        y_pred = self(x, training=True)
+        loss = self.compute_loss(y=y, y_pred=y_pred)
+        (self.optimizer.scale_loss(loss) if is_scaled else loss).backward()
+        variables = self.trainable_variables
+        with torch.no_grad():
+            self.optimizer.apply([one.value.grad for one in variables], variables)
+        return _measured(self, loss, y, y_pred)
+
+    return {"train_step": train_step}
+
+
+def _on_jax(is_scaled):
+    import jax
+
+    def loss_and_updates(self, trainable, others, of_optimizer, x, y):
+        y_pred, others = self.stateless_call(trainable, others, x)
+        loss = self.compute_loss(x, y, y_pred)
+        to_derive = loss
+        if is_scaled:
+            pairs = list(zip(self.optimizer.variables, of_optimizer, strict=True))
+            with keras.StatelessScope(state_mapping=pairs):
+                to_derive = self.optimizer.scale_loss(loss)
+        return to_derive, (loss, y_pred, others)
+
+    def train_step(self, state, data):
+        trainable, others, of_optimizer, of_metrics = state
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        derived = jax.value_and_grad(self.loss_and_updates, has_aux=True)
+        (_, (loss, y_pred, others)), gradients = derived(trainable, others, of_optimizer, x, y)
+        trainable, of_optimizer = self.optimizer.stateless_apply(of_optimizer, gradients, trainable)
+        logs, updated = {}, []
+        for metric in self.metrics:
+            start = len(updated)
+            own = of_metrics[start : start + len(metric.variables)]
+            own = metric.stateless_update_state(own, *((loss,) if metric.name == "loss" else (y, y_pred)))
+            logs[metric.name] = metric.stateless_result(own)
+            updated += own
+        return logs, (trainable, others, of_optimizer, updated)
+
+    return {"loss_and_updates": loss_and_updates, "train_step": train_step}
+
+
+def _measured(model, loss, y, y_pred):
+    """Updates the metrics, and returns what they say."""
+    for metric in model.metrics:
+        if metric.name == "loss":
+            metric.update_state(loss)
+        else:
+            metric.update_state(y, y_pred)
+    return {metric.name: metric.result() for metric in model.metrics}
+
+
+_MEMBERS = globals()[f"_on_{keras.backend.backend()}"]
+Plain, Scaled = (type(name, (), _MEMBERS(is_scaled)) for name, is_scaled in _SCALES.items())
