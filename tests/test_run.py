@@ -185,3 +185,15 @@ def test_classes_of_the_user_need_no_configuration(tmp_path):
     assert logger.error is None
     assert run.optimizer == {"class": "SGD", "learning_rate": 0.25}
     assert run.layers[0].regularizers == {"kernel": {"class": "Decay"}}
+
+
+def test_a_learning_rate_that_is_a_function_and_losses_that_are_nested_are_described():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="end")])
+
+    def rate():
+        return 0.25
+
+    model.compile(keras.optimizers.SGD(rate), [[keras.losses.MeanSquaredError(), "mae"]])
+    run = described(model)
+    assert (run.optimizer["class"], run.optimizer["learning_rate"]) == ("SGD", 0.25)
+    assert [(one.units, one.loss) for one in run.outputs] == [(2, None)]

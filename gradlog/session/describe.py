@@ -178,8 +178,8 @@ def _units(layer):
 
 
 def _loss(loss):
-    """Returns Keras' name of a loss, and whether it expects logits."""
-    if loss is None:
+    """Returns Keras' name of a loss, and whether it expects logits; `None` of several losses that are nested."""
+    if loss is None or isinstance(loss, (list, tuple, dict)):
         return None, False
     found = keras.losses.get(loss)
     if isinstance(found, keras.losses.Loss):
@@ -201,7 +201,8 @@ def _optimizer(optimizer):
     schedule = settings.pop("learning_rate", None)
     found = {"class": type(inner).__name__, "learning_rate": float(keras.ops.convert_to_numpy(inner.learning_rate))}
     if isinstance(schedule, dict):  # as Keras serializes a schedule
-        plain = _plain(schedule.get("config", {}))
+        config = schedule.get("config")
+        plain = _plain(config) if isinstance(config, dict) else {}  # that of a function is its name
         found["schedule"] = arguments({"class": schedule.get("class_name"), **plain})
     if inner is not optimizer:
         found["loss_scale"] = "dynamic"

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 
+import autograd
 import keras
 import networks
 import numpy as np
@@ -140,10 +141,10 @@ def test_logged_steps_of_a_compiled_model_are_not_compiled_and_it_is_said(tmp_pa
 
 
 PROCESS = """
-import os, sys
+import contextlib, os, sys
 import keras, networks, numpy as np, torch
 import gradlog
-rank, log_dir = int(os.environ["RANK"]), sys.argv[1]
+rank, log_dir, is_logged = int(os.environ["RANK"]), sys.argv[1], sys.argv[2] == "logged"
 torch.distributed.init_process_group("gloo")
 keras.utils.set_random_seed(0)
 layers = [keras.layers.Dense(8, "tanh", name="body"), keras.layers.Dense(3, name="head")]
@@ -152,14 +153,14 @@ optimizer = keras.optimizers.SGD(0.1)
 loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 parallel = torch.nn.parallel.DistributedDataParallel(model)
 x, y = networks.data(96)
-with gradlog.GradientLogger(log_dir, every=2).attach(model, optimizer):
+with gradlog.GradientLogger(log_dir, every=2).attach(model, optimizer) if is_logged else contextlib.nullcontext():
     for start in range(0, 96, 16):
         rows = slice(start + 8 * rank, start + 8 * rank + 8)
         model.zero_grad()
         loss_of(y[rows], parallel(torch.tensor(x[rows]))).backward()
         with torch.no_grad():
             optimizer.apply([one.value.grad for one in model.trainable_variables], model.trainable_variables)
-np.savez(f"{log_dir}/weights{rank}.npz", *[one.numpy() for one in model.weights])
+np.savez(f"{log_dir}/{sys.argv[2]}{rank}.npz", *[one.numpy() for one in model.weights])
 torch.distributed.destroy_process_group()
 """
 
@@ -175,10 +176,15 @@ def test_two_processes(tmp_path):
         "WORLD_SIZE": "2",
         "PYTHONPATH": os.pathsep.join([os.path.dirname(networks.__file__), *sys.path]),
     }
-    arguments = [sys.executable, "-c", PROCESS, str(tmp_path / "run")]
-    processes = [subprocess.Popen(arguments, env=environment | {"RANK": str(rank)}) for rank in range(2)]
-    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    for kind in ("logged", "plain"):
+        arguments = [sys.executable, "-c", PROCESS, str(tmp_path / "run"), kind]
+        processes = [subprocess.Popen(arguments, env=environment | {"RANK": str(rank)}) for rank in range(2)]
+        assert [process.wait(timeout=300) for process in processes] == [0, 0]
 
+    ends = [np.load(tmp_path / "run" / f"{kind}{rank}.npz") for kind in ("plain", "logged") for rank in range(2)]
+    for name in ends[0].files:
+        for end in ends[1:]:
+            np.testing.assert_array_equal(end[name], ends[0][name])
     assert len(list((tmp_path / "run").glob("*.gradlog"))) == 1
     logged = gradlog.read(tmp_path / "run")
     assert logged.steps.tolist() == [0, 2, 4]
@@ -186,6 +192,10 @@ def test_two_processes(tmp_path):
     layers = [keras.layers.Dense(8, "tanh", name="body"), keras.layers.Dense(3, name="head")]
     model = keras.Sequential([keras.Input((networks.NUM_FEATURES,)), *layers])
     x, y = networks.data(96)
+    for row, gradient in enumerate(autograd.gradients(model, LOSS, x[:16], y[:16])):
+        for name, value in reference.statistics(gradient).items():
+            found = logged.statistics[0, row, logged.columns.index(name)]
+            np.testing.assert_allclose(found, value, rtol=1e-5, atol=1e-7)
     model.compile(keras.optimizers.SGD(0.1), LOSS)
     logger = gradlog.GradientLogger(tmp_path / "one", every=2)
     model.fit(x, y, batch_size=16, shuffle=False, verbose=0, callbacks=[logger])
