@@ -18,7 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradlog
-from experiments import command, credit_data, data, parallel, repair_figure, repair_networks, repair_rivals, runs
+from experiments import (
+    command,
+    credit_data,
+    data,
+    parallel,
+    repair_figure,
+    repair_networks,
+    repair_rivals,
+    repair_tables,
+    runs,
+)
 from gradlog.repair.case import case_of
 from gradlog.repair.data import data_of
 
@@ -179,22 +189,9 @@ def rivals_table(results):
         [row["scenario"], *(_number(row["trainings_to_target"][name]) for name in names)]
         for row in results["scenarios"]
     ]
-    rows += healed_rows(results, _number)
+    rows += repair_tables.healed_rows(results, _number)
     caption = "Trainings to nine tenths of the way from guessing to the best accuracy that any found; - if never."
     return runs.table("Search · trainings until it is healed", ["network", *names], rows, caption)
-
-
-def healed_rows(results, number):
-    """Returns the rows below that table: how many are healed, and what one of them costs.
-
-    Args:
-        results: Dictionary that `run` returned.
-        number: Function that writes a number, or `None`.
-    """
-    found = results["healed"].values()
-    healed = [f"{one['networks']} of {one['of']}" for one in found]
-    cost = [number(one["trainings_for_each"]) for one in found]
-    return [["healed", *healed], ["trainings in all, for each healed one", *cost]]
 
 
 def _mean(numbers):

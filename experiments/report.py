@@ -11,8 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from experiments import overhead_report, remedy_tables, runs, transformer_numbers
-from experiments import repair as repair_experiment
+from experiments import overhead_report, remedy_tables, repair_tables, runs, transformer_numbers
 from experiments import repair_drawn as drawn
 
 HERE = Path(__file__).parent
@@ -113,7 +112,7 @@ def repair():
         [row["scenario"], *(runs.plain(row["trainings_to_target"][name]) for name in names)]
         for row in found["scenarios"]
     ]
-    needed += repair_experiment.healed_rows(found, runs.plain)
+    needed += repair_tables.healed_rows(found, runs.plain)
     return f"{_markdown(headers, rows)}\n\n{_markdown(['trainings until healed', *names], needed)}"
 
 

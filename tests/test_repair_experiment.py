@@ -9,7 +9,7 @@ import pytest
 if keras.backend.backend() != "tensorflow":
     pytest.skip("its networks are partly of TensorFlow alone", allow_module_level=True)
 
-from experiments import repair, repair_figure, repair_networks, repair_rivals, runs
+from experiments import repair, repair_figure, repair_networks, repair_rivals, repair_tables, runs
 from gradlog.repair.case import case_of
 from gradlog.repair.data import data_of
 
@@ -72,7 +72,7 @@ def test_a_healed_network_costs_what_was_spent_on_those_that_were_not():
     ]
     found = repair._num_healed(rows, "random search")
     assert found == {"networks": 2, "of": 4, "mean_trainings": 3, "trainings_for_each": (2 + 12 + 4 + 3) / 2}
-    table = repair.healed_rows({"healed": {"random search": found}}, "{:.1f}".format)
+    table = repair_tables.healed_rows({"healed": {"random search": found}}, "{:.1f}".format)
     assert table == [["healed", "2 of 4"], ["trainings in all, for each healed one", "10.5"]]
 
 
