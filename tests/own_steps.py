@@ -1,6 +1,6 @@
-"""A `train_step` of the user's own on each engine, as Keras' guides write it: plain, and one that scales the loss.
+"""Custom `train_step` methods for each engine, written as in Keras' guides: a plain one, and one that scales the loss.
 
-Each class stands in front of a `keras.Model` in the bases of another.
+`Plain` and `Scaled` are mixins. List one before a `keras.Model` subclass among the bases of a class.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""`attach`: a loop of the user's own, compiled or not, has its steps logged as `fit` has."""
+"""`attach`: a custom loop, compiled or not, is logged as `fit` is."""
 
 import time
 import warnings

@@ -463,11 +463,11 @@ class OfOneName(keras.Model):
 
 
 class OwnStep(own_steps.Plain, Subclassed):
-    """A `train_step` of the user's own, as Keras' guide writes it."""
+    """Has a custom `train_step`, written as in Keras' guides."""
 
 
 class OwnScaledStep(own_steps.Scaled, Subclassed):
-    """A `train_step` of the user's own that scales the loss, as mixed precision needs it."""
+    """Has a custom `train_step` that scales the loss, which mixed precision requires."""
 
 
 class Unused(Subclassed):
@@ -547,7 +547,7 @@ def test_models(tmp_path, name):
 
 
 @pytest.mark.parametrize("kind", OWN_STEPS)
-def test_a_train_step_of_ones_own_whose_loss_is_not_seen(tmp_path, kind):
+def test_a_custom_train_step_whose_loss_is_not_seen(tmp_path, kind):
     """Gradients are logged; the loss cannot be seen there, and what is written is what Keras shows for that batch."""
     x, y = data()
     reported = []

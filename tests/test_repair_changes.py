@@ -317,6 +317,10 @@ def test_gradients_clipped_to_almost_nothing_are_unusual():
         seen = observed(optimizer=keras.optimizers.SGD(0.01, **settings))
         assert clipping.unusual(seen) == expected
         assert [one for one in table.unusual_in(seen) if one.name == "clipping"] == expected
+    assert clipping.Clipping().code(seen.training) == (
+        "optimizer=keras.optimizers.SGD(learning_rate=0.01, global_clipnorm=1)"
+        "  # was keras.optimizers.SGD(learning_rate=0.01, global_clipnorm=0.0004)"
+    )
 
 
 @pytest.mark.parametrize("kind", ["squashing", "apart", "branched"])

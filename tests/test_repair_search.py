@@ -121,7 +121,7 @@ def test_several_steps_a_call_cost_as_many_steps():
 
 
 def test_the_score_of_several_outputs_leaves_the_penalty_out(tmp_path):
-    """So a weaker penalty alone is no gain. The same numbers come from the predictions, with scikit-learn."""
+    """A weaker penalty alone must not raise the score, which is compared with scikit-learn's losses."""
     keras.utils.set_random_seed(1)
     inputs = keras.Input((64,))
     penalty = keras.regularizers.L2(0.06)

@@ -37,7 +37,7 @@ def tag(text: str) -> tuple[str, str]:
 
 
 def steps(text: str) -> tuple[int | None, int | None]:
-    """Returns the first and last step of `A:B`, both inclusive; `None` where there is no limit."""
+    """Returns the first and the last step of `A:B`, or `None` for an end that is left open."""
     match = _STEPS.fullmatch(text)
     if not match:
         raise argparse.ArgumentTypeError(f"expected A:B, A:, :B or one step, such as 0:1000, received {text!r}")
