@@ -19,11 +19,8 @@ import numpy as np
 _SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
 _SMALLEST, _LARGEST = 2.0**-126, 2.0**126  # powers of two that are normal float32, and so is what 1 is divided by them
 _LARGE = 1 << 14  # elements from which on a tensor is first summed as it is
-_TERMS = {
-    "absolute": jnp.abs,
-    "nonfinite": lambda values: jnp.zeros(()),  # of finite elements
-    "squares": jnp.square,
-}
+_EXACT = 1 << 24  # ones that float32 adds up exactly
+_COUNTS = ("nonfinite", "zeros")
 _POWERS = {"absolute": 1, "squares": 2}
 _SCALED = ("totals", "weights", "moved", "others", "clipped", "loss_totals")  # arrays of a step that are such sums
 
@@ -44,15 +41,13 @@ def totals(tensors: Sequence[jax.Array], terms: Sequence[str] = tuple(_POWERS)) 
     >>> in_float64({"totals": sums})["totals"].tolist()
     [[4.0, 10.0], [0.0, 0.0]]
     """
-    found = [_sums(tensor, tuple(terms)) for tensor in map(_wide, tensors)]
-    return {name: jnp.stack([one[name] for one in found]) for name in (*terms, "scale")}
+    return _stacked([_sums(_wide, (tensor,), tuple(terms)) for tensor in tensors])
 
 
 def counted_totals(tensors: Sequence[jax.Array]) -> dict[str, Any]:
     """Returns `totals` of V arrays and, as float32 `zeros` [V] and `nonfinite` [V], how many elements are such."""
-    sums = totals(tensors, tuple(_TERMS))
-    zeros = jnp.stack([_sum(jnp.abs(tensor) < _SMALLEST) for tensor in map(_wide, tensors)])
-    return {"nonfinite": sums.pop("nonfinite"), "totals": sums, "zeros": zeros}
+    sums = totals(tensors, (*_COUNTS, *_POWERS))
+    return {count: sums.pop(count) for count in _COUNTS} | {"totals": sums}
 
 
 def end_to_end(tensors: Sequence[jax.Array]) -> jax.Array:
@@ -62,7 +57,7 @@ def end_to_end(tensors: Sequence[jax.Array]) -> jax.Array:
 
 def square_distances(tensors: Sequence[jax.Array], others: Sequence[jax.Array]) -> dict[str, jax.Array]:
     """Returns the squared L2 distances [V] between V arrays and as many others of the same shapes, as `totals` does."""
-    return totals([_wide(one) - _wide(other) for one, other in zip(tensors, others, strict=True)], ["squares"])
+    return _stacked([_sums(_difference, pair, ("squares",)) for pair in zip(tensors, others, strict=True)])
 
 
 def element_sums(function: Callable, *lists: Sequence[jax.Array]) -> jax.Array:
@@ -97,12 +92,23 @@ def _unscaled(sums):
     return np.stack([np.asarray(sums[term], np.float64) * scale ** _POWERS[term] for term in terms], 1)
 
 
-def _sums(tensor, terms):
-    """Returns the sums of one tensor, and its scale."""
-    if tensor.size < _LARGE:
-        return _careful(tensor, terms)
-    quick = {term: _sum(_TERMS[term](tensor)) for term in terms} | {"scale": jnp.float32(1)}
-    return jax.lax.cond(_is_ordinary(quick), lambda _: quick, lambda tensor: _careful(tensor, terms), tensor)
+def _stacked(sums):
+    return {name: jnp.stack([one[name] for one in sums]) for name in sums[0]}
+
+
+def _sums(function, tensors, terms):
+    """Returns the sums, and the scale, of what a function makes of one or two tensors.
+
+    Where they are summed again, it is made again: to keep it would take longer than the sums.
+    """
+    tensors = jax.lax.optimization_barrier(tensors)  # or the optimizer's squares are kept for the sum of squares
+    values = function(*tensors)
+    if values.size < _LARGE:
+        return _careful(values, terms)
+    quick = {term: _QUICK[term](values) for term in terms} | {"scale": jnp.float32(1)}
+    return jax.lax.cond(
+        _is_ordinary(quick), lambda *_: quick, lambda *tensors: _careful(function(*tensors), terms), *tensors
+    )
 
 
 def _careful(tensor, terms):
@@ -111,8 +117,37 @@ def _careful(tensor, terms):
     finite = jnp.where(is_finite, tensor, 0)
     scale = _power_of_two(jnp.max(jnp.abs(finite), initial=0))
     scaled = finite * (1 / scale)
-    numbers = {term: ~is_finite if term == "nonfinite" else _TERMS[term](scaled) for term in terms}
-    return {term: _sum(number) for term, number in numbers.items()} | {"scale": scale}
+    numbers = {
+        "nonfinite": ~is_finite,
+        "zeros": jnp.abs(tensor) < _SMALLEST,
+        "absolute": jnp.abs(scaled),
+        "squares": jnp.square(scaled),
+    }
+    return {term: _sum(numbers[term]) for term in terms} | {"scale": scale}
+
+
+def _num_zeros(tensor):
+    """Counts what is smaller than the smallest normal float32, of finite elements.
+
+    Exactly, unless a tensor of more than 2^24 elements has so many in a row.
+    """
+    ones = _is_nonzero(tensor)
+    rows = ones.reshape(len(ones), -1) if tensor.ndim > 1 and tensor.size > _EXACT else ones.reshape(1, -1)
+    return (tensor.size - jnp.sum(jnp.sum(rows, 1).astype(jnp.int32))).astype(jnp.float32)
+
+
+def _is_nonzero(tensor):
+    """Returns 1 where an element is at least as large as the smallest normal float32, else 0.
+
+    On a CPU, XLA takes what is smaller for zero, and so does the sign.
+    """
+
+    def compared(tensor):
+        return (jnp.abs(tensor) >= _SMALLEST).astype(jnp.float32)
+
+    if tensor.dtype == jnp.float64:
+        return compared(tensor)
+    return jax.lax.platform_dependent(tensor, cpu=lambda tensor: jnp.abs(jnp.sign(tensor)), default=compared)
 
 
 def _power_of_two(number):
@@ -124,6 +159,10 @@ def _power_of_two(number):
 
 def _wide(tensor):
     return tensor if tensor.dtype == jnp.float64 else tensor.astype(jnp.float32)
+
+
+def _difference(tensor, other):
+    return _wide(tensor) - _wide(other)
 
 
 def _sum(values):
@@ -140,3 +179,11 @@ def _is_ordinary(quick):
     if "absolute" in quick:
         is_in_range |= (squares == 0) & (quick["absolute"] == 0)
     return is_in_range
+
+
+_QUICK = {  # of finite elements whose squares are within float32's range
+    "nonfinite": lambda tensor: jnp.float32(0),
+    "zeros": _num_zeros,
+    "absolute": lambda tensor: _sum(jnp.abs(tensor)),
+    "squares": lambda tensor: _sum(jnp.square(tensor)),
+}

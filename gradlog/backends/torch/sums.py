@@ -9,7 +9,8 @@ _SMALLEST_NORM, _LARGEST_NORM = 1e-12, 1e18
 _SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
 _EXPONENT = 0x7F800000  # the bits of a float32 that are all zero where it is smaller than that
 _POWERS = {"absolute": 1, "squares": 2}
-_BLOCK = 1 << 16  # elements of which a CPU makes differences and products at once, so that they stay in the cache
+_ROW = 1 << 12  # elements that are summed in float32; the sums of such rows in float64
+_BLOCK = 1 << 22  # elements of which differences are kept at once
 
 
 def totals(tensors: Sequence[torch.Tensor], terms: Sequence[str] = tuple(_POWERS)) -> torch.Tensor:
@@ -49,7 +50,7 @@ def end_to_end(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def square_distances(tensors: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> torch.Tensor:
     """Returns the squared L2 distances, float64 [V], between V tensors and as many others of the same shapes."""
-    found = [_squares(_wide(one), _wide(other)) for one, other in zip(tensors, others, strict=True)]
+    found = [_square_distance(one, other) for one, other in zip(tensors, others, strict=True)]
     quick = torch.stack(found)[:, None]
     if _is_ordinary(quick):
         return quick[:, 0]
@@ -74,16 +75,29 @@ def element_sums(function: Callable, *lists: Sequence[torch.Tensor]) -> torch.Te
 
 
 def _absolute(tensor):
-    return torch.sum(torch.abs(tensor)).to(torch.float64)
+    return _row_norms(tensor.reshape(-1), 1).sum()
 
 
-def _squares(tensor, other=None):
-    """Returns the sum of a tensor's squares, or that of its differences from another one, float64."""
-    parts = []
-    for block, *rest in zip(*(_blocks(one) for one in (tensor, other) if one is not None), strict=True):
-        part = block - rest[0] if rest else block
-        parts.append(torch.dot(part, part))
-    return torch.stack(parts).sum(dtype=torch.float64)
+def _squares(tensor):
+    return _row_norms(tensor.reshape(-1), 2).square().sum()
+
+
+def _row_norms(flat, order):
+    """Returns the norms of rows of a vector, float64.
+
+    Norms need no tensor of absolute values or of squares, which to make would take longer than to sum up.
+    """
+    whole = len(flat) // _ROW * _ROW
+    rest = torch.linalg.vector_norm(flat[whole:], order)[None]
+    if not whole:
+        return rest.to(torch.float64)
+    rows = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), order, dim=1)
+    return torch.cat([rows, rest]).to(torch.float64)
+
+
+def _square_distance(tensor, other):
+    blocks = zip(tensor.reshape(-1).split(_BLOCK), other.reshape(-1).split(_BLOCK), strict=True)
+    return torch.stack([_squares(_wide(one) - _wide(another)) for one, another in blocks]).sum()
 
 
 def _zeros(tensor):
@@ -94,12 +108,6 @@ def _zeros(tensor):
 
 
 _QUICK = {"absolute": _absolute, "squares": _squares}
-
-
-def _blocks(tensor):
-    """Returns the elements of a tensor, on a CPU block by block; a GPU takes them all at once."""
-    flat = tensor.reshape(-1)
-    return flat.split(_BLOCK) if flat.device.type == "cpu" else (flat,)
 
 
 def _careful(tensor, power):
