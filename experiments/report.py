@@ -23,10 +23,11 @@ def results(name):
     return json.loads((HERE / "results" / f"{name}.json").read_text())
 
 
-def mnist_activations():
-    """Returns the table of the first experiment."""
+def mnist_activations(name="mnist_activations"):
+    """Returns the table of the first experiment on one engine, which stands in its corner."""
+    found = results(name)
     headers = [
-        "scenario",
+        f"on {runs.engine_name(found['versions'])}",
         "test accuracy",
         "first kernel, step 0",
         "last kernel, step 0",
@@ -44,7 +45,7 @@ def mnist_activations():
             runs.plain(row["ratio_over_run"]),
             "; ".join(row["findings"]) or "none",
         ]
-        for row in results("mnist_activations")["scenarios"]
+        for row in found["scenarios"]
     ]
     return _markdown(headers, rows)
 
@@ -140,6 +141,8 @@ TABLES = {
     "repair": repair,
     "repair_drawn": repair_drawn,
     "mnist_activations": mnist_activations,
+    "mnist_activations_jax": lambda: mnist_activations("mnist_activations_jax"),
+    "mnist_activations_torch": lambda: mnist_activations("mnist_activations_torch"),
     "credit_card": credit_card,
     "credit_card_split_first": lambda: credit_card("credit_card_split_first"),
     "remedies_vanishing": lambda: remedies("vanishing"),

@@ -18,6 +18,7 @@ from gradlog.diagnosis.finding import some
 from gradlog.writers import EventWriter
 
 _SHORT_LIST = re.compile(r"\[\s+([^\[\]{}\"]*?)\s+\]")  # of numbers, which need not stand on a line each
+_ENGINES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 _WIDTH_OF_A_FILE = 132  # where no terminal says how wide it is
 
 
@@ -76,10 +77,19 @@ def train(model, dataset, steps, callbacks):
         model.fit(dataset, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=callbacks)
 
 
+def engine_name(versions=None):
+    """Returns an engine and its version, `JAX 0.10.2`.
+
+    Args:
+        versions: Dictionary of versions by name, as results have it. Defaults to those of Keras' own engine.
+    """
+    versions = versions or engine().version()
+    return next(f"{label} {versions[name]}" for name, label in _ENGINES.items() if name in versions)
+
+
 def on_engine():
-    """Returns what a title says of the engine, unless it is TensorFlow: ` · on JAX 0.10.2`."""
-    names = {"jax": "JAX", "torch": "PyTorch"}
-    return "".join(f" · on {names[name]} {version}" for name, version in engine().version().items() if name in names)
+    """Returns what a title says of the engine: ` · on JAX 0.10.2`."""
+    return f" · on {engine_name()}"
 
 
 @contextlib.contextmanager

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 
+import keras
 import networks
 import numpy as np
 import pytest
 
 import gradlog
 from experiments import data, mnist_activations, runs
+from gradlog.backends.engine import engine
 
 pytestmark = pytest.mark.usefixtures("without_graph_optimizer", "variables_first")
 
@@ -105,6 +107,11 @@ def test_the_command_prints_the_table_and_leaves_the_files(tmp_path, capsys, rec
     assert [str(warning.message) for warning in recwarn if "earlier run" in str(warning.message)] == []
     assert "tanh" in printed
     assert "not the whole of MNIST" in printed
+    (version,) = engine().version().values()
+    name = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}[keras.backend.backend()]
+    assert f"\nEngine: {name} {version}\n" in printed
+    assert f"· on {name} {version}" in " ".join(printed.split())  # in the table's title
+    assert json.loads((tmp_path / "logs" / "results.json").read_text())["engine"] == keras.backend.backend()
     assert f"tensorboard --logdir {tmp_path / 'logs'}" in printed.replace("\n", "")
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {"tanh", "results.json", "mnist_activations.png"}
     assert gradlog.read(tmp_path / "logs" / "tanh").kernels() == KERNELS[:3]

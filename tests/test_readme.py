@@ -78,17 +78,25 @@ def test_mnist_numbers_are_those_of_the_committed_results():
 
 
 def test_the_engines_stand_side_by_side_as_in_the_committed_results():
-    names = ("mnist_activations", "mnist_activations_jax", "mnist_activations_torch")
-    results = [json.loads((RESULTS / f"{name}.json").read_text()) for name in names]
-    assert [one.get("engine") for one in results] == [None, "jax", "torch"]
-    assert all(one["notice"] is None for one in results)
-    for rows in zip(*[one["scenarios"] for one in results], strict=True):
-        ratios = [row["ratio_at_start"] for row in rows]
-        ratios = [f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}" for ratio in ratios]
-        cells = [f"{row['test_accuracy']:.3f}, {ratio}" for row, ratio in zip(rows, ratios, strict=True)]
-        assert f"| {' | '.join([rows[0]['scenario'], *cells])} |" in EXPERIMENTS
-        codes = {tuple(one.split()[0] for one in row["findings"]) for row in rows}
-        assert codes == {("GL101",) if rows[0]["scenario"] == "sigmoid" else ()}
+    """A table of each, one behind the other, with the same rows and columns."""
+    section = EXPERIMENTS.split("## MNIST activations\n")[1].split("### What they show")[0]
+    tables = re.findall(r"^### (\w+)\n\n<!-- table: (\w+) -->\n((?:\|.*\n)+)<!-- end -->$", section, re.M)
+    assert [label for label, _, _ in tables] == ["TensorFlow", "JAX", "PyTorch"]
+    headers = set()
+    for (label, name, table), engine in zip(tables, ("tensorflow", "jax", "torch"), strict=True):
+        results = json.loads((RESULTS / f"{name}.json").read_text())
+        assert (results.get("engine", "tensorflow"), results["notice"]) == (engine, None)
+        header, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines())
+        assert header[0] == f"on {label} {results['versions'][engine]}"
+        headers.add(tuple(header[1:]))
+        for cells, row in zip(rows, results["scenarios"], strict=True):
+            ratios = [f"{r:,.0f}" if r >= 100 else f"{r:.2g}" for r in (row["ratio_at_start"], row["ratio_over_run"])]
+            sizes = [f"{row[f'{which}_kernel_at_start']:.1e}" for which in ("first", "last")]
+            found = row["findings"] or ["none"]
+            assert cells == [row["scenario"], f"{row['test_accuracy']:.3f}", *sizes, *ratios, "; ".join(found)]
+            expected = "GL101" if row["scenario"] == "sigmoid" else "none"
+            assert [one.split()[0] for one in found] == [expected]
+    assert len(headers) == 1
 
 
 def test_what_is_found_in_the_mnist_runs_is_that_of_the_committed_results():

@@ -44,8 +44,8 @@ def check_supported() -> None:
     is_nnx_enabled = getattr(keras.config, "is_nnx_enabled", lambda: False)
     if is_nnx_enabled():
         raise RuntimeError(
-            "gradlog does not support Keras' NNX mode. Unset the environment variable KERAS_NNX_ENABLED, or call "
-            "`keras.config.disable_nnx()`, before the model is made."
+            "gradlog does not support Keras' NNX mode. Unset the environment variable KERAS_NNX_ENABLED, or "
+            "`nnx_enabled` in Keras' file keras.json, before Keras is imported."
         )
 
 

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import keras
 
 from gradlog.backends import penalties
+from gradlog.backends.jax.processes import whole
 from gradlog.backends.jax.state import at
 from gradlog.backends.optimizers import is_rate_known
 from gradlog.backends.patches import Patch
@@ -35,6 +36,10 @@ def scope() -> Any:
 
 class JaxTap(ReturningTap):
     """Records the steps of one program for one recorder, as `Tap` says."""
+
+    def outputs(self) -> dict:
+        """Returns what the step has to return, by the name under which it stands among Keras' logs."""
+        return whole(super().outputs())
 
     def _begin(self):
         super()._begin()
