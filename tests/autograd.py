@@ -6,47 +6,47 @@ import keras
 import numpy as np
 
 
-def gradients(model, loss_of, x, y):
+def gradients(model, loss_of, x, y, is_penalized=True):
     """Returns the gradients of a loss by a model's trainable variables as they are now, as float64 arrays.
 
     Args:
         model: A built model.
-        loss_of: Function of targets and predictions to a scalar; the model's own `losses` are added to it.
+        loss_of: Function of targets and predictions to a scalar.
         x: Inputs, a NumPy array or a structure of them.
         y: Targets.
+        is_penalized: Whether the model's own `losses` are added to it. Defaults to `True`.
     """
-    found = globals()[f"_on_{keras.backend.backend()}"](model, loss_of, x, y)
+
+    def loss_of_weights(weights):
+        others = [one.value for one in model.non_trainable_variables]
+        predictions, _, losses = model.stateless_call(weights, others, x, training=True, return_losses=True)
+        return sum([loss_of(y, predictions), *(losses if is_penalized else ())])
+
+    found = globals()[f"_on_{keras.backend.backend()}"](model, loss_of_weights)
     return [np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(one, "float32")), np.float64) for one in found]
 
 
-def _loss(model, loss_of, weights, x, y):
-    others = [one.value for one in model.non_trainable_variables]
-    predictions, _, losses = model.stateless_call(weights, others, x, training=True, return_losses=True)
-    return sum([loss_of(y, predictions), *losses])
-
-
-def _on_tensorflow(model, loss_of, x, y):
+def _on_tensorflow(model, loss_of_weights):
     import tensorflow as tf
 
     weights = [tf.convert_to_tensor(one.value) for one in model.trainable_variables]
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        loss = _loss(model, loss_of, weights, x, y)
+        loss = loss_of_weights(weights)
     return [tf.convert_to_tensor(one) for one in tape.gradient(loss, weights)]
 
 
-def _on_jax(model, loss_of, x, y):
+def _on_jax(model, loss_of_weights):
     import jax
 
-    weights = [one.value for one in model.trainable_variables]
-    return jax.grad(lambda weights: _loss(model, loss_of, weights, x, y))(weights)
+    return jax.grad(loss_of_weights)([one.value for one in model.trainable_variables])
 
 
-def _on_torch(model, loss_of, x, y):
+def _on_torch(model, loss_of_weights):
     import torch
 
     weights = [one.value.detach().clone().requires_grad_() for one in model.trainable_variables]
-    return torch.autograd.grad(_loss(model, loss_of, weights, x, y), weights)
+    return torch.autograd.grad(loss_of_weights(weights), weights)
 
 
 def of_step(model, x, y):

@@ -20,6 +20,28 @@ def dataset(num=96, batch_size=16, seed=0):
     return tf.data.Dataset.from_tensor_slices(data(num, seed)).batch(batch_size).repeat()
 
 
+def batches(num):
+    """Returns the first batches of `dataset`, as the engine's tensors."""
+    if IS_TENSORFLOW:
+        return dataset().take(num)
+    return [tuple(map(keras.ops.convert_to_tensor, batch)) for batch in zip(*_arrays(num), strict=True)]
+
+
+def _arrays(num_batches, batch_size=16):
+    """Returns inputs and labels, of which `dataset` begins anew where there are no more, [num_batches, …] each."""
+    index = np.arange(num_batches * batch_size).reshape(num_batches, batch_size)
+    return [array[index % len(array)] for array in data()]
+
+
+def fit(model, callbacks=(), steps=4, **arguments):
+    """Trains with `fit` on the first batches of `dataset`; of arrays, TensorFlow traces programs that gather them."""
+    arguments = {"verbose": 0, "callbacks": list(callbacks), **arguments}
+    if IS_TENSORFLOW:
+        return model.fit(dataset().take(steps), **arguments)
+    x, y = map(np.concatenate, _arrays(steps))
+    return model.fit(x, y, batch_size=16, shuffle=False, **arguments)
+
+
 def dense_network(seed=0, activation="tanh", **compile_arguments):
     """Three dense layers."""
     keras.utils.set_random_seed(seed)

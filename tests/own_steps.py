@@ -1,6 +1,7 @@
-"""Custom `train_step` methods for each engine, written as in Keras' guides: a plain one, and one that scales the loss.
+"""Custom steps for each engine, written as in Keras' guides.
 
-`Plain` and `Scaled` are mixins. List one before a `keras.Model` subclass among the bases of a class.
+`Plain` and `Scaled` are mixins with a `train_step`, a plain one and one that scales the loss. List one before a
+`keras.Model` subclass among the bases of a class. `update` is the step of a custom training loop.
 """
 
 import keras
@@ -84,6 +85,43 @@ def _measured(model, loss, y, y_pred):
         else:
             metric.update_state(y, y_pred)
     return {metric.name: metric.result() for metric in model.metrics}
+
+
+def update(loss_of, optimizer, variables):
+    """Applies the gradients of a loss to variables; on JAX, there is no custom training loop to log.
+
+    Args:
+        loss_of: Function without arguments to the loss, a scalar.
+        optimizer: The optimizer.
+        variables: Keras variables.
+
+    Returns:
+        The loss and the gradients.
+    """
+    return globals()[f"_update_on_{keras.backend.backend()}"](loss_of, optimizer, variables)
+
+
+def _update_on_tensorflow(loss_of, optimizer, variables):
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        loss = loss_of()
+    gradients = tape.gradient(loss, variables)
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    return loss, gradients
+
+
+def _update_on_torch(loss_of, optimizer, variables):
+    import torch
+
+    for one in variables:
+        one.value.grad = None
+    loss = loss_of()
+    loss.backward()
+    gradients = [one.value.grad.clone() for one in variables]
+    with torch.no_grad():
+        optimizer.apply([one.value.grad for one in variables], variables)
+    return loss.detach(), gradients
 
 
 _MEMBERS = globals()[f"_on_{keras.backend.backend()}"]

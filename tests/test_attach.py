@@ -1,4 +1,4 @@
-"""`attach`: a custom loop, compiled or not, is logged as `fit` is."""
+"""`attach`: a custom loop, compiled or not, is logged as `fit` is; on JAX it is refused: tests/engines/test_jax.py."""
 
 import time
 import warnings
@@ -6,46 +6,53 @@ import warnings
 import keras
 import networks
 import numpy as np
+import own_steps
 import pytest
-import tensorflow as tf
-from marks import in_combinations
+from marks import NOT_ON_JAX, OF_TENSORFLOW, in_combinations
+from on_engine import program
 
 import gradlog
-from gradlog.backends.tensorflow.recorder import TensorFlowRecorder
+from gradlog.backends.engine import engine
 
+pytestmark = NOT_ON_JAX
 NUM_STEPS = 12
 
 
 def own_loop(model, optimizer, step_of, num_steps=NUM_STEPS):
-    """A custom loop as people write it: a tape, a loss, `apply_gradients`."""
+    """A custom loop as people write it: a loss, its gradients, which the optimizer applies."""
     loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def step(x, y):
-        with tf.GradientTape() as tape:
-            loss = loss_function(y, model(x, training=True))
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        loss, _ = own_steps.update(
+            lambda: loss_function(y, model(x, training=True)), optimizer, model.trainable_variables
+        )
         return loss
 
     step = step_of(step)
-    for x, y in networks.dataset().take(num_steps):
+    for x, y in networks.batches(num_steps):
         step(x, y)
     return step
 
 
-STEPS = {"eager": lambda f: f, "compiled": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+STEPS = {"eager": lambda f: f, "compiled": program, "xla": lambda f: program(f, jit_compile=True)}
 
 
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory):
-    """What `gradlog.train` logs of the same steps."""
+    """What `gradlog.train` logs of the same steps, or `fit` where there is none."""
     log_dir = tmp_path_factory.mktemp("loop")
     callbacks = [gradlog.GradientLogger(log_dir, every=5)]
-    gradlog.train(networks.dense_network(), networks.dataset(), steps=NUM_STEPS, callbacks=callbacks)
+    if networks.IS_TENSORFLOW:
+        gradlog.train(networks.dense_network(), networks.dataset(), steps=NUM_STEPS, callbacks=callbacks)
+    else:
+        networks.fit(networks.dense_network(), callbacks, NUM_STEPS)
     return gradlog.read(log_dir)
 
 
-@pytest.mark.parametrize("kind", ["eager", "compiled", in_combinations("xla")])
+@pytest.mark.parametrize(
+    "kind",
+    ["eager", pytest.param("compiled", marks=OF_TENSORFLOW), in_combinations("xla", marks=[OF_TENSORFLOW])],
+)
 def test_an_own_loop_logs_what_fit_logs_and_trains_as_without(tmp_path, loop, kind):
     model, plain = networks.dense_network(), networks.dense_network()
     optimizers = [networks.momentum(), networks.momentum()]
@@ -58,7 +65,7 @@ def test_an_own_loop_logs_what_fit_logs_and_trains_as_without(tmp_path, loop, ki
 
     assert not {"apply", "_clip_gradients", "scale_loss"} & set(optimizers[1].__dict__) - attributes
     for one, other in zip(plain.trainable_variables, model.trainable_variables, strict=True):
-        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(np.array(one), np.array(other), rtol=1e-6, atol=1e-8)
     own = gradlog.read(tmp_path)
     assert own.steps.tolist() == loop.steps.tolist() == [0, 5, 10]
     assert own.variables == loop.variables
@@ -67,10 +74,11 @@ def test_an_own_loop_logs_what_fit_logs_and_trains_as_without(tmp_path, loop, ki
     assert "train/loss" not in own.scalars
 
 
+@OF_TENSORFLOW
 def test_a_step_compiled_before_is_warned_of(tmp_path):
     model, optimizer = networks.dense_network(), keras.optimizers.SGD()
-    step = own_loop(model, optimizer, tf.function, num_steps=1)
-    x, y = next(iter(networks.dataset()))
+    step = own_loop(model, optimizer, program, num_steps=1)
+    ((x, y),) = networks.batches(1)
 
     with (
         pytest.warns(UserWarning, match=r"logged nothing.*first time inside"),
@@ -83,9 +91,9 @@ def test_a_step_traced_inside_goes_on_without_recording(tmp_path):
     model, optimizer = networks.dense_network(), keras.optimizers.SGD()
     optimizer.build(model.trainable_variables)
     with gradlog.GradientLogger(tmp_path, every=1).attach(model, optimizer):
-        step = own_loop(model, optimizer, tf.function, num_steps=2)
+        step = own_loop(model, optimizer, program, num_steps=2)
 
-    for x, y in networks.dataset().take(3):
+    for x, y in networks.batches(3):
         step(x, y)
 
     assert gradlog.read(tmp_path).steps.tolist() == [0, 1]
@@ -117,6 +125,8 @@ def test_errors(tmp_path, model, optimizer, message):
 
 def counting_loop(num_steps):
     """A model of one weight, and a compiled loop whose step number `n` has a gradient of exactly `n`."""
+    import tensorflow as tf
+
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, name="layer")])
     optimizer = keras.optimizers.SGD(0.0)
     optimizer.build(model.trainable_variables)
@@ -132,6 +142,7 @@ def counting_loop(num_steps):
     return model, optimizer, loop
 
 
+@OF_TENSORFLOW
 def test_a_step_that_was_overtaken_is_left_out_and_counted(tmp_path):
     num_steps = 3000
     model, optimizer, loop = counting_loop(num_steps)
@@ -167,14 +178,14 @@ def test_a_finding_cannot_stop_a_custom_loop_and_says_so(tmp_path):
 def test_a_failure_in_the_thread_is_warned_of_where_nothing_swallows_it(tmp_path, monkeypatch):
     model, optimizer = networks.dense_network(), keras.optimizers.SGD()
     logger = gradlog.GradientLogger(tmp_path, every=1)
-    monkeypatch.setattr(TensorFlowRecorder, "fetch", lambda self, tap: 1 / 0)
+    monkeypatch.setattr(engine().recorder, "fetch", lambda self, tap: 1 / 0)
 
     with (  # noqa: PT031, what is said at the end of the context counts
         pytest.warns(UserWarning, match="ZeroDivisionError") as said,
         logger.attach(model, optimizer),
         warnings.catch_warnings(record=True),
     ):
-        own_loop(model, optimizer, tf.function)
+        own_loop(model, optimizer, program)
         waiting = iter(range(1000))
         while logger.error is None and next(waiting, None) is not None:
             time.sleep(0.01)

@@ -20,17 +20,19 @@ import keras
 import networks
 import numpy as np
 import pytest
-import tensorflow as tf
 from documented import PAGES, ROOT
-from marks import in_combinations
+from marks import ENGINE, OF_TENSORFLOW
 
 import gradlog
 from experiments import mnist_activations
 from gradlog.commands import cli
 from gradlog.diagnosis.pages import codes, page
 
-# The logged steps of the run that the Python of a page leaves.
 SLOW = ("guides/transformers.md", "index.md")
+WITH_TENSORFLOW = ("guides/loop.md",)  # pages whose Python imports it
+# The beginnings of commands that import it, or read what it has logged.
+COMMANDS_WITH_TENSORFLOW = re.compile(r"python -m experiments\.(remedies|repair)$|gradlog diagnose runs ")
+# The logged steps of the run that the Python of a page leaves.
 LEFT = {"README.md": ("logs/first", [0, 10, 20, 30])}
 pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
 
@@ -48,6 +50,8 @@ def digits(tmp_path_factory):
 @pytest.fixture(scope="module")
 def of_another_program(tmp_path_factory):
     """A run that was logged with `tf.summary`, under tags of its own."""
+    import tensorflow as tf
+
     log_dir, (x, y) = tmp_path_factory.mktemp("other"), networks.data(32)
     model = networks.dense_network()
     with tf.summary.create_file_writer(str(log_dir / "mine")).as_default():
@@ -126,7 +130,12 @@ def with_help(arguments):
     return arguments if len(arguments) > 1 or arguments == ["rule"] else [*arguments, "--help"]
 
 
-@pytest.mark.parametrize("name", [in_combinations(name) if name in SLOW else name for name in PAGES])
+def _marked(name):
+    marks = [pytest.mark.combinations] if name in SLOW else []
+    return pytest.param(name, marks=[*marks, OF_TENSORFLOW] if name in WITH_TENSORFLOW else marks)
+
+
+@pytest.mark.parametrize("name", map(_marked, PAGES))
 def test_python_and_commands_run(name, provide):
     namespace = {}
     for block in documented.fenced(PAGES[name], "python"):
@@ -135,7 +144,7 @@ def test_python_and_commands_run(name, provide):
         log_dir, steps = LEFT[name]
         assert gradlog.read(log_dir).steps.tolist() == steps
     for command, shown in documented.commands(PAGES[name]):
-        if documented.why_not_run(command):
+        if documented.why_not_run(command) or (ENGINE != "tensorflow" and COMMANDS_WITH_TENSORFLOW.match(command)):
             continue
         provide(command)
         code, printed = run(command)
@@ -189,6 +198,7 @@ def test_the_numbers_of_the_summary_are_those_of_the_committed_results():
         assert findings == (", ".join(codes_of_layers) or "none")
 
 
+@OF_TENSORFLOW
 def test_logs_of_other_programs_are_read_as_the_guide_says(provide):
     (code,) = re.findall(r'`(gradlog\.read\("runs/mine", .*?\))`', PAGES["guides/fit.md"], re.S)
     provide("gradlog diagnose runs")

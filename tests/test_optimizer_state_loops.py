@@ -3,9 +3,10 @@
 import keras
 import networks
 import numpy as np
+import own_steps
 import pytest
-import tensorflow as tf
-from marks import in_combinations
+from marks import ENGINE, NOT_ON_JAX, OF_TENSORFLOW, ONE_OPTIMIZER, ONE_STEP_A_CALL, in_combinations
+from on_engine import program
 from test_several_optimizers import Adversarial, fit
 
 import gradlog
@@ -28,13 +29,13 @@ def logger(tmp_path):
 def fitted(tmp_path_factory):
     log_dir = tmp_path_factory.mktemp("fit")
     model = network()
-    model.fit(networks.dataset(), steps_per_epoch=NUM_STEPS, verbose=0, callbacks=[logger(log_dir)])
+    networks.fit(model, [logger(log_dir)], NUM_STEPS)
     return gradlog.read(log_dir), model.get_weights()
 
 
 def with_calls_of_several_steps(tmp_path):
     model = network(steps_per_execution=4)
-    model.fit(networks.dataset(), steps_per_epoch=NUM_STEPS, verbose=0, callbacks=[logger(tmp_path)])
+    networks.fit(model, [logger(tmp_path)], NUM_STEPS)
     return model
 
 
@@ -47,19 +48,24 @@ def with_train(tmp_path):
 def with_attach(tmp_path):
     model, loss_of = network(), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
-    @tf.function
+    @program
     def step(x, y):
-        with tf.GradientTape() as tape:
-            loss = loss_of(y, model(x, training=True))
-        model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        own_steps.update(lambda: loss_of(y, model(x, training=True)), model.optimizer, model.trainable_variables)
 
     with logger(tmp_path).attach(model):
-        for x, y in networks.dataset().take(NUM_STEPS):
+        for x, y in networks.batches(NUM_STEPS):
             step(x, y)
     return model
 
 
-@pytest.mark.parametrize("train", [in_combinations(with_calls_of_several_steps), with_train, with_attach])
+@pytest.mark.parametrize(
+    "train",
+    [
+        in_combinations(with_calls_of_several_steps, marks=[ONE_STEP_A_CALL]),
+        pytest.param(with_train, marks=OF_TENSORFLOW),
+        pytest.param(with_attach, marks=NOT_ON_JAX),
+    ],
+)
 def test_every_loop_logs_what_fit_logs(tmp_path, fitted, train):
     (expected, weights), model = fitted, train(tmp_path)
     history = gradlog.read(tmp_path)
@@ -74,7 +80,10 @@ def test_every_loop_logs_what_fit_logs(tmp_path, fitted, train):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("steps", [in_combinations(1), 4])
+@ONE_OPTIMIZER
+@pytest.mark.parametrize(
+    "steps", [1 if ENGINE == "torch" else in_combinations(1), pytest.param(4, marks=ONE_STEP_A_CALL)]
+)
 def test_of_several_optimizers_one_has_a_memory(tmp_path, steps):
     keras.utils.set_random_seed(3)
     model = Adversarial()

@@ -1,4 +1,7 @@
-"""The remedies: each changes one thing, what is measured of it by a second road, and the command line."""
+"""The remedies: each changes one thing, what is measured of it by a second road, and the command line.
+
+The experiment is TensorFlow's alone.
+"""
 
 import dataclasses
 import json

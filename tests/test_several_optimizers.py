@@ -5,14 +5,14 @@ import functools
 import keras
 import networks
 import numpy as np
+import own_steps
 import pytest
 import reference
-import tensorflow as tf
-from marks import in_combinations
+from marks import OF_TENSORFLOW, ONE_OPTIMIZER, ONE_STEP_A_CALL, in_combinations
 
 import gradlog
 
-pytestmark = pytest.mark.usefixtures("without_graph_optimizer")
+pytestmark = [pytest.mark.usefixtures("without_graph_optimizer"), ONE_OPTIMIZER]
 
 VARIABLES = ["generator/kernel", "generator/bias", "critic/kernel", "critic/bias"]
 
@@ -28,6 +28,7 @@ class Adversarial(keras.Model):
         self.generator = keras.layers.Dense(networks.NUM_FEATURES, "tanh", name="generator")
         self.critic = keras.layers.Dense(1, name="critic")
         self.critic_steps = critic_steps
+        self.built = not networks.IS_TENSORFLOW  # else Keras on PyTorch calls the model, which has no `call`
         self.generator.build((None, networks.NUM_FEATURES))
         self.critic.build((None, networks.NUM_FEATURES))
 
@@ -41,20 +42,17 @@ class Adversarial(keras.Model):
             self.generator_optimizer.build(self.generator.trainable_variables)
 
     def critic_loss(self, x):
-        return tf.reduce_mean(self.critic(self.generator(x)) - self.critic(x))
+        return keras.ops.mean(self.critic(self.generator(x)) - self.critic(x))
 
     def generator_loss(self, x):
-        return -tf.reduce_mean(self.critic(self.generator(x)))
+        return -keras.ops.mean(self.critic(self.generator(x)))
 
     def train_step(self, data):
-        x, _ = data
+        x = data[0]
         parts = [(self.critic_loss, self.critic, self.critic_optimizer)] * self.critic_steps
         parts += [(self.generator_loss, self.generator, self.generator_optimizer)]
         for loss_of, layer, optimizer in parts:
-            with tf.GradientTape() as tape:
-                loss = loss_of(x)
-            gradients = tape.gradient(loss, layer.trainable_variables)
-            optimizer.apply_gradients(zip(gradients, layer.trainable_variables, strict=True))
+            loss, _ = own_steps.update(functools.partial(loss_of, x), optimizer, layer.trainable_variables)
         return {"critic_loss": self.critic_loss(x), "generator_loss": loss}
 
 
@@ -66,18 +64,19 @@ def make(critic_steps=1, **arguments):
 
 
 def fit(model, callbacks, num_steps=8):
-    model.fit(networks.dataset().take(num_steps), verbose=0, callbacks=callbacks)
+    networks.fit(model, callbacks, num_steps)
     optimizers = [model.critic_optimizer, model.generator_optimizer]
     return [np.array(v) for v in (*model.variables, *(v for one in optimizers for v in one.variables))]
 
 
 def critic_update(model, x):
     """Updates the critic once, and returns the gradients."""
-    with tf.GradientTape() as tape:
-        loss = model.critic_loss(x)
-    gradients = tape.gradient(loss, model.critic.trainable_variables)
-    model.critic_optimizer.apply_gradients(zip(gradients, model.critic.trainable_variables, strict=True))
-    return gradients
+    return _updated(model.critic_loss, x, model.critic_optimizer, model.critic)
+
+
+def _updated(loss_of, x, optimizer, layer):
+    _, gradients = own_steps.update(functools.partial(loss_of, x), optimizer, layer.trainable_variables)
+    return [keras.ops.convert_to_numpy(one) for one in gradients]
 
 
 @functools.cache
@@ -90,13 +89,10 @@ def plainly_trained():
 def gradients_by_step():
     """The gradients of eight steps, of an eager training that knows nothing of gradlog."""
     model, steps = make(run_eagerly=True), []
-    for x, _ in networks.dataset().take(8):
+    for x, _ in networks.batches(8):
         of_critic = critic_update(model, x)
-        with tf.GradientTape() as tape:
-            loss = model.generator_loss(x)
-        of_generator = tape.gradient(loss, model.generator.trainable_variables)
-        model.generator_optimizer.apply_gradients(zip(of_generator, model.generator.trainable_variables, strict=True))
-        steps.append([gradient.numpy() for gradient in (*of_generator, *of_critic)])
+        of_generator = _updated(model.generator_loss, x, model.generator_optimizer, model.generator)
+        steps.append([*of_generator, *of_critic])
     return steps
 
 
@@ -105,9 +101,9 @@ def gradients_by_step():
     [
         (1, {"is_new": True}),
         (3, {}),
-        in_combinations(3, {"jit_compile": True}),
+        in_combinations(3, {"jit_compile": True}, marks=[OF_TENSORFLOW]),
         (3, {"run_eagerly": True}),
-        (3, {"steps_per_execution": 4}),
+        pytest.param(3, {"steps_per_execution": 4}, marks=ONE_STEP_A_CALL),
     ],
     ids=str,
 )
@@ -144,9 +140,9 @@ def test_a_critic_that_moves_more_often_is_logged_at_the_steps_of_the_generator(
     assert history.variables == tuple(VARIABLES)
     assert not np.isnan(history.statistic("gradient_norm")).any()
     reference_model = make(critic_steps=2)
-    batch = next(iter(networks.dataset()))
-    critic_update(reference_model, batch[0])
-    last = critic_update(reference_model, batch[0])
+    ((x, _),) = networks.batches(1)
+    critic_update(reference_model, x)
+    last = critic_update(reference_model, x)
     assert history.statistic("gradient_norm", "critic/kernel")[0] == pytest.approx(np.linalg.norm(last[0]), rel=1e-5)
 
 
@@ -175,7 +171,7 @@ def test_each_can_be_attached_to_a_loop_of_ones_own(tmp_path):
         loggers["critic"].attach(model, model.critic_optimizer),
         loggers["generator"].attach(model, model.generator_optimizer),
     ):
-        for batch in networks.dataset().take(5):
+        for batch in networks.batches(5):
             model.train_step(batch)
 
     for name in loggers:
@@ -209,13 +205,14 @@ def test_an_optimizer_that_moves_only_now_and_then_leads(tmp_path):
 def test_the_validation_stands_at_the_steps_of_the_training(tmp_path):
     model = make()
     model.test_step = lambda data: {"critic_loss": model.critic_loss(data[0])}
-    batches = networks.dataset().take(4)
+    validation = networks.batches(4) if networks.IS_TENSORFLOW else networks.data(64)
 
-    model.fit(batches, epochs=2, validation_data=batches, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path)])
+    networks.fit(model, [gradlog.GradientLogger(tmp_path)], epochs=2, validation_data=validation)
 
     assert gradlog.read(tmp_path).scalars["validation/critic_loss"].steps.tolist() == [4, 8]
 
 
+@ONE_STEP_A_CALL
 @pytest.mark.parametrize("critic_steps", [1, in_combinations(2)])
 def test_every_step_of_a_long_call_is_logged(tmp_path, critic_steps):
     model = make(critic_steps=critic_steps, steps_per_execution=40)

@@ -1,15 +1,15 @@
-"""Statistics and histograms against slow NumPy, for every dtype and every kind of number."""
+"""Statistics and histograms of each engine against slow NumPy, for every dtype and every kind of number."""
 
 import functools
 
 import numpy as np
+import on_engine
 import pytest
 import reference
-import tensorflow as tf
-from marks import in_combinations
+from marks import ENGINE, OF_TENSORFLOW, in_combinations
+from on_engine import exactly, program, tensor
 
-from gradlog.backends.tensorflow.histograms import histogram, histograms
-from gradlog.backends.tensorflow.moments import square_distances, totals
+from gradlog.backends.engine import engine
 from gradlog.stats import buckets
 from gradlog.stats.snapshots import StepLayout, snapshot
 from gradlog.stats.statistics import STATISTICS, sums, table
@@ -42,82 +42,85 @@ COMPILED = ["gradient", "scalar", "empty", "half_zero", "infinities", "vanished"
 DENORMALS = np.array([1e-40, -1e-40, 3e-39, 6e-39, -9e-39, 1.17e-38, 1.2e-38, 0.0])
 OF_HISTOGRAMS = {"denormals": DENORMALS, "beyond_float32": np.array([1e300, -1e39, 1e-300, -1e-45])}
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
+XLA = pytest.param("xla", marks=OF_TENSORFLOW)  # JAX always compiles
 WAYS = [
     *((dtype, "plain") for dtype in DTYPES),
-    ("float32", "xla"),
-    *(in_combinations(dtype, "xla") for dtype in ("float16", "bfloat16", "float64")),
+    pytest.param("float32", "xla", marks=OF_TENSORFLOW),
+    *(in_combinations(dtype, "xla", marks=[OF_TENSORFLOW]) for dtype in ("float16", "bfloat16", "float64")),
 ]
 
 
-def tensor_of(values, dtype):
-    with np.errstate(over="ignore"):
-        return tf.constant(np.asarray(values).astype(tf.as_dtype(dtype).as_numpy_dtype))
-
-
-def exactly(tensor):
-    """The tensor's elements as float64, which holds each of the four types exactly."""
-    return tensor.numpy().astype(np.float64)
-
-
 def statistics_of(tensors, mode="plain"):
-    """Computes what a step computes in its graph, and from that on the host the table [V, S]."""
-    compiled = tf.function(lambda *t: (totals(t), histograms(t)), jit_compile=mode == "xla")
-    in_graph = [tensor.numpy() for tensor in compiled(*tensors)]
-    columns, numbers = table(sums_of(*in_graph, [tf.size(tensor) for tensor in tensors]))
+    """Computes what a step computes on the device, and from that on the host the table [V, S]."""
+    both = program(lambda *tensors: (engine().totals(tensors), engine().histograms(tensors)), mode == "xla")
+    totals, counts = both(*tensors)
+    totals = engine().on_host({"totals": totals})["totals"]
+    columns, numbers = table(of_counts(totals, engine().to_numpy(counts), [exactly(one).size for one in tensors]))
     assert list(columns) == OF_GRADIENTS
     return numbers
 
 
-def sums_of(in_graph, counts, sizes):
-    return sums(in_graph, buckets.num_zeros(counts), buckets.num_nonfinite(counts), np.array(sizes))
-
-
-def run(function, tensor, mode):
-    return tf.function(function, jit_compile=mode == "xla")(tensor)
+def of_counts(totals, counts, sizes):
+    return sums(totals, buckets.num_zeros(counts), buckets.num_nonfinite(counts), np.array(sizes))
 
 
 @functools.cache
 def computed(dtype, mode):
-    """Returns tensor, totals if they are asked for, and histograms, by case; one program has all, each by itself."""
-    tensors = {case: tensor_of(values, dtype) for case, values in (CASES | OF_HISTOGRAMS).items()}
+    """Returns for each case its elements, what is summed of them, and histograms; one program has all, each by itself.
+
+    What is summed is what `totals` and `counted_totals` return.
+    """
     of_totals = COMPILED if mode == "xla" else CASES
 
     def of_each(tensors):
-        totals_of = {case: [totals([one])] if case in of_totals else [] for case, one in tensors.items()}
-        return {case: (totals_of[case], histograms([one])) for case, one in tensors.items()}
+        totals_of = {
+            case: ({"totals": engine().totals([one])}, engine().counted_totals([one]))
+            for case, one in tensors.items()
+            if case in of_totals
+        }
+        return totals_of, {case: engine().histograms([one]) for case, one in tensors.items()}
 
-    results = tf.function(of_each, jit_compile=mode == "xla")(tensors)
-    results = tf.nest.map_structure(lambda tensor: tensor.numpy(), results)
-    return {case: (tensor, *results[case]) for case, tensor in tensors.items()}
+    with on_engine.with_float64():
+        tensors = {case: tensor(values, dtype) for case, values in (CASES | OF_HISTOGRAMS).items()}
+        sums_of, counts = program(of_each, mode == "xla")(tensors)
+        sums_of = {case: [engine().on_host(arrays) for arrays in both] for case, both in sums_of.items()}
+    return {case: (exactly(one), sums_of.get(case), engine().to_numpy(counts[case])) for case, one in tensors.items()}
 
 
 @pytest.mark.parametrize(("dtype", "mode"), WAYS)
 def test_statistics_equal_numpy(dtype, mode):
+    """Zeros and what is not finite are counted by histograms, or by themselves."""
     for case in COMPILED if mode == "xla" else CASES:
-        tensor, (in_graph,), counts = computed(dtype, mode)[case]
-        expected = reference.statistics(exactly(tensor))
-        columns, numbers = table(sums_of(in_graph, counts, [tf.size(tensor)]))
-        assert list(columns) == list(expected) == OF_GRADIENTS
-        for name, value in zip(OF_GRADIENTS, numbers[0], strict=True):
-            with np.errstate(over="ignore"):
-                wanted = np.float32(expected[name])
-            np.testing.assert_allclose(value, wanted, rtol=1e-5, err_msg=f"{name} of {case}")
+        values, (plain, counted), counts = computed(dtype, mode)[case]
+        expected = reference.statistics(values)
+        by_themselves = sums(counted["totals"], counted["zeros"], counted["nonfinite"], np.array([values.size]))
+        for found in (of_counts(plain["totals"], counts, [values.size]), by_themselves):
+            columns, numbers = table(found)
+            assert list(columns) == list(expected) == OF_GRADIENTS
+            for name, value in zip(OF_GRADIENTS, numbers[0], strict=True):
+                with np.errstate(over="ignore"):
+                    wanted = np.float32(expected[name])
+                np.testing.assert_allclose(value, wanted, rtol=1e-5, err_msg=f"{name} of {case}")
 
 
 @pytest.mark.parametrize(("dtype", "mode"), WAYS)
 def test_histogram_equals_numpy_exactly(dtype, mode):
-    for case, (tensor, _, (counts,)) in computed(dtype, mode).items():
+    """Of float64, JAX and PyTorch take for zero what is smaller than the smallest normal float32."""
+    for case, (values, _, (counts,)) in computed(dtype, mode).items():
         assert counts.dtype.kind == "i"
-        assert counts.sum() == tensor.shape.num_elements(), case
-        assert buckets.rows(counts).tolist() == reference.histogram_rows(exactly(tensor)), case
+        assert counts.sum() == values.size, case
+        if dtype == "float64" and ENGINE != "tensorflow":
+            values = np.where(np.abs(values) < SMALLEST, 0, values)
+        assert buckets.rows(counts).tolist() == reference.histogram_rows(values), case
 
 
 @pytest.mark.parametrize("step", [0, 3])
 def test_a_step_tells_of_the_second_moments(step):
     """Of a variable without one, and of one that is frozen, nothing; ahead of the first update, no ratio."""
     gradients = [RNG.normal(size=(3, 4)), None, RNG.normal(size=5), RNG.normal(size=(5, 2))]
-    taken = [tf.constant(np.zeros(0) if one is None else one, tf.float32) for one in gradients]
-    arrays = {"totals": totals(taken).numpy(), "counts": histograms(taken).numpy(), "weights": np.ones((4, 1))}
+    taken = [tensor(np.zeros(0) if one is None else one) for one in gradients]
+    arrays = engine().on_host({"totals": engine().totals(taken), "counts": engine().histograms(taken)})
+    arrays |= {"weights": np.ones((4, 1))}
     arrays |= {"ratios": np.array([[48.0, 12.0], [1.0, 1.0], [8.0, 10.0]]), "below": np.array([3.0, 1.0, 5.0])}
     arrays["rows"] = np.array([[2, 4]])
     layout = StepLayout(tuple("abcd"), np.array([12, 7, 5, 10]), np.array([True, False, True, True]))
@@ -139,23 +142,22 @@ def test_a_step_has_every_statistic_of_gradients_weights_and_updates(knows_updat
     gradients = [RNG.normal(size=(3, 4)), None, RNG.normal(size=5)]
     before = [RNG.normal(size=(3, 4)), RNG.normal(size=7), np.zeros(5)]
     after = [before[0] + 0.01, before[1], before[2] + 1]
-    taken = [tf.constant(np.zeros(0) if one is None else one, tf.float32) for one in gradients]
-    weights = [tf.constant(one, tf.float32) for one in before]
+    taken = [tensor(np.zeros(0) if one is None else one) for one in gradients]
+    weights = [tensor(one) for one in before]
     arrays = {
-        "totals": totals(taken).numpy(),
-        "weights": totals(weights, ["squares"]).numpy(),
-        "counts": histograms(taken).numpy(),
-        "others": np.float64(4.0),
+        "totals": engine().totals(taken),
+        "weights": engine().totals(weights, ["squares"]),
+        "counts": engine().histograms(taken),
     }
-    if knows_updates:
-        arrays["moved"] = square_distances([tf.constant(one, tf.float32) for one in after], weights).numpy()
     layout = StepLayout(("a", "b", "c"), np.array([12, 7, 5]), np.array([True, False, True]))
     penalties = [None, None, RNG.normal(size=5)] if is_regularized else [None] * 3
     if is_regularized:
         layout.regularized = (2,)
-        arrays["loss_totals"] = totals([taken[2] - penalties[2].astype(np.float32)]).numpy()
+        arrays["loss_totals"] = engine().totals([tensor(np.float32(gradients[2]) - np.float32(penalties[2]))])
+    if knows_updates:
+        arrays["moved"] = engine().square_distances([tensor(one) for one in after], weights)
 
-    made = snapshot(layout, 3, arrays)
+    made = snapshot(layout, 3, engine().on_host(arrays) | {"others": np.float64(4.0)})
 
     missing = dict.fromkeys(OF_GRADIENTS, np.nan)
     expected = [
@@ -176,9 +178,8 @@ def test_a_step_has_every_statistic_of_gradients_weights_and_updates(knows_updat
 
 
 def test_one_wild_tensor_leaves_the_others_right():
-    """One tensor that is not finite sends all through float64; their numbers stay what they were."""
-    tame = tf.constant([3.0, -4.0])
-    wild = tf.constant([np.nan, 1e30, np.inf])
+    """One tensor that is not finite may send all through float64; their numbers stay what they were."""
+    tame, wild = tensor([3.0, -4.0]), tensor([np.nan, 1e30, np.inf])
 
     both = statistics_of([tame, wild])
 
@@ -188,53 +189,50 @@ def test_one_wild_tensor_leaves_the_others_right():
     assert both[1, names.index("gradient_norm")] == np.float32(1e30)
 
 
-@pytest.mark.parametrize("mode", ["plain", "xla"])
+@pytest.mark.parametrize("mode", ["plain", XLA])
 @pytest.mark.parametrize("scale", [1, 1e-25, 1e25])
 def test_square_distances_equal_numpy(scale, mode):
     """Of small, large and empty tensors, with a difference that is nothing, tiny, or too large to be squared."""
     shapes = [(3, 4), (100, 200), (12,), (0,), (), (4, 3)]
-    ones = [tf.constant(RNG.normal(size=shape) * scale, tf.float32) for shape in shapes]
-    others = [tf.constant(RNG.normal(size=shape) * scale, tf.float32) for shape in shapes[:-1]] + [ones[-1]]
-    number = len(shapes)
+    ones, others = ([np.float32(RNG.normal(size=shape) * scale) for shape in shapes] for _ in range(2))
+    others[-1] = ones[-1]
 
-    def distances(*tensors):
-        return square_distances(tensors[:number], tensors[number:])
+    found = program(lambda ones, others: engine().square_distances(ones, others), mode == "xla")(
+        *([tensor(one) for one in each] for each in (ones, others))
+    )
 
-    actual = tf.function(distances, jit_compile=mode == "xla")(*ones, *others).numpy()
-
-    expected = [
-        np.sum((one.numpy() - other.numpy()).astype(float) ** 2) for one, other in zip(ones, others, strict=True)
-    ]
-    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+    expected = [np.sum((np.float64(one) - other) ** 2) for one, other in zip(ones, others, strict=True)]
+    np.testing.assert_allclose(engine().on_host({"moved": found})["moved"], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["plain", "xla"])
+@pytest.mark.parametrize("mode", ["plain", XLA])
 def test_a_tensor_that_is_taken_in_blocks(mode):
-    """Of 5 million elements, three blocks: the sums of float32 stay exact to 1e-5, and no element is left out."""
+    """Of 5 million elements, three blocks on TensorFlow: float32's sums stay exact to 1e-5, no element is left out."""
     values = (RNG.normal(size=5_000_001) ** 2).astype(np.float32)
     values[-1] = np.nan
 
-    actual = statistics_of([tf.constant(values)], mode)[0]
+    actual = statistics_of([tensor(values)], mode)[0]
 
     np.testing.assert_allclose(actual, list(reference.statistics(values).values()), rtol=1e-5)
-    counts = run(histogram, tf.constant(values), mode).numpy()
+    (counts,) = engine().to_numpy(program(lambda one: engine().histograms([one]), mode == "xla")(tensor(values)))
     np.testing.assert_array_equal(counts, np.bincount(values.view(np.uint32) >> 21, minlength=buckets.NUM_BUCKETS))
 
 
 def test_more_elements_than_a_float32_can_count():
     """2**24 + 2 elements: a count or a sum of ones in float32 would stop at 2**24."""
     number = 2**24 + 2
-    ones = tf.ones([number])
+    ones = tensor(np.ones(number))
 
-    assert buckets.rows(histogram(ones).numpy()).tolist() == [[1.0, 1.25, float(number)]]
+    assert buckets.rows(engine().to_numpy(engine().histograms([ones]))[0]).tolist() == [[1.0, 1.25, float(number)]]
     values = dict(zip(OF_GRADIENTS, statistics_of([ones])[0], strict=True))
     assert values["gradient_mean_abs"] == pytest.approx(1, rel=1e-6)
     assert values["gradient_norm"] == pytest.approx(number**0.5, rel=1e-6)
 
 
+@OF_TENSORFLOW
 def test_histogram_refuses_what_is_not_a_float():
     with pytest.raises(TypeError, match=r"Expected a tensor of dtype float16.*Received: dtype=int32"):
-        histogram(tf.constant([1, 2]))
+        engine().histograms([tensor([1, 2], "int32")])
 
 
 def test_edges_resolve_every_decade_and_leave_no_gap():

@@ -57,6 +57,7 @@ def _float64_index(values):
     """Finds the float32 bucket of a float64 in integers alone: rounding to a float32 could move it to the next."""
     bits = jax.lax.bitcast_convert_type(values, jnp.int64)
     index = (bits & np.int64(2**63 - 1)) >> _FLOAT64_SHIFT
-    finite = jnp.clip(index - _FLOAT64_OFFSET, 0, buckets.NUM_FINITE - 1)
+    normal = jnp.minimum(index - _FLOAT64_OFFSET, buckets.NUM_FINITE - 1)
+    finite = jnp.where(normal < 1 << buckets.MANTISSA_BITS, 0, normal)
     one_sign = jnp.where(index < _FLOAT64_INFINITY, finite, buckets.NUM_FINITE)
     return jnp.where(bits < 0, one_sign + buckets.PER_SIGN, one_sign).astype(jnp.int32)

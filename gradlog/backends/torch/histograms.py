@@ -44,6 +44,7 @@ def _float64_index(values):
     """Finds the float32 bucket of a float64 in integers alone: rounding to a float32 could move it to the next."""
     bits = values.contiguous().view(torch.int64)
     index = (bits & (2**63 - 1)) >> _FLOAT64_SHIFT
-    finite = torch.clamp(index - _FLOAT64_OFFSET, 0, buckets.NUM_FINITE - 1)
+    normal = torch.clamp(index - _FLOAT64_OFFSET, max=buckets.NUM_FINITE - 1)
+    finite = torch.where(normal < 1 << buckets.MANTISSA_BITS, 0, normal)
     one_sign = torch.where(index < _FLOAT64_INFINITY, finite, buckets.NUM_FINITE)
     return torch.where(bits < 0, one_sign + buckets.PER_SIGN, one_sign)
