@@ -29,10 +29,13 @@ _FIRST = (
     "test_keras_features",
     "test_faults",
     "test_logger",
+    "test_logger_trainings",
+    "test_logger_tensorflow",
     "test_tensorboard_page",
     "test_check",
     "test_distribution",
     "test_activations",
+    "test_activations_harmless",
     "test_documented",
     "test_repair",
     "test_remedies",
@@ -174,7 +177,7 @@ def pytest_testnodedown(node, error):
 
 def pytest_terminal_summary(terminalreporter, config):
     if left_out := config.stash[_LEFT_OUT]:
-        terminalreporter.write_line(f"Left to TensorFlow, which they import: {', '.join(sorted(left_out))}")
+        terminalreporter.write_line(f"Left to TensorFlow, which they import: {', '.join(sorted(set(left_out)))}")
     usages = config.stash[_USAGES] or {"this process": _usage()}
     workers = ", ".join(f"{name} {usage['bytes'] / 2**30:.1f} GiB" for name, usage in sorted(usages.items()))
     seconds = sum(usage["seconds"] for usage in usages.values())

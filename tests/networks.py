@@ -20,26 +20,30 @@ def dataset(num=96, batch_size=16, seed=0):
     return tf.data.Dataset.from_tensor_slices(data(num, seed)).batch(batch_size).repeat()
 
 
-def batches(num):
+def first_batches(num, batch_size=16):
+    """What the first batches of `dataset` hold, as arrays."""
+    x, y = data()
+    rows = np.arange(num * batch_size) % len(x)
+    return x[rows], y[rows]
+
+
+def batches(num, batch_size=16):
     """Returns the first batches of `dataset`, as the engine's tensors."""
     if IS_TENSORFLOW:
-        return dataset().take(num)
-    return [tuple(map(keras.ops.convert_to_tensor, batch)) for batch in zip(*_arrays(num), strict=True)]
+        return dataset(batch_size=batch_size).take(num)
+    split = [np.split(array, num) for array in first_batches(num, batch_size)]
+    return [tuple(map(keras.ops.convert_to_tensor, batch)) for batch in zip(*split, strict=True)]
 
 
-def _arrays(num_batches, batch_size=16):
-    """Returns inputs and labels, of which `dataset` begins anew where there are no more, [num_batches, …] each."""
-    index = np.arange(num_batches * batch_size).reshape(num_batches, batch_size)
-    return [array[index % len(array)] for array in data()]
+def fit(model, callbacks=(), steps=6, batch_size=16, **arguments):
+    """Trains on the first batches of `dataset`, in their order.
 
-
-def fit(model, callbacks=(), steps=4, **arguments):
-    """Trains with `fit` on the first batches of `dataset`; of arrays, TensorFlow traces programs that gather them."""
+    Of arrays, TensorFlow would trace programs that gather them each time.
+    """
     arguments = {"verbose": 0, "callbacks": list(callbacks), **arguments}
     if IS_TENSORFLOW:
-        return model.fit(dataset().take(steps), **arguments)
-    x, y = map(np.concatenate, _arrays(steps))
-    return model.fit(x, y, batch_size=16, shuffle=False, **arguments)
+        return model.fit(dataset(batch_size=batch_size).take(steps), **arguments)
+    return model.fit(*first_batches(steps, batch_size), batch_size=batch_size, shuffle=False, **arguments)
 
 
 def dense_network(seed=0, activation="tanh", **compile_arguments):

@@ -1,11 +1,13 @@
 """Custom steps for each engine, written as in Keras' guides.
 
-`Plain` and `Scaled` are mixins with a `train_step`, a plain one and one that scales the loss. List one before a
-`keras.Model` subclass among the bases of a class. `update` is the step of a custom training loop.
+`Plain`, `Scaled`, which scales the loss, and `ByHand`, which moves the weights without the optimizer, are mixins with a
+`train_step`. List one before a `keras.Model` subclass among the bases of a class. `update` is the step of a custom
+training loop.
 """
 
 import keras
 
+_RATE = 0.1
 _SCALES = {"Plain": False, "Scaled": True}
 
 
@@ -77,6 +79,54 @@ def _on_jax(is_scaled):
     return {"loss_and_updates": loss_and_updates, "train_step": train_step}
 
 
+def _by_hand_on_tensorflow():
+    import tensorflow as tf
+
+    def train_step(self, batch):
+        x, y = batch
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x, y, self(x, training=True))
+        for variable, gradient in zip(self.weights, tape.gradient(loss, self.trainable_variables), strict=True):
+            variable.assign_sub(_RATE * gradient)
+        return {"loss": loss}
+
+    return {"train_step": train_step}
+
+
+def _by_hand_on_torch():
+    import torch
+
+    def train_step(self, batch):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        self.zero_grad()
+        loss = self.compute_loss(x, y, self(x, training=True))
+        loss.backward()
+        with torch.no_grad():
+            for variable in self.trainable_variables:
+                variable.value.sub_(_RATE * variable.value.grad)
+        return {"loss": loss}
+
+    return {"train_step": train_step}
+
+
+def _by_hand_on_jax():
+    import jax
+
+    def train_step(self, state, data):
+        trainable, others, *rest = state
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+
+        def loss_of(trainable):
+            y_pred, updated = self.stateless_call(trainable, others, x, training=True)
+            return self.compute_loss(x, y, y_pred), updated
+
+        (loss, others), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable)
+        moved = [one - _RATE * gradient for one, gradient in zip(trainable, gradients, strict=True)]
+        return {"loss": loss}, (moved, others, *rest)
+
+    return {"train_step": train_step}
+
+
 def _measured(model, loss, y, y_pred):
     """Updates the metrics, and returns what they say."""
     for metric in model.metrics:
@@ -126,3 +176,4 @@ def _update_on_torch(loss_of, optimizer, variables):
 
 _MEMBERS = globals()[f"_on_{keras.backend.backend()}"]
 Plain, Scaled = (type(name, (), _MEMBERS(is_scaled)) for name, is_scaled in _SCALES.items())
+ByHand = type("ByHand", (), globals()[f"_by_hand_on_{keras.backend.backend()}"]())

@@ -124,7 +124,7 @@ def test_an_optimizer_that_is_an_attribute_as_well_is_one(tmp_path):
     )
     model.my_optimizer = inner
 
-    networks.fit(model, [gradlog.GradientLogger(tmp_path, every=1)])
+    networks.fit(model, [gradlog.GradientLogger(tmp_path, every=1)], steps=4)
 
     history = gradlog.read(tmp_path)
     norms = history.statistic("gradient_norm").astype(float)
@@ -135,7 +135,7 @@ def test_an_optimizer_that_is_an_attribute_as_well_is_one(tmp_path):
 def test_one_logger_given_twice_and_a_call_that_does_not_come(tmp_path):
     model, logger = networks.dense_network(), gradlog.GradientLogger(tmp_path, every=1)
 
-    networks.fit(model, [logger, logger])
+    networks.fit(model, [logger, logger], steps=4)
     logger.set_model(model)
     logger.on_train_begin()
     logger.on_train_batch_begin(0)  # a loop of somebody's own that calls callbacks, and no program of Keras'
@@ -172,7 +172,7 @@ def test_an_evaluation_after_a_training_that_was_interrupted(tmp_path):
 
     model, logger = networks.dense_network(), gradlog.GradientLogger(tmp_path, every=1)
     with pytest.raises(KeyboardInterrupt):
-        networks.fit(model, [logger, Interrupt()])
+        networks.fit(model, [logger, Interrupt()], steps=4)
 
     x, y = networks.data()
     model.evaluate(x, y, verbose=0, callbacks=[logger])

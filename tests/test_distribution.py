@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import activations_case as of_activations
 import numpy as np
 import pytest
-import test_activations as of_activations
 
 import gradlog
 
@@ -62,12 +62,12 @@ if kind == "mirrored":
 
     import pickle
     sys.path.insert(0, sys.argv[5])
-    import test_activations
+    import activations_case
     with strategy.scope():
-        model = test_activations.network(is_new=True)
-    weights = test_activations.KeepWeights()
-    logger = gradlog.GradientLogger(sys.argv[4], every=3, activations=test_activations.X)
-    test_activations.train("graph", model, [logger, weights])
+        model = activations_case.network(is_new=True)
+    weights = activations_case.KeepWeights()
+    logger = gradlog.GradientLogger(sys.argv[4], every=3, activations=activations_case.X)
+    activations_case.train("graph", model, [logger, weights])
     assert logger.error is None, logger.error
     with open(os.path.join(sys.argv[4], "weights"), "wb") as file:
         pickle.dump(weights.by_step, file)

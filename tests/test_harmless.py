@@ -11,20 +11,31 @@ import keras
 import networks
 import numpy as np
 import pytest
+from marks import ENGINE, ONE_STEP_A_CALL
 
 import gradlog
-from gradlog.backends.tensorflow.tap import TensorFlowTap
+from gradlog.backends.engine import engine
 
 MESSAGE = r"gradlog stopped logging to .*; training continues: "
 
 
-# A failure outside of the step is the same in any program, and one that is not traced takes a third of the time.
-EAGERLY = {"run_eagerly": True}
+# A failure outside of a step is the same in any program; one that is not traced takes a third of the time, but on JAX.
+EAGERLY = {} if ENGINE == "jax" else {"run_eagerly": True}
+# Methods of the tap that look at a step: at gradients, what follows the update, what precedes it, the loss, metrics.
+RECORDING = {
+    "tensorflow": ("_record", "_finish", "_before_apply", "_before_scale_loss", "_record_metrics"),
+    "jax": ("_record", "_record_update", "_before_stateless_apply", "_before_update_metrics", "_record_metrics"),
+    "torch": ("_record", "_after_apply", "_before_apply", "_before_scale_loss", "_record_metrics"),
+}[ENGINE]
+# What fetches the numbers of a step: in the training's own thread, and in gradlog's.
+FETCHING = ("returning.ReturningRecorder.fetch", "returning.ReturningRecorder._on_host")
+if ENGINE == "tensorflow":
+    FETCHING = ("tensorflow.handover.Returned.take_certain", "tensorflow.handover.Form.on_host")
 
 
 def trained(callbacks, **arguments):
     model = networks.dense_network(**arguments)
-    model.fit(networks.dataset().take(12), verbose=0, callbacks=callbacks)
+    networks.fit(model, callbacks, steps=12)
     return networks.state(model)
 
 
@@ -93,31 +104,31 @@ def test_a_disk_that_is_full(tmp_path):
 @pytest.mark.parametrize(
     ("where", "arguments"),
     [
-        *((where, {}) for where in ("_record", "_finish", "_before_apply", "_before_scale_loss", "_record_metrics")),
+        *((where, {}) for where in RECORDING),
         ("_record", {"run_eagerly": True}),
-        ("_record", {"steps_per_execution": 4}),
-        ("_record_metrics", {"steps_per_execution": 4}),
+        pytest.param("_record", {"steps_per_execution": 4}, marks=ONE_STEP_A_CALL),
+        pytest.param("_record_metrics", {"steps_per_execution": 4}, marks=ONE_STEP_A_CALL),
     ],
 )
 def test_an_error_while_a_step_is_recorded(tmp_path, monkeypatch, where, arguments):
     def fail(*args, **kwargs):
         raise ZeroDivisionError("of gradlog's own")
 
-    monkeypatch.setattr(TensorFlowTap, where, fail)
+    monkeypatch.setattr(engine().tap, where, fail)
     logger = gradlog.GradientLogger(tmp_path, every=2)
 
     # the first trace of a new model makes variables, and has to come to its end
     check_is_said_once_and_trained_on(logger, "ZeroDivisionError: of gradlog's own", is_new=True, **arguments)
 
 
-@pytest.mark.parametrize("where", ["Returned.take_certain", "Form.on_host"])
+@pytest.mark.parametrize("where", FETCHING)
 def test_an_error_while_numbers_are_fetched(tmp_path, monkeypatch, where):
     """In the training's own thread, and in gradlog's."""
 
     def fail(*args):
         raise ZeroDivisionError("of gradlog's own")
 
-    monkeypatch.setattr(f"gradlog.backends.tensorflow.handover.{where}", fail)
+    monkeypatch.setattr(f"gradlog.backends.{where}", fail)
 
     check_is_said_once_and_trained_on(gradlog.GradientLogger(tmp_path, every=2), "ZeroDivisionError")
 
