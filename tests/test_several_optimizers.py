@@ -207,7 +207,7 @@ def test_the_validation_stands_at_the_steps_of_the_training(tmp_path):
     model.test_step = lambda data: {"critic_loss": model.critic_loss(data[0])}
     validation = networks.batches(4) if networks.IS_TENSORFLOW else networks.data(64)
 
-    networks.fit(model, [gradlog.GradientLogger(tmp_path)], epochs=2, validation_data=validation)
+    networks.fit(model, [gradlog.GradientLogger(tmp_path)], steps=4, epochs=2, validation_data=validation)
 
     assert gradlog.read(tmp_path).scalars["validation/critic_loss"].steps.tolist() == [4, 8]
 
