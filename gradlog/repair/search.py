@@ -26,7 +26,6 @@ from gradlog.repair.trial import Outcome, Trial
 _SHARE = 0.25  # of a training, that a candidate runs at first
 _MIN_SHORT_STEPS = 40
 _WIDTH = 4  # candidates side by side
-_SINGLES_FIRST = 2  # changes tried alone before the two together
 
 
 class Search:
@@ -155,7 +154,7 @@ class Search:
         changes = proposed(base.trial.observed(self._case.mistakes)) if base.trial is not None else []
         singles = [(one,) for one in changes]
         both = [(changes[0], changes[1])] if len(changes) > 1 else []
-        wanted = [*singles[:_SINGLES_FIRST], *both, *singles[_SINGLES_FIRST:]]
+        wanted = [*singles[: _WIDTH - 1], *both, *singles[_WIDTH - 1 :]]
         if is_first:
             return self._try(base, self._candidates(base, wanted), otherwise=lambda: self._of_all(base))
         return self._try(base, self._candidates(base, wanted, self._of_all(base)))
