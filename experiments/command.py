@@ -45,7 +45,7 @@ def carry_out(name, asked_log_dir, load, run, tables, draw=_draw_scenarios):
     for table in filter(None, tables(results)):
         screen.print(table)
     numbers = log_dir / "results.json"
-    screen.print(f"Engine: {runs.engine_name()}\nPicture: {figure}\nNumbers: {numbers}")
+    screen.print(f"Picture: {figure}\nNumbers: {numbers}")
     if any(log_dir.rglob("*tfevents*")):
         screen.print(f"Look at all of it: tensorboard --logdir {log_dir}")
     return 0

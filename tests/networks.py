@@ -21,7 +21,7 @@ def dataset(num=96, batch_size=16, seed=0):
 
 
 def first_batches(num, batch_size=16):
-    """What the first batches of `dataset` hold, as arrays."""
+    """Returns the inputs and labels of the first batches of `dataset`, as arrays."""
     x, y = data()
     rows = np.arange(num * batch_size) % len(x)
     return x[rows], y[rows]
@@ -38,7 +38,7 @@ def batches(num, batch_size=16):
 def fit(model, callbacks=(), steps=6, batch_size=16, **arguments):
     """Trains on the first batches of `dataset`, in their order.
 
-    Of arrays, TensorFlow would trace programs that gather them each time.
+    From arrays, TensorFlow would trace programs that gather the rows, each time anew.
     """
     arguments = {"verbose": 0, "callbacks": list(callbacks), **arguments}
     if IS_TENSORFLOW:

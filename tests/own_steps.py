@@ -138,7 +138,7 @@ def _measured(model, loss, y, y_pred):
 
 
 def update(loss_of, optimizer, variables):
-    """Applies the gradients of a loss to variables; on JAX, there is no custom training loop to log.
+    """Applies the gradients of a loss to variables. TensorFlow and PyTorch only: gradlog logs no custom loop on JAX.
 
     Args:
         loss_of: Function without arguments to the loss, a scalar.

@@ -104,8 +104,8 @@ class At(keras.callbacks.Callback):
 def interrupted(way, hook, code, log_dir, is_last):
     """Presses Ctrl-C where a function runs in a hook; returns the trainer, the logger, and which call that was.
 
-    Returns `None` where a thread of gradlog's ran the function first: Ctrl-C reaches the main thread alone. So it does,
-    unless it is the last try, where nothing ran it, as a diagnosis may have been made earlier than the last time.
+    Returns `None` where a thread of gradlog's ran the function first, since Ctrl-C reaches only the main thread. Except
+    at the last try, it also returns `None` where nothing ran the function: the diagnosis may have come before the hook.
     """
     trainer, logger, stack = faults.trainer(way), faults.logger_of(log_dir, way), contextlib.ExitStack()
     breakages = []

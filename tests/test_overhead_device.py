@@ -1,4 +1,4 @@
-"""The overhead experiment says on what it ran: its tables name engine and device, and so does its results file."""
+"""The overhead experiment says what it ran on: its tables and its results file name the engine and the device."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def committed(name):
 
 @pytest.fixture
 def nothing_is_measured(monkeypatch):
-    """Has `run` return what is committed for each part, in place of a measurement."""
+    """Makes `run` return the committed results of each part instead of measuring."""
     results = committed(ENGINE)
     monkeypatch.setattr(overhead, "measure_fit", lambda *args: results["fit"])
     if ENGINE != "tensorflow":
@@ -111,7 +111,7 @@ def pretend_torch(patch):
 
 
 def test_the_name_of_a_gpu_is_what_the_engine_says(monkeypatch):
-    """Of an engine that is made to say that it has one."""
+    """The engine is patched to report a GPU."""
     {"tensorflow": pretend_tensorflow, "jax": pretend_jax, "torch": pretend_torch}[ENGINE](monkeypatch)
 
     assert overhead_device.name() == GPU

@@ -78,7 +78,7 @@ def test_mnist_numbers_are_those_of_the_committed_results():
 
 
 def test_the_engines_stand_side_by_side_as_in_the_committed_results():
-    """A table of each, one behind the other, with the same rows and columns."""
+    """One table for each engine, one after the other, with the same rows and columns."""
     section = EXPERIMENTS.split("## MNIST activations\n")[1].split("### What they show")[0]
     tables = re.findall(r"^### (\w+)\n\n<!-- table: (\w+) -->\n((?:\|.*\n)+)<!-- end -->$", section, re.M)
     assert [label for label, _, _ in tables] == ["TensorFlow", "JAX", "PyTorch"]

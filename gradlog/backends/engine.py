@@ -46,6 +46,9 @@ class Engine(Protocol):
     def is_chief(self, model) -> bool:
         """Whether this process writes: of the several that train one model together, only the first does."""
 
+    def num_processes(self, model) -> int:
+        """Returns how many processes have to run the same programs, step by step, since they wait for each other."""
+
     def num_replicas(self, model) -> int:
         """Returns how many replicas of a model this engine runs as separate steps whose gradients are summed."""
 

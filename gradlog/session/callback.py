@@ -27,7 +27,8 @@ from gradlog.session.checks import (
 )
 from gradlog.session.guard import Guard, attached, guarded
 from gradlog.session.reported import scalars_of
-from gradlog.session.session import Settings, TrainingSession, current_step, open_writer
+from gradlog.session.session import Settings, TrainingSession, current_step
+from gradlog.session.writing import open_writer
 
 _STEPS_WITH_STATE = 50  # from one logged step to the next, from which on the optimizer's memory is read by default
 

@@ -68,12 +68,16 @@ class Guard:
         """
         if self.error is not None:
             return
-        text = f"{type(error).__name__}: {_in_short(error)}"
-        self._reports.setdefault(text, f"gradlog stopped {self.what}; training continues: {text}")
+        self._note(error)
         self.error = error
         self.restore()
         if not threading.current_thread().name.startswith(THREADS):
             self.report(stacklevel=5)
+
+    def tell(self, error: Exception) -> None:
+        """Reports an error once, in the training's thread; everything runs on."""
+        self._note(error)
+        self.report(stacklevel=5)
 
     def report(self, stacklevel: int = 4) -> None:
         """Warns of what has failed and was not reported yet."""
@@ -154,6 +158,11 @@ class Guard:
             return call.plain(*args, **kwargs)
 
         return _step_by_step(call, run) if call.is_step_by_step else run
+
+    def _note(self, error):
+        """Has an error reported, unless it was."""
+        text = f"{type(error).__name__}: {_in_short(error)}"
+        self._reports.setdefault(text, f"gradlog stopped {self.what}; training continues: {text}")
 
     def renewed(self) -> "Guard":
         """Returns the guard of another training: this one, or a new one where it has failed."""

@@ -1,15 +1,15 @@
 """TrainingSession: all that runs while a model trains."""
 
 import dataclasses
-import itertools
 import time
 from collections.abc import Callable, Sequence
 
+from gradlog.backends.checks import ArgumentError
 from gradlog.backends.engine import engine
 from gradlog.backends.optimizers import batches_per_step
 from gradlog.backends.options import Options, chosen_variables
 from gradlog.backends.probe import Probe
-from gradlog.backends.recorded import RecordedStep, snapshots
+from gradlog.backends.recorded import RecordedStep
 from gradlog.backends.recording import Recording
 from gradlog.diagnosis.announcer import Announcer
 from gradlog.diagnosis.finding import Finding
@@ -21,9 +21,8 @@ from gradlog.session.guard import Guard, inform
 from gradlog.session.reported import scalars_of
 from gradlog.session.schedule import schedule_of
 from gradlog.session.watching import LiveDiagnosis
+from gradlog.session.writing import finished, open_writer
 from gradlog.writers.background import SECONDS_AT_FIRST, BackgroundWriter
-from gradlog.writers.event_writer import EventWriter
-from gradlog.writers.several import MultiWriter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +76,7 @@ class TrainingSession:
         self._recording: Recording | None = None
         self._diagnosis: LiveDiagnosis | None = None
         self._is_begun, self._is_armed, self._is_given_up, self._is_described = False, False, False, False
+        self._is_one_of_several = engine().num_processes(model) > 1
 
     @property
     def findings(self) -> list[Finding]:
@@ -86,14 +86,21 @@ class TrainingSession:
     @property
     def error(self) -> Exception | None:
         """What failed first."""
-        return next((guard.error for guard in self.guards if guard.error is not None), None)
+        failed = [guard.error for guard in self.guards] + [self._writer.error if self._writer else None]
+        return next(filter(None, failed), None)
 
     def begin(self) -> None:
         """Looks at the model and its activations once, where it is built.
 
         Raises:
-            ArgumentError: no variable is chosen, or the model does not take the batch.
+            ArgumentError: no variable is chosen, the model does not take the batch, or one of several processes would
+                stop.
         """
+        if self._settings.on_finding == "stop" and self._is_one_of_several:
+            raise ArgumentError(
+                'on_finding="stop" cannot stop a training of several processes: each would stop at a step of its own, '
+                'and the others would wait for it. Expected "warn", "ignore" or a function. Received: "stop"'
+            )
         if self._model.built:
             chosen_variables(self._model, self._settings.options.select)
         self._probe.begin(self._model, self._probe_guard)
@@ -121,7 +128,7 @@ class TrainingSession:
         self._diagnosis = LiveDiagnosis(self._diagnosis_guard, self._settings.rules, step, earlier)
         wait = 0 if self._diagnosis.is_continued else SECONDS_AT_FIRST
         writers = [*self._settings.writers, self._diagnosis]
-        self._writer = open_writer(self.directory, self._model, writers, self._guard, _finished, wait)
+        self._writer = open_writer(self.directory, self._model, writers, self._guard, finished, wait)
         self._guard.undo["writer"] = self._writer.close
         on_finding = self._settings.on_finding
         self._diagnosis.announce(Announcer(on_finding, self._writer, self.directory, self._model, can_stop=can_stop))
@@ -150,7 +157,7 @@ class TrainingSession:
         if self._is_armed:
             self._write_recorded()
         self.tell()
-        self._check_writer()
+        self._check_writer(is_final=False)
 
     def write_metrics(self, kind: str, logs: dict) -> None:
         """Writes the metrics of an evaluation, `kind/<metric>`, at the step of the training."""
@@ -161,7 +168,7 @@ class TrainingSession:
         """Has a step written and diagnosed, in a thread; with the first, what the run is made of."""
         if not self._is_described:
             self._is_described = True
-            step = next(_finished([step]))
+            step = next(finished([step]))
             self._diagnosis_guard(self._describe, step)
         self._writer.write(step)
 
@@ -180,7 +187,7 @@ class TrainingSession:
         self._diagnosis.finish()
         self._guard.undo.pop("writer", None)
         self._writer.close()
-        self._check_writer()
+        self._check_writer(is_final=True)
         self._inform_of_lost_steps()
 
     # What it is made of.
@@ -243,9 +250,18 @@ class TrainingSession:
 
         return completed
 
-    def _check_writer(self):
-        if self._writer.error is not None:
-            raise self._writer.error
+    def _check_writer(self, is_final):
+        """Raises what the writer raised.
+
+        Several processes have to run the same programs, and only the first writes a file. There the error is told, the
+        steps are recorded as before, though not written, and it is raised at the end.
+        """
+        error = self._writer.error
+        if error is None:
+            return
+        if is_final or not self._is_one_of_several:
+            raise error
+        self._guard.tell(error)
 
     def _give_up(self):
         self._is_given_up = True
@@ -270,19 +286,6 @@ class TrainingSession:
                 f"gradlog left out {num_lost:,} logged steps, which were overwritten before they could be read. "
                 "Choose a larger `every`."
             )
-
-
-def open_writer(directory: str, model, writers: Sequence, guard: Guard, *how) -> BackgroundWriter:
-    """Returns a writer of an event file and to further writers; of several processes, the first writes the file."""
-    own = [EventWriter(directory)] if engine().is_chief(model) else []
-    return BackgroundWriter(MultiWriter([*own, *writers]), guard, *how)
-
-
-def _finished(steps):
-    """Yields the snapshots of what was recorded, some of which are snapshots already."""
-    for is_ready, group in itertools.groupby(steps, lambda one: isinstance(one, Snapshot)):
-        together = list(group)
-        yield from together if is_ready else snapshots(together)
 
 
 def current_step(model, optimizers: Sequence) -> int:

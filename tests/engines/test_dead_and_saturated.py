@@ -1,12 +1,13 @@
-"""On every engine, how much of a convolution is dead and of a recurrent layer saturated, while it trains.
+"""On every engine: the dead part of a convolution and the saturated part of a recurrent layer, while they train.
 
-Each fraction is that of a forward pass in NumPy, float64, with the weights before the step.
+The expected fractions come from a forward pass in NumPy, in float64, with the weights before the step.
 """
 
 import keras
 import numpy as np
 import pytest
 import reference
+from activations_case import KeepWeights
 
 import gradlog
 
@@ -18,17 +19,6 @@ SEQUENCES = RNG.normal(size=(9, 5, 4)).astype(np.float32)
 LARGE = keras.initializers.RandomNormal(stddev=1.2, seed=1)  # so that some of tanh is saturated, and some is not
 
 
-class KeepWeights(keras.callbacks.Callback):
-    """Keeps the weights of a layer before each step."""
-
-    def __init__(self, name):
-        super().__init__()
-        self.name, self.kept = name, []
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.kept.append([np.array(one, np.float64) for one in self.model.get_layer(self.name).get_weights()])
-
-
 def trained(log_dir, layer, x, **compiling):
     """Trains a layer under a dense one for three steps; returns what is logged, and its weights before each step."""
     keras.utils.set_random_seed(0)
@@ -37,11 +27,12 @@ def trained(log_dir, layer, x, **compiling):
         layer.bias.assign([0, -50, 0, -50, -50])
     model.compile(keras.optimizers.SGD(0.1), "mse", **compiling)
     logger = gradlog.GradientLogger(log_dir, every=1, activations=x, on_finding="ignore")
-    weights = KeepWeights(layer.name)
+    weights = KeepWeights()
     y = np.ones((len(x), 2), np.float32)
     model.fit(x, y, batch_size=3, steps_per_epoch=3, shuffle=False, verbose=0, callbacks=[weights, logger])
     assert logger.error is None
-    return gradlog.read(log_dir), weights.kept
+    of_layer = [kept[: len(layer.weights)] for kept in weights.by_step.values()]  # the first of the model
+    return gradlog.read(log_dir), [[one.astype(np.float64) for one in kept] for kept in of_layer]
 
 
 def convolved(x, kernel, bias):

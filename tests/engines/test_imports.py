@@ -1,17 +1,16 @@
-"""On every engine, a training, what reads its log, the command and the tab import no other engine.
+"""On every engine: a training, reading its log, the command and the tab import no other engine.
 
-That gradlog's own modules name none, tests/test_architecture.py shows; here it is what happens in a process, where
-whatever gradlog calls may import one, too.
+`tests/test_architecture.py` shows that gradlog's own modules name no other engine. These tests look at a whole process,
+where a library that gradlog calls could import one.
 """
 
 import json
-import os
 import subprocess
 import sys
 
 import keras
-import networks
 import pytest
+from processes import environment
 
 pytestmark = pytest.mark.engines
 ENGINE = keras.backend.backend()
@@ -72,10 +71,9 @@ print(json.dumps([sorted(others & set(sys.modules)), sorted(of_keras), asked_for
 
 
 def test_no_other_engine_is_imported(tmp_path):
-    """Where another is not installed, nothing may even look for it once Keras has trained a model."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(networks.__file__), *sys.path])}
+    """Once Keras has trained a model, nothing may even look for an engine that is not installed."""
     command = [sys.executable, "-c", CODE, str(tmp_path / "run"), *OTHERS]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True)
 
     assert ended.returncode == 0, ended.stderr[-3000:]
     imported, of_keras, asked_for = json.loads(ended.stdout.splitlines()[-1])

@@ -1,6 +1,5 @@
 """What is JAX's alone: steps that are functions of their state, several devices in one process, and what is refused."""
 
-import os
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import networks
 import numpy as np
 import pytest
 import reference
+from processes import environment
 
 import gradlog
 
@@ -53,11 +53,6 @@ def trained(callbacks, is_hidden=False):
     x, y = networks.data(60)
     model.fit(x, y, batch_size=10, shuffle=False, verbose=0, callbacks=callbacks)
     return model
-
-
-def environment(**variables):
-    """Returns that of a process which finds what the tests import."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(networks.__file__), *sys.path])} | variables
 
 
 def assert_same(model, plain):

@@ -1,6 +1,6 @@
-"""On JAX, two processes that train one model together: data parallel it is logged, and divided weights are refused."""
+"""On JAX, two processes train one model: gradlog logs it with `DataParallel`, and refuses weights that are divided."""
 
-import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,6 +11,7 @@ import networks
 import numpy as np
 import pytest
 import reference
+from processes import environment
 
 import gradlog
 
@@ -19,7 +20,7 @@ if keras.backend.backend() != "jax":
 
 SECONDS = 240  # that the two may take; where one of them ends early, the other waits for it
 PROCESS = """
-import functools, sys
+import functools, os, sys, warnings
 import jax
 from jaxlib import _jax
 rank, port, log_dir = int(sys.argv[1]), *sys.argv[2:]
@@ -43,12 +44,30 @@ def trained(x, y, batch_size, callbacks=()):
 DATA_PARALLEL = """
 keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
 own = np.arange(96).reshape(6, 2, 8)[:, rank].ravel()  # of each batch of 16 rows, a half
-for name in ("logged", "plain"):
-    logger = gradlog.GradientLogger(log_dir + "/run", every=2, activations=x[:16])
-    model = trained(x[own], y[own], 8, [logger] * (name == "logged"))
-    assert logger.error is None, repr(logger.error)
+class FullDisk:
+    def write(self, snapshot):
+        if rank == 0 and snapshot.step == 2:
+            raise OSError("no space left")
+    def write_scalars(self, step, scalars): pass
+    def write_text(self, step, tag, markdown): pass
+    def close(self): pass
+def logger_of(directory, **options):
+    return gradlog.GradientLogger(f"{log_dir}/{directory}", every=2, activations=x[:16], **options)
+full, logger = logger_of("full", writers=[FullDisk()]), logger_of("run")
+for name, callbacks in {"plain": [], "logged": [logger], "full": [full]}.items():
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model = trained(x[own], y[own], 8, callbacks)
+    said = [str(one.message) for one in said if "gradlog stopped" in str(one.message)]
+    is_full = rank == 0 and name == "full"
+    assert len(said) == is_full and all("OSError: no space left" in one for one in said), said
+    assert [type(one.error) for one in callbacks] == [OSError if is_full else type(None)] * len(callbacks)
     state = [*model.variables, *model.optimizer.variables]
     np.savez(f"{log_dir}/{name}{rank}.npz", *[np.asarray(one.value) for one in state])
+try:
+    trained(x[own], y[own], 8, [logger_of("stop", on_finding="stop")])
+except ValueError as error:
+    print(os.getpid(), "refused:", error)
 """
 MODEL_PARALLEL = """
 mesh = keras.distribution.DeviceMesh((1, 2), ("batch", "model"), keras.distribution.list_devices())
@@ -62,17 +81,14 @@ trained(x, y, 16, [gradlog.GradientLogger(log_dir + "/run", every=2), Steps()])
 
 
 def in_two_processes(code, log_dir):
-    """Runs code in two processes of JAX, which know of each other; returns exit code, output and errors of each."""
+    """Runs code in two connected processes of JAX; returns exit code, output and errors of each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join([os.path.dirname(networks.__file__), *sys.path]),
-    }
-    environment.pop("XLA_FLAGS", None)
+    variables = environment(JAX_PLATFORMS="cpu")
+    variables.pop("XLA_FLAGS", None)
     commands = [[sys.executable, "-c", PROCESS + code, str(rank), port, str(log_dir)] for rank in range(2)]
-    how = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    how = {"env": variables, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, **how) for command in commands]
     try:
         said = [process.communicate(timeout=SECONDS) for process in processes]
@@ -82,16 +98,22 @@ def in_two_processes(code, log_dir):
     return [(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
 
 
-def test_a_data_parallel_training_is_logged_by_the_first_process(tmp_path):
-    for code, _, errors in in_two_processes(DATA_PARALLEL, tmp_path):
+def test_a_data_parallel_training_is_logged_by_the_first_process_and_goes_on_if_that_fails(tmp_path):
+    ids = []
+    for code, printed, errors in in_two_processes(DATA_PARALLEL, tmp_path):
         assert code == 0, errors[-3000:]
+        said = re.search(r'(\d+) refused: on_finding="stop" cannot stop a training of several processes', printed)
+        ids.append(said[1])
 
-    states = [np.load(tmp_path / f"{name}{rank}.npz") for name in ("plain", "logged") for rank in range(2)]
+    states = [np.load(tmp_path / f"{name}{rank}.npz") for name in ("plain", "logged", "full") for rank in range(2)]
     for name in states[0].files:
         for state in states[1:]:
             np.testing.assert_array_equal(state[name], states[0][name])
-    assert len(list(tmp_path.rglob("*.gradlog"))) == 1
-    assert len(list(tmp_path.rglob("*tfevents*"))) == 1
+    assert not (tmp_path / "stop").exists()
+    for log_dir in (tmp_path / "run", tmp_path / "full"):
+        (path,) = log_dir.rglob("*tfevents*")
+        assert path.name.split(".")[-3] == ids[0]  # the process that wrote it
+    assert gradlog.read(tmp_path / "full").steps.tolist() == [0, 2]  # the file comes ahead of the writer that fails
     logged = gradlog.read(tmp_path / "run")
     assert logged.steps.tolist() == [0, 2, 4]
     assert logged.run.batch_size == 16

@@ -1,6 +1,5 @@
 """What is PyTorch's alone: a custom loop, several optimizers, two processes, and a compiled step."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import networks
 import numpy as np
 import pytest
 import reference
+from processes import environment
 
 import gradlog
 
@@ -170,15 +170,10 @@ def test_two_processes(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
-        "PYTHONPATH": os.pathsep.join([os.path.dirname(networks.__file__), *sys.path]),
-    }
+    variables = environment(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE="2")
     for kind in ("logged", "plain"):
         arguments = [sys.executable, "-c", PROCESS, str(tmp_path / "run"), kind]
-        processes = [subprocess.Popen(arguments, env=environment | {"RANK": str(rank)}) for rank in range(2)]
+        processes = [subprocess.Popen(arguments, env=variables | {"RANK": str(rank)}) for rank in range(2)]
         assert [process.wait(timeout=300) for process in processes] == [0, 0]
 
     ends = [np.load(tmp_path / "run" / f"{kind}{rank}.npz") for kind in ("plain", "logged") for rank in range(2)]

@@ -78,6 +78,11 @@ def is_chief(model) -> bool:
     return jax.process_index() == 0
 
 
+def num_processes(model) -> int:
+    """Returns how many processes run each program together."""
+    return jax.process_count()
+
+
 def num_replicas(model) -> int:
     """Returns 1: what runs on several devices is one step, whose arrays are divided among them."""
     return 1

@@ -1,4 +1,4 @@
-"""Processes: several of them may train one model together, and each reads what a step returns on its own host."""
+"""Processes: several may train one model, and each reads what a step returns on its own host."""
 
 from typing import Any
 
@@ -8,10 +8,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 
 def whole(arrays: Any) -> Any:
-    """Returns a structure of arrays of which each process has the whole.
+    """Gives every process the whole of each array in a structure.
 
-    What is divided by the rows of a batch, as the first targets are, would else be so in what a step returns, and no
-    process could read the others' part. Within one process nothing is done: it has all parts.
+    Arrays that are divided by the rows of a batch, such as the first targets, would otherwise stay divided in what a
+    step returns, and no process could read the other parts. A single process has all parts, so it gets its arrays as
+    they are.
     """
     distribution = keras.distribution.distribution()
     if jax.process_count() == 1 or distribution is None:

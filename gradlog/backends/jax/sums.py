@@ -97,11 +97,11 @@ def _stacked(sums):
 
 
 def _sums(function, tensors, terms):
-    """Returns the sums, and the scale, of what a function makes of one or two tensors.
+    """Returns the sums, and the scale, of a function of one or two tensors.
 
-    Where they are summed again, it is made again: to keep it would take longer than the sums.
+    The careful sums call the function again, since storing its result would take longer than summing it.
     """
-    tensors = jax.lax.optimization_barrier(tensors)  # or the optimizer's squares are kept for the sum of squares
+    tensors = jax.lax.optimization_barrier(tensors)  # else XLA stores the squares that Adam computes, to sum them up
     values = function(*tensors)
     if values.size < _LARGE:
         return _careful(values, terms)
@@ -127,9 +127,9 @@ def _careful(tensor, terms):
 
 
 def _num_zeros(tensor):
-    """Counts what is smaller than the smallest normal float32, of finite elements.
+    """Counts the elements below the smallest normal float32; all are finite.
 
-    Exactly, unless a tensor of more than 2^24 elements has so many in a row.
+    The count is exact, except for tensors that have more than 2^24 elements in a row.
     """
     ones = _is_nonzero(tensor)
     rows = ones.reshape(len(ones), -1) if tensor.ndim > 1 and tensor.size > _EXACT else ones.reshape(1, -1)
@@ -139,7 +139,7 @@ def _num_zeros(tensor):
 def _is_nonzero(tensor):
     """Returns 1 where an element is at least as large as the smallest normal float32, else 0.
 
-    On a CPU, XLA takes what is smaller for zero, and so does the sign.
+    On a CPU, XLA treats smaller numbers as zero, so the sign tells.
     """
 
     def compared(tensor):

@@ -19,7 +19,7 @@ from gradlog.backends.tensorflow.loop import train
 from gradlog.backends.tensorflow.moments import counted_totals, element_sums, square_distances, totals
 from gradlog.backends.tensorflow.program import TensorFlowProgram
 from gradlog.backends.tensorflow.recorder import TensorFlowRecorder
-from gradlog.backends.tensorflow.strategies import is_chief, num_replicas
+from gradlog.backends.tensorflow.strategies import is_chief, num_processes, num_replicas
 from gradlog.backends.tensorflow.tap import TensorFlowTap
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "end_to_end",
     "histograms",
     "is_chief",
+    "num_processes",
     "num_replicas",
     "square_distances",
     "totals",

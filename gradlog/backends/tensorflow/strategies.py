@@ -21,6 +21,15 @@ def num_replicas(model) -> int:
     return strategy_of(model).num_replicas_in_sync
 
 
+def num_processes(model) -> int:
+    """Returns how many workers, a chief among them, train a model together."""
+    resolver = strategy_of(model).cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return 1
+    cluster = resolver.cluster_spec()
+    return sum(cluster.num_tasks(job) for job in cluster.jobs if job in ("chief", "worker"))
+
+
 def is_chief(model) -> bool:
     """Returns whether this process writes: of the several that train one model together, only the first does."""
     resolver = strategy_of(model).cluster_resolver

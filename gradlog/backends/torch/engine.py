@@ -49,6 +49,11 @@ def is_chief(model) -> bool:
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
 
 
+def num_processes(model) -> int:
+    """Returns 1: processes that train together meet in the backward pass alone, of which nothing is gradlog's."""
+    return 1
+
+
 def num_replicas(model) -> int:
     """Returns 1: gradients that reach the optimizer are those of all processes."""
     return 1

@@ -85,7 +85,7 @@ def _squares(tensor):
 def _row_norms(flat, order):
     """Returns the norms of rows of a vector, float64.
 
-    Norms need no tensor of absolute values or of squares, which to make would take longer than to sum up.
+    A norm needs no tensor of absolute values or squares; making one would take longer than summing it up.
     """
     whole = len(flat) // _ROW * _ROW
     rest = torch.linalg.vector_norm(flat[whole:], order)[None]

@@ -18,7 +18,8 @@ _REMEDIES = (
     "Use losses on logits (from_logits=True) instead of your own log and softmax; add a small number before log, sqrt "
     "and division.",
     "Check the data for NaN, and normalize the inputs.",
-    "Find the operation with tf.debugging.enable_check_numerics().",
+    "Find the operation: tf.debugging.enable_check_numerics() on TensorFlow, JAX_DEBUG_NANS=1 on JAX, "
+    "torch.autograd.set_detect_anomaly(True) on PyTorch.",
 )
 
 
