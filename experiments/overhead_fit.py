@@ -152,14 +152,14 @@ def build_variants(network, seed, log_dir):
         # Diagnosed as ever, but not told of: labels are random here, so the loss cannot fall.
         return gradlog.GradientLogger(log_dir / name, every=EVERY[name], on_finding="ignore", **options)
 
-    slow = network.slow_steps
+    steps = network.steps
     return {
         "bare": Variant(model(), [], network.long_steps),
         "gradlog_200": Variant(model(), [logger("gradlog_200")], network.long_steps),
-        "gradlog_10": Variant(model(), [logger("gradlog_10")], network.steps),
-        "gradlog_1": Variant(model(), [logger("gradlog_1")], slow),
-        "gradlog_scalars_1": Variant(model(), [logger("gradlog_scalars_1", histograms=False)], slow),
-        "gradlog_histograms_50": Variant(model(), [logger("gradlog_histograms_50", histograms=50)], slow),
+        "gradlog_10": Variant(model(), [logger("gradlog_10")], steps),
+        "gradlog_1": Variant(model(), [logger("gradlog_1")], steps),
+        "gradlog_scalars_1": Variant(model(), [logger("gradlog_scalars_1", histograms=False)], steps),
+        "gradlog_histograms_50": Variant(model(), [logger("gradlog_histograms_50", histograms=50)], steps),
     }
 
 

@@ -118,7 +118,8 @@ def test_each_network_has_the_size_that_it_should(name):
     network = overhead_networks.NETWORKS[name]
     inputs, outputs = network.build()
     assert outputs.shape == (None, overhead_networks.CLASSES)
-    assert network.long_steps >= 200 >= network.steps >= network.slow_steps
+    assert network.long_steps >= 200
+    assert network.long_steps >= network.steps > network.slow_steps
     assert network.steps % 10 == 0  # each round holds as many logged steps of `gradlog_10`
     expected = {"mlp_8x1024": (1024,), "residual": (32, 32, 3)}.get(name, (784,))
     assert inputs.shape[1:] == expected

@@ -1,5 +1,6 @@
 """Histograms: how many elements of a tensor lie in each of the fixed buckets, in one pass."""
 
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,7 @@ from gradlog.stats import buckets
 _FLOAT64_OFFSET = (1023 - 127) << buckets.MANTISSA_BITS  # how far its exponent is ahead of a float32's, in buckets
 _FLOAT64_SHIFT = 52 - buckets.MANTISSA_BITS
 _FLOAT64_INFINITY = 2047 << buckets.MANTISSA_BITS
+_UPPER_HALF = 1 if sys.byteorder == "little" else 0  # of the two int16 that a float32 consists of
 
 
 def histograms(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -36,8 +38,13 @@ def _counts(flat):
 
 
 def _float32_index(values):
-    bits = values.contiguous().view(torch.int32)
-    return (bits >> buckets.SHIFT) & (buckets.NUM_BUCKETS - 1)  # the shift fills up with the sign
+    """Returns the upper bits of float32 numbers; on a CPU as int16, which PyTorch counts twice as fast as int32."""
+    values, shift = values.contiguous(), buckets.SHIFT
+    if values.device.type == "cpu":
+        bits, shift = values.view(torch.int16)[_UPPER_HALF::2], shift - 16
+    else:
+        bits = values.view(torch.int32)
+    return (bits >> shift).bitwise_and_(buckets.NUM_BUCKETS - 1)  # the shift fills up with the sign
 
 
 def _float64_index(values):
