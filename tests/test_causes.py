@@ -318,10 +318,15 @@ def slow_starter():
     """Two inputs, whose product's sign is to be told: the loss stands still for some hundred steps, and then falls."""
     generator = np.random.default_rng(0)
     x = generator.uniform(-1, 1, (640, 2)).astype("float32")
-    keras.utils.set_random_seed(2)
     layers = [keras.layers.Dense(8, "tanh"), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1, "sigmoid")]
     model = keras.Sequential([keras.Input((2,)), *layers])
-    model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", metrics=["accuracy"], steps_per_execution=10)
+    draws, shapes = np.random.default_rng(2), [(2, 8), (8, 8), (8, 1)]  # the same weights on every engine
+    kernels = [draws.uniform(-1, 1, shape) * np.sqrt(6 / sum(shape)) for shape in shapes]
+    model.set_weights([one for kernel in kernels for one in (kernel, np.zeros(kernel.shape[1]))])
+    steps_a_call = 1 if keras.backend.backend() == "torch" else 10
+    model.compile(
+        keras.optimizers.Adam(1e-3), "binary_crossentropy", metrics=["accuracy"], steps_per_execution=steps_a_call
+    )
     model.optimizer.build(model.trainable_variables)
     return model, x, (x[:, 0] * x[:, 1] > 0).astype("int32")
 
@@ -330,11 +335,11 @@ def slow_starter():
 def test_a_slow_starter_is_not_disturbed(tmp_path, recwarn):
     model, x, y = slow_starter()
 
-    model.fit(x, y, epochs=60, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path, 10)])
+    model.fit(x, y, epochs=60, verbose=0, shuffle=False, callbacks=[gradlog.GradientLogger(tmp_path, 10)])
 
     assert model.evaluate(x, y, verbose=0)[1] > 0.9
     (found,) = gradlog.diagnose(gradlog.read(tmp_path))
-    assert (found.code, found.severity, found.last_step) == ("GL401", "note", 130)
+    assert (found.code, found.severity, found.last_step) == ("GL401", "note", 110)
     assert not [one for one in recwarn if "GL401" in str(one.message)]
 
 

@@ -51,10 +51,19 @@ def test_what_cannot_be_drawn_is_said(runs, error, message):
 def test_a_run_is_a_table():
     shown = history(train_loss=[2.3, 0.1234])._repr_html_()
 
-    for text in ("2 logged, 0 to 10", "2, of which 2 kernels", "train/loss", "2.3 → 0.123", "none"):
+    for text in ("2 steps, 0 to 10", "2, of which 2 kernels", "train/loss", "2.3 → 0.123", "none"):
         assert text in shown
     assert shown.startswith("<table>")
-    assert "none" in History()._repr_html_()
+    assert "no steps" in History()._repr_html_()
+
+
+def test_a_run_in_a_terminal_is_a_line():
+    run = history(train_loss=[2.3, 0.1234])
+    assert repr({"relu": run}) == "{'relu': History(2 variables, 2 steps, 0 to 10)}"
+    assert repr(History()) == "History(0 variables, no steps)"
+    losses = run.scalars["train/loss"]
+    assert repr(losses) == "Series(steps=array([ 0, 10]), values=array([2.3   , 0.1234]))"
+    assert repr(Series(np.array([0, 1000]), [np.zeros((40, 3))] * 2)) == "Series(2 steps, 0 to 1,000)"
 
 
 def test_a_finding_is_its_title_and_what_to_try():

@@ -212,7 +212,7 @@ def test_a_healthy_network_with_strong_decay_is_silent(tmp_path, strength):
     regularizer = keras.regularizers.L2(strength)
     model = networks.with_variables(labelled.mlp("relu", 4, 32, labelled.adam(3e-3), kernel_regularizer=regularizer))()
     logger = gradlog.GradientLogger(tmp_path, every=8)
-    model.fit(x, y, epochs=10, verbose=0, callbacks=[logger])
+    model.fit(x, y, epochs=15, verbose=0, callbacks=[logger])
 
     assert model.evaluate(x, y, verbose=0)[1] > 0.9
     assert gradlog.diagnose(gradlog.read(tmp_path)) == []

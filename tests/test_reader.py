@@ -18,7 +18,8 @@ from gradlog.diagnosis.rules.evidence import Evidence
 from gradlog.events import reader
 from gradlog.history import names
 from gradlog.history.frames import single_scalars
-from gradlog.history.history import History, Series, join
+from gradlog.history.history import History, Series
+from gradlog.history.joining import join
 from gradlog.writers import EventWriter
 
 TAG = "gradient_mean_abs/a/kernel"

@@ -6,7 +6,8 @@ import numpy as np
 
 from gradlog.history import attention, names
 from gradlog.history.growing import Attentions, Growing, Histograms, RowStore, Scalars, Tables, Texts
-from gradlog.history.history import History, Snapshot, join
+from gradlog.history.history import History, Snapshot
+from gradlog.history.joining import join
 
 
 class HistoryBuilder:

@@ -1,7 +1,5 @@
 """The data types that writing and reading share: a `Snapshot` of one step, and the `History` of a run."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +8,6 @@ import numpy as np
 from gradlog.history import frames, html, names, precision
 from gradlog.history.attention import Attention
 from gradlog.history.inputs import Inputs
-from gradlog.history.names import CLIPPED_NORM, GLOBAL_NORM
 from gradlog.history.run import Run
 
 if TYPE_CHECKING:
@@ -57,59 +54,6 @@ class Snapshot:
     wall_time: float | None = None
 
 
-def merged(snapshots: Sequence[Snapshot], variables: Sequence[str]) -> Snapshot:
-    """Joins what was recorded at one step of several optimizers.
-
-    Args:
-        snapshots: One `Snapshot` or several, of different variables. A statistic that one of them lacks is NaN there.
-            Of a tag that several have, such as that of the learning rate, the first one's number stands; norms are
-            joined.
-        variables: The names of all variables, in the order in which they are to stand.
-    """
-    first, *others = snapshots
-    if not others:
-        return first
-    known = [name for snapshot in snapshots for name in snapshot.variables]
-    order = sorted(range(len(known)), key=lambda index: variables.index(known[index]))
-
-    def joined(arrays):
-        return None if arrays[0] is None else np.concatenate(arrays)[order]
-
-    scalars: dict[str, float] = {}
-    columns = _union(snapshot.columns for snapshot in snapshots)
-    for snapshot in snapshots:
-        for tag, number in snapshot.scalars.items():
-            is_norm = tag in scalars and tag.startswith(f"{names.NORM}/")
-            scalars[tag] = math.hypot(scalars[tag], number) if is_norm else scalars.get(tag, number)
-    return Snapshot(
-        step=first.step,
-        variables=tuple(known[index] for index in order),
-        columns=columns,
-        statistics=joined([_with_columns(snapshot, columns) for snapshot in snapshots]),
-        gradients=joined([snapshot.gradients for snapshot in snapshots]),
-        weights=joined([snapshot.weights for snapshot in snapshots]),
-        scalars=scalars | _clipped(snapshots),
-        batch_size=first.batch_size,
-        targets=first.targets,
-        inputs=first.inputs,
-    )
-
-
-def _with_columns(snapshot, columns):
-    """Returns the statistics of a snapshot in certain columns, NaN in those that it lacks."""
-    table = np.full((len(snapshot.variables), len(columns)), np.nan, np.float32)
-    table[:, [columns.index(name) for name in snapshot.columns]] = snapshot.statistics
-    return table
-
-
-def _clipped(snapshots):
-    """Returns the global norm after clipping, of which an optimizer that does not clip has a part as well."""
-    if not any(CLIPPED_NORM in one.scalars for one in snapshots):
-        return {}
-    norms = [one.scalars.get(CLIPPED_NORM, one.scalars.get(GLOBAL_NORM, 0.0)) for one in snapshots]
-    return {CLIPPED_NORM: math.hypot(*norms)}
-
-
 @dataclass
 class Series:
     """One tag's values over the steps.
@@ -121,6 +65,11 @@ class Series:
 
     steps: np.ndarray
     values: list | np.ndarray
+
+    def __repr__(self):
+        if isinstance(self.values, np.ndarray):
+            return f"Series(steps={self.steps!r}, values={self.values!r})"
+        return f"Series({_logged(self.steps)})"  # arrays of histograms, and texts, would fill the screen
 
 
 @dataclass
@@ -236,12 +185,15 @@ class History:
 
         return gradlog.plot(self)
 
+    def __repr__(self):
+        return f"History({len(self.variables):,} variables, {_logged(self.steps)})"
+
     def _repr_html_(self):
         """Returns what a notebook shows: how much was logged, how loss and metrics went, and what was found."""
         import gradlog
 
-        steps = f"{len(self.steps):,} logged, {self.steps[0]:,} to {self.steps[-1]:,}" if len(self.steps) else "none"
-        rows = [("steps", steps), ("variables", f"{len(self.variables):,}, of which {len(self.kernels()):,} kernels")]
+        variables = f"{len(self.variables):,}, of which {len(self.kernels()):,} kernels"
+        rows = [("logged", _logged(self.steps)), ("variables", variables)]
         for tag, series in self.scalars.items():
             if tag.startswith(("train/", "validation/", "test/")) and len(series.values):
                 rows.append((tag, f"{series.values[0]:.3g} → {series.values[-1]:.3g}"))
@@ -250,47 +202,11 @@ class History:
         return html.table([*rows, *(("note", note) for note in self.notes)])
 
 
+def _logged(steps):
+    return f"{len(steps):,} steps, {steps[0]:,} to {steps[-1]:,}" if len(steps) else "no steps"
+
+
 def _index(known, name, kind):
     if name not in known:
         raise KeyError(f"This run has no {kind} {name!r}. It has: {', '.join(known) or 'none'}.")
     return known.index(name)
-
-
-def _union(sequences):
-    """Returns all elements of several sequences once, each after the one that it follows in its own sequence."""
-    result = []
-    for sequence in dict.fromkeys(map(tuple, sequences)):  # most of a run's are the same one
-        places, new, after = {name: place for place, name in enumerate(result)}, {}, -1
-        for name in sequence:
-            if name in places:
-                after = max(after, places[name])
-            else:
-                new.setdefault(after, []).append(name)
-        result = [
-            *new.get(-1, []),
-            *(each for place, name in enumerate(result) for each in [name, *new.get(place, [])]),
-        ]
-    return tuple(result)
-
-
-def join(tables: dict) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:
-    """Puts the tables of many steps into one array, by the names of variables and columns.
-
-    Args:
-        tables: Dictionary of T steps to (variables, columns, statistics [V, S]).
-
-    Returns:
-        A tuple (variables, columns, steps [T], statistics [T, V, S]), with NaN where a step lacks a variable.
-    """
-    steps = sorted(tables)
-    variables, columns = (_union(tables[step][index] for step in steps) for index in (0, 1))
-    row = {name: index for index, name in enumerate(variables)}
-    column = {name: index for index, name in enumerate(columns)}
-    statistics = np.full((len(steps), len(variables), len(columns)), np.nan, np.float32)
-    for time, step in enumerate(steps):
-        of_step, kinds, table = tables[step]
-        if of_step == variables and kinds == columns:
-            statistics[time] = table
-            continue
-        statistics[time][np.ix_([row[n] for n in of_step], [column[k] for k in kinds])] = table
-    return variables, columns, np.array(steps, np.int64), statistics

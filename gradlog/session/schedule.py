@@ -10,7 +10,8 @@ from gradlog.backends.optimizers import batches_per_step
 from gradlog.backends.options import RecordingPlan
 from gradlog.backends.recorded import RecordedStep
 from gradlog.backends.recording import Recording
-from gradlog.history.history import Snapshot, merged
+from gradlog.history.history import Snapshot
+from gradlog.history.joining import merged
 
 _MAX_HELD_BACK = 16  # snapshots, until every optimizer has moved once
 

@@ -16,7 +16,8 @@ from tensorboard.plugins.text import metadata as text_metadata
 
 from gradlog.events.decoding import table_names
 from gradlog.history import names
-from gradlog.history.history import History, Series, join
+from gradlog.history.history import History, Series
+from gradlog.history.joining import join
 from gradlog.tensorboard import metadata
 
 MAX_SAMPLES = 100_000  # of one tag: more than TensorBoard keeps
