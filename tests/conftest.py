@@ -131,6 +131,13 @@ def without_graph_optimizer():
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
+@pytest.fixture
+def unhurried(monkeypatch):
+    """Has each step written and diagnosed before the next one, however long that takes on a machine that is busy."""
+    monkeypatch.setattr("gradlog.diagnosis.monitor._SECONDS", 60)
+    monkeypatch.setattr("gradlog.session.session.SECONDS_AT_FIRST", 60)
+
+
 @pytest.fixture(scope="module")
 def variables_first():
     """Has Keras make the variables of metrics and optimizer ahead of a model's first step, which else is traced twice.

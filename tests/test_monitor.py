@@ -150,6 +150,7 @@ def test_warn_says_it_once_and_the_text_tab_has_it(tmp_path, loop):
     assert "1. Use ReLU" in text.values[-1]
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_stop_ends_the_training_and_says_why(tmp_path):
     model = deep_sigmoid()
     logger = gradlog.GradientLogger(tmp_path, every=2, on_finding="stop")

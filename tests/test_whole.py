@@ -172,6 +172,7 @@ def test_what_is_no_number_of_logged_steps_is_refused(tmp_path, histograms, erro
         gradlog.GradientLogger(tmp_path, histograms=histograms)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_findings_are_told_in_the_thread_that_trains(tmp_path):
     """What is found in gradlog's thread; so a function of the user's may touch the model."""
     told = []
