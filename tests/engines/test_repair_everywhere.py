@@ -15,6 +15,7 @@ pytestmark = pytest.mark.engines  # on TensorFlow, `tests/test_repair.py` asks f
 def test_a_training_is_repaired(tmp_path):
     x, _ = networks.data(240)
     y = (x[:, 0] + x[:, 1] > 0).astype(np.int64)
+    keras.utils.set_random_seed(1)  # with other initial weights, another learning rate may be the best
     layers = [keras.layers.Dense(16, "relu", name="hidden"), keras.layers.Dense(2, name="end")]
     model = keras.Sequential([keras.Input(x.shape[1:]), *layers])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
