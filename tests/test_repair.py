@@ -319,7 +319,7 @@ def test_the_command_saves_the_repaired_model(files, capsys):
     ("model", "data", "output", "text"),
     [
         ("none.keras", "data.npz", "o.keras", "does not exist"),
-        ("sick.keras", "none.npz", "o.keras", "No such file or directory"),
+        ("sick.keras", "none.npz", "o.keras", "none.npz' does not exist; expected a .npz file of arrays x and y"),
         ("sick.keras", "text.npz", "o.keras", "is not a .npz file of arrays; write one with numpy.savez"),
         ("sick.keras", "z.npz", "o.keras", "expected arrays x and y in"),
         ("text.keras", "data.npz", "o.keras", "Keras cannot load"),

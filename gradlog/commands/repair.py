@@ -63,6 +63,8 @@ def run(model_file: str, data_file: str, output: str | None, as_json: bool, **op
 
 def _data(data_file):
     """Returns x, y and the pair held out, or `None`."""
+    if not os.path.exists(data_file):
+        raise CommandError(f"{data_file!r} does not exist; expected a .npz file of arrays x and y, from numpy.savez")
     try:
         with np.load(data_file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
