@@ -1,6 +1,7 @@
 """Keras' own tests of its trainer pass with a `GradientLogger` in every `fit` as they do without; `pytest -m keras`.
 
-No logger may have stopped either, but for a model without trainable variables.
+One of them counts compilations, and on TensorFlow a logged call of several steps is another compilation. No logger may
+have stopped either, but for a model without trainable variables.
 """
 
 import os
@@ -13,6 +14,7 @@ import keras
 import pytest
 
 pytestmark = pytest.mark.keras
+COUNTS_COMPILATIONS = "test_retracing", "AssertionError: 3 not less than or equal to 2"
 
 
 def failures(path, *arguments):
@@ -34,4 +36,5 @@ def test_no_test_of_keras_fails_that_passes_without(tmp_path):
     without = failures(tmp_path / "without.xml")
     with_logger = failures(tmp_path / "with.xml", "-p", "with_logger")
 
-    assert {name: text for name, text in with_logger.items() if name not in without} == {}
+    new = {name: text for name, text in with_logger.items() if name not in without}
+    assert new.items() <= ({COUNTS_COMPILATIONS} if keras.backend.backend() == "tensorflow" else set())
