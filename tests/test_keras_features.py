@@ -7,6 +7,7 @@ training of this file's own: step by step, with the engine's automatic different
 import contextlib
 import functools
 import zipfile
+from time import sleep
 from typing import NamedTuple
 
 import autograd
@@ -21,6 +22,7 @@ from keras import layers
 from marks import ENGINE, FLOAT64, OF_TENSORFLOW, ONE_STEP_A_CALL, in_combinations
 
 import gradlog
+from gradlog.stats import whole
 
 if ENGINE == "tensorflow":
     import tensorflow as tf
@@ -756,6 +758,57 @@ def test_every_step_of_eight_in_one_call(tmp_path):
 def test_run_eagerly(tmp_path, every):
     x, y = data()
     check(tmp_path, lambda: network(run_eagerly=True), x, y, every=every)
+
+
+class ByTurns(keras.Model):
+    """One of two equal layers, by the sign of the first number of a batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.positive, self.negative = (layers.Dense(8, "tanh", name=f"layer{sign}") for sign in ("+", "-"))
+        self.last = layers.Dense(networks.NUM_CLASSES, name="last")
+
+    def build(self, shape):
+        for layer in (self.positive, self.negative):
+            layer.build(shape)
+        self.last.build((None, 8))
+
+    def call(self, x):
+        return self.last((self.positive if float(x[0, 0]) > 0 else self.negative)(x))
+
+
+@pytest.mark.skipif(ENGINE == "jax", reason="JAX traces each step, and cannot branch on a number")
+def test_layers_that_take_turns_have_gradients_of_their_own_steps(tmp_path, monkeypatch):
+    """Which variables have a gradient changes from step to step, while a slow thread reads the steps before."""
+    reduced = whole.reduced
+    monkeypatch.setattr(whole, "reduced", lambda *args: (sleep(0.1), reduced(*args))[1])
+    x, y = data()
+    x[::BATCH_SIZE, 0] = [-1, 1, -1]
+
+    def build():
+        keras.utils.set_random_seed(0)
+        model = ByTurns()
+        model.build((None, networks.NUM_FEATURES))
+        return networks.compiled(model, run_eagerly=True)
+
+    names = [f"{layer}/{kind}" for layer in ("layer+", "layer-", "last") for kind in ("kernel", "bias")]
+    check(tmp_path, build, x, y, names)
+
+
+def test_words_of_whole_and_of_small_batches_run_eagerly(tmp_path):
+    """As many rows of an embedding as it has come as they are; of a smaller batch come what they sum up to."""
+    x, y = np.arange(2 * BATCH_SIZE + 3)[:, None] % BATCH_SIZE, data()[1][: 2 * BATCH_SIZE + 3]
+
+    def build():
+        keras.utils.set_random_seed(0)
+        members = [
+            layers.Embedding(BATCH_SIZE, 4, name="words"),
+            layers.Flatten(),
+            layers.Dense(networks.NUM_CLASSES, name="last"),
+        ]
+        return networks.compiled(keras.Sequential([keras.Input((1,), dtype="int32"), *members]), run_eagerly=True)
+
+    check(tmp_path, build, x, y, ["words/embeddings", "last/kernel", "last/bias"])
 
 
 # Data.

@@ -21,7 +21,7 @@ class RecordedStep(NamedTuple):
         layout: `StepLayout`, what its arrays mean.
         outputs: Dictionary of its tensors by name, wherever they are.
         on_host: Function of a list of K such dictionaries to K numbers of steps, and a dictionary of arrays [K, ...] by
-            name, as `gradlog.stats.snapshots` takes them; one function for all steps of a layout.
+            name, as `gradlog.stats.snapshots` takes them.
         num_bytes: Integer, how much memory its tensors take.
         has_histograms: Boolean, whether its `Snapshot` has histograms.
         complete: Function of its `Snapshot` that returns it with what else is known of the step.
@@ -56,8 +56,8 @@ def stacked(steps: Sequence[dict]) -> tuple[Sequence[int], dict[str, np.ndarray]
 
 
 def snapshots(recorded: Iterable[RecordedStep]) -> Iterator[Snapshot]:
-    """Yields the `Snapshot` of each step, as soon as the numbers have come; those of one layout are made together."""
-    for (_, has_histograms), group in itertools.groupby(recorded, lambda one: (id(one.layout), one.has_histograms)):
+    """Yields the `Snapshot` of each step, as soon as the numbers have come; those of one kind are made together."""
+    for (*_, has_histograms), group in itertools.groupby(recorded, _kind):
         together = list(group)
         layout = together[0].layout
         steps, arrays = together[0].on_host([one.outputs for one in together])
@@ -65,6 +65,10 @@ def snapshots(recorded: Iterable[RecordedStep]) -> Iterator[Snapshot]:
             arrays = whole.reduced(layout, arrays, has_histograms)
         for one, snapshot in zip(together, _snapshots(layout, steps, arrays), strict=True):
             yield one.complete(snapshot if has_histograms else _without_histograms(snapshot))
+
+
+def _kind(one):
+    return id(one.layout), one.on_host, one.has_histograms
 
 
 def _without_histograms(snapshot):

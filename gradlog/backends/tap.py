@@ -6,6 +6,7 @@ layers' `call` is patched as well, to see in which order they are called.
 """
 
 import abc
+import dataclasses
 import functools
 import math
 from typing import Any
@@ -40,6 +41,7 @@ class Tap(abc.ABC):
 
     def __init__(self, recorder):
         self.recorder, self.layout, self.order = recorder, StepLayout(), ()
+        self._layout_before = self.layout
         self.sees_gradients = False
         self._plan, self._options = recorder.plan, recorder.options
         self._has_histograms = recorder.wants_histograms
@@ -53,12 +55,15 @@ class Tap(abc.ABC):
         self._patches = Patches(recorder.guard, patches)
 
     def put_on(self) -> None:
-        """Begins to look at a step."""
+        """Begins to look at a step, whose layout may differ from the one before where steps run as they are written."""
+        self._layout_before, self.layout = self.layout, dataclasses.replace(self.layout)
         self._patches.put_on()
 
     def take_off(self) -> None:
-        """Ends looking."""
+        """Ends looking; steps of equal layouts get the same one, since those are reduced together."""
         self._patches.take_off()
+        if self.layout.is_like(self._layout_before):
+            self.layout = self._layout_before
 
     def is_built(self) -> bool:
         """Whether everything that the step makes variables for has them."""
@@ -211,9 +216,9 @@ class Tap(abc.ABC):
         """Records the gradients of regularized variables without what the penalties add."""
         chosen = [one for one in penalties.regularized(self._variables) if self.layout.has_gradient[one]]
         chosen = [one for one in chosen if own[one].shape == before[one].shape]  # not an embedding's touched rows
+        self.layout.regularized = tuple(chosen)
         if not chosen:
             return
-        self.layout.regularized = tuple(chosen)
         own, added = [own[one] for one in chosen], penalties.gradients(self._variables, before, chosen)
         without = [one - part for one, part in zip(own, added, strict=True)]
         if self.layout.is_whole:

@@ -55,6 +55,12 @@ class StepLayout:
     embeddings: tuple[int, ...] = ()
     num_rows: tuple[int, ...] = ()
 
+    def is_like(self, other: "StepLayout") -> bool:
+        """Whether the arrays of another step mean the same."""
+        return all(
+            value is vars(other)[name] or np.array_equal(value, vars(other)[name]) for name, value in vars(self).items()
+        )
+
 
 def snapshot(layout: StepLayout, step: int, arrays: dict[str, np.ndarray]) -> Snapshot:
     """Returns the `Snapshot` of one step; the arrays are those of `snapshots`, without the axis of the steps."""

@@ -56,7 +56,13 @@ class TensorFlowTap(Tap):
 
     def outputs(self) -> dict:
         """Returns what the step has to return, by the name under which it stands among Keras' logs."""
-        return {self.recorder.key: self._handover.outputs(self.form)} if self._plan.returns else {}
+        if not self._plan.returns:
+            return {}
+        form = Form()
+        outputs = self._handover.outputs(form)
+        if vars(form) != vars(self.form):
+            self.form = form
+        return {self.recorder.key: outputs}
 
     def _patches_of_step(self):
         patches = [
