@@ -168,7 +168,7 @@ def _update_on_torch(loss_of, optimizer, variables):
         one.value.grad = None
     loss = loss_of()
     loss.backward()
-    gradients = [one.value.grad.clone() for one in variables]
+    gradients = [None if one.value.grad is None else one.value.grad.clone() for one in variables]
     with torch.no_grad():
         optimizer.apply([one.value.grad for one in variables], variables)
     return loss.detach(), gradients

@@ -74,6 +74,28 @@ def test_an_own_loop_logs_what_fit_logs_and_trains_as_without(tmp_path, loop, ki
     assert "train/loss" not in own.scalars
 
 
+def test_layers_that_take_turns_have_gradients_of_their_own_steps(tmp_path):
+    """Several steps of a fast loop are read together, and which variables have a gradient changes from step to step."""
+    model, optimizer = networks.ByTurns(), networks.momentum()
+    model.build((None, networks.NUM_FEATURES))
+    optimizer.build(model.trainable_variables)
+    loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    batches, signs = list(networks.batches(4)), [-1, 1, -1, 1]
+
+    with gradlog.GradientLogger(tmp_path, every=1).attach(model, optimizer):
+        for (x, y), sign in zip(batches, signs, strict=True):
+            inputs = keras.ops.abs(x) * sign
+            own_steps.update(
+                lambda inputs=inputs, y=y: loss_function(y, model(inputs)),
+                optimizer,
+                model.trainable_variables,
+            )
+
+    history = gradlog.read(tmp_path)
+    for name, expected in (("layer+", [False, True, False, True]), ("layer-", [True, False, True, False])):
+        assert (history.statistic("gradient_norm", f"{name}/kernel") > 0).tolist() == expected
+
+
 @OF_TENSORFLOW
 def test_a_step_compiled_before_is_warned_of(tmp_path):
     model, optimizer = networks.dense_network(), keras.optimizers.SGD()

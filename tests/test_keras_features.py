@@ -760,23 +760,6 @@ def test_run_eagerly(tmp_path, every):
     check(tmp_path, lambda: network(run_eagerly=True), x, y, every=every)
 
 
-class ByTurns(keras.Model):
-    """One of two equal layers, by the sign of the first number of a batch."""
-
-    def __init__(self):
-        super().__init__()
-        self.positive, self.negative = (layers.Dense(8, "tanh", name=f"layer{sign}") for sign in ("+", "-"))
-        self.last = layers.Dense(networks.NUM_CLASSES, name="last")
-
-    def build(self, shape):
-        for layer in (self.positive, self.negative):
-            layer.build(shape)
-        self.last.build((None, 8))
-
-    def call(self, x):
-        return self.last((self.positive if float(x[0, 0]) > 0 else self.negative)(x))
-
-
 @pytest.mark.skipif(ENGINE == "jax", reason="JAX traces each step, and cannot branch on a number")
 def test_layers_that_take_turns_have_gradients_of_their_own_steps(tmp_path, monkeypatch):
     """Which variables have a gradient changes from step to step, while a slow thread reads the steps before."""
@@ -787,7 +770,7 @@ def test_layers_that_take_turns_have_gradients_of_their_own_steps(tmp_path, monk
 
     def build():
         keras.utils.set_random_seed(0)
-        model = ByTurns()
+        model = networks.ByTurns()
         model.build((None, networks.NUM_FEATURES))
         return networks.compiled(model, run_eagerly=True)
 

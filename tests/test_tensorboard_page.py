@@ -351,7 +351,7 @@ def test_the_table_that_is_saved_has_the_numbers_shown(browser, address, tmp_pat
 def test_a_picture_that_is_saved_has_the_panels_out_of_sight(browser, address, tmp_path):
     with tab(browser, address) as (page, frame):
         panel(frame, "small").wait_for()
-        page.set_viewport_size({"width": 1400, "height": 200})
+        page.set_viewport_size({"width": 700, "height": 200})  # one below the other
         page.reload()
         last = frame.locator("#heatmaps .heatmap").nth(4)
         last.wait_for()

@@ -66,9 +66,9 @@ class ArmedCall:
         logs = next((part for part in parts if isinstance(part, dict)), {})
         for recording in self._recordings:
             recording.program, recording.has_run, recording.logs = program, True, logs
-        for recorder in program.taps:
+        for recorder, tap in program.taps.items():
             if recorder.key in own:
-                recorder.take(own[recorder.key])
+                recorder.take(own[recorder.key], tap.layout)
 
 
 def armed_call(model) -> ArmedCall | None:

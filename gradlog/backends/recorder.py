@@ -9,6 +9,7 @@ from gradlog.backends.optimizers import batches_per_step, clips, inner_optimizer
 from gradlog.backends.options import Options, RecordingPlan, chosen_variables
 from gradlog.backends.recorded import RecordedStep
 from gradlog.backends.tap import Tap
+from gradlog.stats.snapshots import StepLayout
 
 
 class Recorder(abc.ABC):
@@ -55,8 +56,8 @@ class Recorder(abc.ABC):
         """Has those steps go on without recording."""
 
     @abc.abstractmethod
-    def take(self, outputs: dict) -> None:
-        """Takes what a recorded step has returned."""
+    def take(self, outputs: dict, layout: StepLayout) -> None:
+        """Takes what a recorded step has returned, and the layout that says what it means."""
 
     @abc.abstractmethod
     def fetch(self, tap: Tap, step: int | None = None) -> list[RecordedStep]:

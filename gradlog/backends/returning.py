@@ -8,6 +8,7 @@ from gradlog.backends.options import Options, RecordingPlan
 from gradlog.backends.recorded import RecordedStep, stacked
 from gradlog.backends.recorder import Recorder
 from gradlog.backends.tap import Tap
+from gradlog.stats.snapshots import StepLayout
 
 
 class ReturningRecorder(Recorder):
@@ -19,7 +20,7 @@ class ReturningRecorder(Recorder):
 
     def __init__(self, model, optimizer, options: Options, plan: RecordingPlan, guard):
         super().__init__(model, optimizer, options, plan, guard)
-        self._returned: list[dict] = []
+        self._returned: list[tuple[dict, StepLayout]] = []
         self._last_step = -1
 
     def start(self) -> None:
@@ -33,26 +34,27 @@ class ReturningRecorder(Recorder):
     def switch_off(self) -> None:
         """Does nothing."""
 
-    def take(self, outputs: dict) -> None:
-        """Takes what a recorded step has returned."""
-        self._returned.append(outputs)
+    def take(self, outputs: dict, layout: StepLayout) -> None:
+        """Takes what a recorded step has returned, and the layout that says what it means."""
+        self._returned.append((outputs, layout))
 
     def fetch(self, tap: Tap, step: int | None = None) -> list[RecordedStep]:
         """Returns every step recorded since the last call, in order."""
         returned, self._returned = self._returned, []
         found = []
-        if step is not None and len(returned) == 1 and "is_applied" not in returned[0]:
-            self._last_step = step
-            num_bytes = sum(array.nbytes for array in keras.tree.flatten(returned))
+        if step is not None and len(returned) == 1 and "is_applied" not in returned[0][0]:
+            (outputs, layout), self._last_step = returned[0], step
+            num_bytes = sum(array.nbytes for array in outputs.values())
             has_histograms = self.options.has_histograms(step)
-            return [RecordedStep(step, tap.layout, returned[0], self._on_host, num_bytes, has_histograms)]
-        for arrays in map(engine().on_host, returned):
+            return [RecordedStep(step, layout, outputs, self._on_host, num_bytes, has_histograms)]
+        for outputs, layout in returned:
+            arrays = engine().on_host(outputs)
             batches, is_applied = int(arrays.pop("batches")), bool(arrays.pop("is_applied", True))
             number, rest = divmod(batches, self.stride)
             is_due = number % self.options.every == 0 or not self.plan.is_only_optimizer  # of several, one decides
             if is_applied and is_due and rest == self.stride - 1 and number > self._last_step:
                 self._last_step = number
-                found.append(RecordedStep.of(tap.layout, number, arrays, self.options.has_histograms(number)))
+                found.append(RecordedStep.of(layout, number, arrays, self.options.has_histograms(number)))
         return found
 
     def _on_host(self, steps):

@@ -55,15 +55,14 @@ class Tap(abc.ABC):
         self._patches = Patches(recorder.guard, patches)
 
     def put_on(self) -> None:
-        """Begins to look at a step, whose layout may differ from the one before where steps run as they are written."""
-        self._layout_before, self.layout = self.layout, dataclasses.replace(self.layout)
+        """Begins to look at a step."""
+        self._begin_layout()
         self._patches.put_on()
 
     def take_off(self) -> None:
-        """Ends looking; steps of equal layouts get the same one, since those are reduced together."""
+        """Ends looking."""
         self._patches.take_off()
-        if self.layout.is_like(self._layout_before):
-            self.layout = self._layout_before
+        self._end_layout()
 
     def is_built(self) -> bool:
         """Whether everything that the step makes variables for has them."""
@@ -117,6 +116,15 @@ class Tap(abc.ABC):
         return value
 
     # What all have in common.
+
+    def _begin_layout(self):
+        """Begins the layout of a step, which may differ from the one before where steps run as they are written."""
+        self._layout_before, self.layout = self.layout, dataclasses.replace(self.layout)
+
+    def _end_layout(self):
+        """Ends it; steps of equal layouts get the same one, since those are reduced together."""
+        if self.layout.is_like(self._layout_before):
+            self.layout = self._layout_before
 
     def _has_metrics(self):
         return hasattr(self._model, "compute_metrics") and not self._plan.is_watched

@@ -14,6 +14,7 @@ from gradlog.backends.tap import Tap, is_scalar
 from gradlog.backends.tensorflow.handover import Returned, Stored, variable
 from gradlog.backends.tensorflow.strategies import num_batches, num_replicas
 from gradlog.stats import buckets
+from gradlog.stats.snapshots import StepLayout
 
 
 class TensorFlowRecorder(Recorder):
@@ -50,8 +51,8 @@ class TensorFlowRecorder(Recorder):
         """Has those steps go on without recording."""
         self.is_on.assign(False)
 
-    def take(self, outputs: dict[str, tf.Tensor]) -> None:
-        """Takes what a recorded step has returned."""
+    def take(self, outputs: dict[str, tf.Tensor], layout: StepLayout) -> None:
+        """Takes what a recorded step has returned; its tap has the same layout until the step is fetched."""
         self.handover.take(outputs)
 
     def fetch(self, tap: Tap, step: int | None = None) -> list[RecordedStep]:
@@ -70,7 +71,7 @@ class TensorFlowRecorder(Recorder):
             return [RecordedStep(step, tap.layout, outputs, form.on_host, form.num_bytes, has_histograms)]
         steps, num_lost = self.handover.fetch(form)
         self.num_lost += num_lost
-        return [RecordedStep.of(tap.layout, *one, self.options.has_histograms(one.step)) for one in steps]
+        return [RecordedStep.of(tap.layout_of(one.step), *one, self.options.has_histograms(one.step)) for one in steps]
 
     # In the step.
 

@@ -25,6 +25,7 @@ from gradlog.backends.tap import Tap
 from gradlog.backends.tensorflow.embeddings import touched_rows
 from gradlog.backends.tensorflow.handover import Form
 from gradlog.backends.tensorflow.moments import totals
+from gradlog.stats.snapshots import StepLayout
 
 _SUM, _MEAN = tf.distribute.ReduceOp.SUM, tf.distribute.ReduceOp.MEAN
 
@@ -35,6 +36,7 @@ class TensorFlowTap(Tap):
     def __init__(self, recorder):
         self._step = threading.local()  # what one replica's step knows of itself while it is traced
         self._handover, self.form = recorder.handover, Form()
+        self._layouts: dict[int, StepLayout] = {}  # of steps that ran as they are written and wait to be fetched
         super().__init__(recorder)
 
     def put_on(self) -> None:
@@ -76,6 +78,13 @@ class TensorFlowTap(Tap):
             patches.append(Patch(self._model, "compute_loss", after=self._after_loss))
         return patches
 
+    def layout_of(self, step: int) -> StepLayout:
+        """Returns the layout of a step that was stored, and forgets those of the steps up to it."""
+        found = self._layouts.get(step, self.layout)
+        for one in [one for one in self._layouts if one <= step]:
+            del self._layouts[one]
+        return found
+
     # What is looked at.
 
     def _before_scale_loss(self, loss):
@@ -96,6 +105,8 @@ class TensorFlowTap(Tap):
         self._choose(trainable_variables or self._optimizer._trainable_variables)
         if self.recorder.may_skip:
             self.recorder.is_fresh.assign(False)
+        if self._plan.is_watched and tf.executing_eagerly():
+            self._begin_layout()
         self._step.before = [tf.identity(variable.value) for variable in self._variables]
 
     def _before_backend_apply(self, grads, trainable_variables):
@@ -142,6 +153,9 @@ class TensorFlowTap(Tap):
         if self._options.updates:
             self._record_update([variable.value for variable in self._variables], self._step.before)
         self._record_epsilons()
+        if not self._plan.returns and tf.executing_eagerly():
+            self._end_layout()
+            self._layouts[int(self.recorder.number(1))] = self.layout
         self._handover.finish(functools.partial(self.recorder.number, 1))
 
     # How it is handed over.

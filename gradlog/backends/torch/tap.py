@@ -65,6 +65,7 @@ class TorchTap(ReturningTap):
         batches = int(self._optimizer._iterations.value)
         if self._plan.is_watched:  # no program decides
             self._begin()
+            self._begin_layout()
         self._store("batches", torch.tensor(batches))
         if self.recorder.outer_optimizer is not self._optimizer:  # a step that is skipped shifts the count of batches
             self._store("is_applied", torch.tensor(True))
@@ -93,7 +94,8 @@ class TorchTap(ReturningTap):
         if self._is_seen:
             self._record_epsilons()
         if self._is_seen and self._plan.is_watched:
-            self.recorder.take(self._numbers)
+            self._end_layout()
+            self.recorder.take(self._numbers, self.layout)
 
     @torch.no_grad()
     def _after_metrics(self, result, *args, **kwargs):
