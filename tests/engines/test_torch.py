@@ -13,6 +13,8 @@ import reference
 from processes import environment
 
 import gradlog
+from gradlog.backends.engine import engine
+from gradlog.stats import buckets
 
 if keras.backend.backend() != "torch":
     pytest.skip("Keras runs on another engine", allow_module_level=True)
@@ -74,6 +76,17 @@ def test_what_pytorch_says_of_keras_is_no_finding():
         assert [one.code for one in gradlog.check(model, *networks.data(64)) if one.code == "GL516"] == []
     finally:
         torch.set_warn_always(False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_histograms_of_numbers_that_lie_anyhow(number, dtype):
+    """The gradient of a sum is one number in memory, whatever its shape."""
+    weights = torch.zeros(number, dtype=dtype, requires_grad=True)
+    (expanded,) = torch.autograd.grad((2 * weights.double()).sum(), weights)
+    both = [expanded, torch.full((), 2, dtype=dtype).expand(number), torch.full((number, 2), 2, dtype=dtype)[:, 0]]
+    for counts in engine().histograms(both):
+        assert buckets.rows(counts.numpy()).tolist() == ([[2.0, 2.5, number]] if number else [])
 
 
 class TwoOptimizers(keras.Model):

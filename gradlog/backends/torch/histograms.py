@@ -40,6 +40,7 @@ def _counts(flat):
 def _float32_index(values):
     """Returns the upper bits of float32 numbers; on a CPU as int16, half the memory to go through."""
     values, shift = values.contiguous(), buckets.SHIFT
+    values = values.as_strided(values.shape, (1,))  # none or one number may have any stride
     if values.device.type == "cpu":
         bits, shift = values.view(torch.int16)[_UPPER_HALF::2], shift - 16
     else:
