@@ -154,7 +154,7 @@ class Search:
         changes = proposed(base.trial.observed(self._case.mistakes)) if base.trial is not None else []
         singles = [(one,) for one in changes]
         both = [(changes[0], changes[1])] if len(changes) > 1 else []
-        wanted = [*singles[: _WIDTH - 1], *both, *singles[_WIDTH - 1 :]]
+        wanted = [*singles[:2], *both, *singles[2:]]
         if is_first:
             return self._try(base, self._candidates(base, wanted), otherwise=lambda: self._of_all(base))
         return self._try(base, self._candidates(base, wanted, self._of_all(base)))
