@@ -288,6 +288,14 @@ def test_an_optimizer_becomes_plain_adam():
     assert optimizer.proposals(dataclasses.replace(seen, training=changed)) == []
 
 
+def test_an_optimizer_has_the_class_that_a_user_names():
+    """On PyTorch, Keras makes optimizers of classes below; one of the user's own stays what it is."""
+    own = type("Adam", (keras.optimizers.Adam,), {})
+    for kind in (keras.optimizers.Adam, keras.optimizers.AdamW, keras.optimizers.SGD, keras.optimizers.Ftrl, own):
+        assert observed(optimizer=kind(0.001)).training.optimizer is kind
+    assert optimizer.proposals(observed(optimizer=keras.optimizers.Adam())) == []
+
+
 def test_a_warm_up_rises_and_falls():
     seen = observed(optimizer=keras.optimizers.Adam(0.5), epochs=50)
     change, changed = only(warmup.proposals, seen)

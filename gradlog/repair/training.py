@@ -58,7 +58,7 @@ class Training:
         built(template, data.train)
         return cls(
             model=template,
-            optimizer=type(optimizer),
+            optimizer=_public(type(optimizer)),
             settings=_settings(optimizer),
             loss=model.loss,
             metrics=metrics,
@@ -121,6 +121,12 @@ def seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
+
+
+def _public(kind):
+    """Returns the class that a user names: on PyTorch, `keras.optimizers.Adam(…)` is of a class below it."""
+    named = getattr(keras.optimizers, kind.__name__, kind)
+    return named if kind.__module__.startswith("keras.") and issubclass(kind, named) else kind
 
 
 def _settings(optimizer):
