@@ -44,7 +44,7 @@ class ReturningRecorder(Recorder):
         found = []
         if step is not None and len(returned) == 1 and "is_applied" not in returned[0][0]:
             (outputs, layout), self._last_step = returned[0], step
-            num_bytes = sum(array.nbytes for array in outputs.values())
+            num_bytes = sum(array.nbytes for array in keras.tree.flatten(outputs))
             has_histograms = self.options.has_histograms(step)
             return [RecordedStep(step, layout, outputs, self._on_host, num_bytes, has_histograms)]
         for outputs, layout in returned:
