@@ -289,7 +289,7 @@ def test_an_optimizer_becomes_plain_adam():
 
 
 def test_an_optimizer_has_the_class_that_a_user_names():
-    """On PyTorch, Keras makes optimizers of classes below; one of the user's own stays what it is."""
+    """On PyTorch, Keras creates optimizers as instances of subclasses. A user's own subclass is kept."""
     own = type("Adam", (keras.optimizers.Adam,), {})
     for kind in (keras.optimizers.Adam, keras.optimizers.AdamW, keras.optimizers.SGD, keras.optimizers.Ftrl, own):
         assert observed(optimizer=kind(0.001)).training.optimizer is kind

@@ -85,6 +85,8 @@ class ReturningTap(Tap):
     def _record(self, grads, clipped):
         """Records the gradients of the applied variables, and the weights before the update."""
         of, self._is_seen = engine(), True
+        if self._plan.is_watched:  # no program begins the step
+            self._begin_layout()
         by_variable = dict(zip(map(id, self._applied), grads, strict=True))
         own = [by_variable.pop(id(variable), None) for variable in self._variables]
         self.layout.has_gradient = np.array([gradient is not None for gradient in own])

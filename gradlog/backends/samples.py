@@ -13,6 +13,14 @@ _MAX_INPUTS = 1 << 16  # that are looked at, but one row at least
 _NOT_DENSE = ("RaggedTensor", "SparseTensor", "BCOO")
 
 
+def batch_of(args: tuple, kwargs: dict) -> tuple | None:
+    """Returns (x, y, y_pred, sample_weight), or `None` where the arguments are others than Keras' own."""
+    named = dict(zip(("x", "y", "y_pred", "sample_weight"), args, strict=False)) | kwargs
+    if len(args) > 4 or set(named) - {"x", "y", "y_pred", "sample_weight"} or not {"y", "y_pred"} <= set(named):
+        return None
+    return named.get("x"), named["y"], named["y_pred"], named.get("sample_weight")
+
+
 def have_targets(targets) -> bool:
     """Whether targets are numbers of which `first_targets` can tell."""
     return is_dense(targets) and len(targets.shape) > 0 and is_numeric(targets)

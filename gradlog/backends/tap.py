@@ -18,7 +18,7 @@ from gradlog.backends import penalties
 from gradlog.backends.engine import engine
 from gradlog.backends.options import named_variables
 from gradlog.backends.patches import Patch, Patches
-from gradlog.backends.samples import first_inputs, first_targets, have_inputs, have_targets
+from gradlog.backends.samples import batch_of, first_inputs, first_targets, have_inputs, have_targets
 from gradlog.backends.second_moments import SecondMoments
 from gradlog.stats import whole
 from gradlog.stats.snapshots import StepLayout
@@ -140,7 +140,7 @@ class Tap(abc.ABC):
 
     def _after_metrics(self, result, *args, **kwargs):
         """Records the metrics of the batch, where the method gets what Keras' own does."""
-        metrics, batch = getattr(self._model, "_compile_metrics", None), _batch_of(args, kwargs)
+        metrics, batch = getattr(self._model, "_compile_metrics", None), batch_of(args, kwargs)
         if batch is None:
             return
         inputs, *others = batch
@@ -291,14 +291,6 @@ class Tap(abc.ABC):
         if getattr(self._model, "inputs", None):
             return named
         return sorted(named, key=lambda item: self._calls.get(id(item[1]), -1))
-
-
-def _batch_of(args, kwargs):
-    """Returns (x, y, y_pred, sample_weight), or `None` where the arguments are others than Keras' own."""
-    named = dict(zip(("x", "y", "y_pred", "sample_weight"), args, strict=False)) | kwargs
-    if len(args) > 4 or set(named) - {"x", "y", "y_pred", "sample_weight"} or not {"y", "y_pred"} <= set(named):
-        return None
-    return named.get("x"), named["y"], named["y_pred"], named.get("sample_weight")
 
 
 def is_scalar(value: Any) -> bool:

@@ -1,12 +1,12 @@
 """Search: which changes are tried, within how many trainings.
 
-The original is trained first. What was found leads: the changes proposed for it, one by one and the first two together,
-run a quarter of a training side by side; those that do no better than the original did by then are dropped, and the
-best of the others is trained to its end (successive halving, Jamieson and Talwalkar 2016). Where none does better, or
-the best does not heal, everything that is unusual is made usual at once, and the next changes are tried on top of the
-best. Where nothing is left to try, what was dropped first gets a whole training: a network may be slow at first. Where
-several changes heal together, each is left out in turn, and stays out if it is not missed. Some of the trainings are
-kept for the proof.
+The original is trained first. What was found leads: the first two changes proposed for it, then both together, then
+others run a quarter of a training side by side; those that do no better than the original did by then are dropped, and
+the best of the others is trained to its end (successive halving, Jamieson and Talwalkar 2016). Where none does better,
+or the best does not heal, everything that is unusual is made usual at once, and the next changes are tried on top of
+the best. Where nothing is left to try, what was dropped first gets a whole training: a network may be slow at first.
+Where several changes heal together, each is left out in turn, and stays out if it is not missed. Some of the trainings
+are kept for the proof.
 """
 
 import math

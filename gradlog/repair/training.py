@@ -124,7 +124,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _public(kind):
-    """Returns the class that a user names: on PyTorch, `keras.optimizers.Adam(…)` is of a class below it."""
+    """Returns the class that a user names: on PyTorch, `keras.optimizers.Adam(…)` is an instance of a subclass."""
     named = getattr(keras.optimizers, kind.__name__, kind)
     return named if kind.__module__.startswith("keras.") and issubclass(kind, named) else kind
 

@@ -81,8 +81,9 @@ class TensorFlowTap(Tap):
     def layout_of(self, step: int) -> StepLayout:
         """Returns the layout of a step that was stored, and forgets those of the steps up to it."""
         found = self._layouts.get(step, self.layout)
-        for one in [one for one in self._layouts if one <= step]:
-            del self._layouts[one]
+        for one in list(self._layouts):  # a list: the training may add one meanwhile
+            if one <= step:
+                del self._layouts[one]
         return found
 
     # What is looked at.
@@ -105,8 +106,6 @@ class TensorFlowTap(Tap):
         self._choose(trainable_variables or self._optimizer._trainable_variables)
         if self.recorder.may_skip:
             self.recorder.is_fresh.assign(False)
-        if self._plan.is_watched and tf.executing_eagerly():
-            self._begin_layout()
         self._step.before = [tf.identity(variable.value) for variable in self._variables]
 
     def _before_backend_apply(self, grads, trainable_variables):
@@ -129,6 +128,8 @@ class TensorFlowTap(Tap):
     # What is recorded.
 
     def _record(self, grads, clipped):
+        if self._plan.is_watched and tf.executing_eagerly():  # no program begins the step
+            self._begin_layout()
         by_variable = dict(zip(map(key, self._step.applied), map(_dense_or_rows, grads), strict=True))
         own = [by_variable.pop(key(variable), None) for variable in self._variables]
         self.layout.has_gradient = np.array([gradient is not None for gradient in own])

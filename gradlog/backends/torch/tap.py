@@ -65,7 +65,6 @@ class TorchTap(ReturningTap):
         batches = int(self._optimizer._iterations.value)
         if self._plan.is_watched:  # no program decides
             self._begin()
-            self._begin_layout()
         self._store("batches", torch.tensor(batches))
         if self.recorder.outer_optimizer is not self._optimizer:  # a step that is skipped shifts the count of batches
             self._store("is_applied", torch.tensor(True))
