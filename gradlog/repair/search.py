@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from gradlog.diagnosis.checks.small_steps import StepsTooSmall
 from gradlog.diagnosis.finding import Finding
 from gradlog.repair.budget import Budget
 from gradlog.repair.candidate import Candidate, Tried, said
@@ -98,10 +99,12 @@ class Search:
     def is_original_healthy(self) -> bool:
         """Whether the original is healthy, and learned nearly everything, or nothing was ever wrong or unusual.
 
-        A problem that has closed may still have cost much of what could be learned.
+        A problem that has closed may still have cost much of what could be learned, and where steps are too small to
+        move the weights, what the untrained network gets right by chance passes for learned.
         """
         outcome = self.original.outcome(self._epochs)
-        is_sound = all(one.is_note for one in outcome.findings) and not self._unusual
+        is_moving = all(one.code != StepsTooSmall.code for one in self._case.mistakes)
+        is_sound = is_moving and all(one.is_note for one in outcome.findings) and not self._unusual
         return self._judge.is_healthy(outcome) and (is_sound or self._task.is_nearly_perfect(outcome.score))
 
     def improve(self) -> None:
