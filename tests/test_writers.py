@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -263,6 +264,27 @@ def test_a_disk_that_does_not_answer_does_not_hold_up_the_training():
     writer.close()
 
     assert slow.write.call_count == 4
+
+
+def test_a_training_waits_only_where_a_write_takes_less_than_a_hundredth_of_the_time(monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("gradlog.writers.background.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    waited, memory = [], MemoryWriter()
+    writer = BackgroundWriter(memory, wait=0)
+    for step, (passed, seconds_of_a_write) in enumerate([(0.4, 0.005), (0.4, 0.003), (0.04, 0.0005), (20, 0.1)]):
+        clock.now += passed
+        with writer._changed:  # the thread, which measures it, has come to the end of the step before
+            writer._seconds_of_a_write = seconds_of_a_write
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "_wait_until", lambda is_so, seconds, step=step: waited.append((step, seconds)))
+            writer.write(snapshot(step))
+        writer.flush()
+    writer.close()
+
+    assert waited == [
+        (1, pytest.approx(0.008))
+    ]  # after two waits of 0.4 s; 0.05 s, the longest, is too short for 0.1 s
+    assert memory.history().steps.tolist() == [0, 1, 2, 3]
 
 
 def test_a_step_logged_after_a_long_time_is_on_disk_when_the_training_goes_on(tmp_path):

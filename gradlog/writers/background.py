@@ -11,9 +11,8 @@ from gradlog.history.history import Snapshot
 from gradlog.writers.interface import Writer, write_together
 
 SECONDS_TOGETHER = 0.2  # for which steps wait to be written together; a killed process loses no more than that
-_PATIENCE = 0.01  # of the time between two logged steps, for which a training may wait for the write
+_PATIENCE = 0.01  # of the time between two logged steps: where a write takes no longer, the training waits for it
 SECONDS_AT_FIRST, _MAX_WAIT = 0.1, 0.05  # for which it may wait in all: at first, and after a long time
-_SELDOM = 0.02  # seconds from one logged step to the next from which on it waits, except at first
 _SECONDS_OF_A_WRITE = 0.0005  # at first; then it is measured
 _BYTES_TOGETHER = 1 << 24  # that are written together
 _MAX_BYTES_WAITING = 1 << 30  # beyond which steps are left out
@@ -23,10 +22,10 @@ class BackgroundWriter:
     """Passes everything on to another writer in a thread, so that the training does not wait for it.
 
     Steps that come within 0.2 seconds are written together, since a thread that is awake takes time from the
-    training's own. Where they come seldom, the training waits for the write, for a hundredth of the time that has
-    passed, so that a killed process loses nothing. An exception of the writer does not reach the training: it is kept
-    in `error`, and what comes after is dropped. Where it is slower than the training and more than 1 GB waits, steps
-    are left out.
+    training's own. Where they come so seldom that a write takes less than a hundredth of the time between two, the
+    training waits for it, so that a killed process loses nothing. An exception of the writer does not reach the
+    training: it is kept in `error`, and what comes after is dropped. Where it is slower than the training and more than
+    1 GB waits, steps are left out.
 
     Args:
         writer: The writer that does the work.
@@ -66,8 +65,9 @@ class BackgroundWriter:
         if self._num_bytes - self._bytes_being_written + num_bytes > _MAX_BYTES_WAITING:
             self.num_left_out += 1
             return
-        is_seldom = seconds > _SELDOM or self._wait > _MAX_WAIT
-        has_time = is_seldom and self._wait > self._seconds_of_a_write * (1 + len(self._steps))
+        seconds_of_a_write = self._seconds_of_a_write * (1 + len(self._steps))
+        is_seldom = _PATIENCE * seconds > seconds_of_a_write or self._wait > _MAX_WAIT
+        has_time = is_seldom and self._wait > seconds_of_a_write
         self._put(step, num_bytes, is_urgent=has_time)
         if has_time:
             self._wait_until(lambda: self._num_done == self._num_put, self._wait)
