@@ -78,7 +78,7 @@ def test_nobody_is_warned_of_a_note(recwarn):
             texts.append(markdown)
 
     for on_finding in ("warn", "stop", heard.append):
-        announcer = Announcer(on_finding, Writer(), "run", model)
+        announcer = Announcer(on_finding, Writer(), "run", model, warnings.warn)
         monitor = Monitor(announcer.tell, [Exploding()])
         for snapshot in snapshots(settled()):
             monitor.add(snapshot)

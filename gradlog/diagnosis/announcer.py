@@ -1,7 +1,5 @@
 """Announcer: reports the findings of a training in progress, as `on_finding` says."""
 
-import contextlib
-import warnings
 from collections.abc import Callable
 
 from gradlog.diagnosis.finding import Finding
@@ -20,14 +18,22 @@ class Announcer:
         writer: The run's writer.
         log_dir: String, the run's directory, named in warnings.
         model: The Keras model in training.
+        warn: Function of a text that warns.
         can_stop: Boolean, whether the training loop checks `model.stop_training`, as `fit` does.
     """
 
     def __init__(
-        self, on_finding: str | Callable[[Finding], None], writer, log_dir: str, model, *, can_stop: bool = True
+        self,
+        on_finding: str | Callable[[Finding], None],
+        writer,
+        log_dir: str,
+        model,
+        warn: Callable[[str], None],
+        *,
+        can_stop: bool = True,
     ):
         self._on_finding, self._writer, self._log_dir, self._model = on_finding, writer, log_dir, model
-        self._can_stop = can_stop
+        self._warn, self._can_stop = warn, can_stop
 
     def tell(self, news: list[Finding], findings: list[Finding], step: int) -> None:
         """Reports the new findings but notes; the Text tab gets all findings that hold at a step.
@@ -40,11 +46,11 @@ class Announcer:
             if callable(self._on_finding):
                 self._on_finding(finding)
             elif self._on_finding != "ignore" and finding.last_step is None and not finding.cause:
-                _warn(f"in {self._log_dir!r}\n{finding}")
+                self._warn(f"in {self._log_dir!r}\n{finding}")
         standing = [finding for finding in news if finding.last_step is None]
         if standing and self._on_finding == "stop" and not self._model.stop_training:
             self._model.stop_training = True
-            _warn(f"{self._stopping(step)}: {standing[0].title}. {_HOW_TO_KEEP_TRAINING}")
+            self._warn(f"{self._stopping(step)}: {standing[0].title}. {_HOW_TO_KEEP_TRAINING}")
 
     def _stopping(self, step):
         if self._can_stop:
@@ -53,9 +59,3 @@ class Announcer:
             f"gradlog cannot stop a custom training loop; it has set `model.stop_training` at step {step:,} of "
             f"{self._log_dir!r}, for the loop to check"
         )
-
-
-def _warn(message):
-    """Warns; a training in which warnings are errors continues, too."""
-    with contextlib.suppress(Warning):
-        warnings.warn(message, stacklevel=3)

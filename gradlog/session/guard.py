@@ -9,10 +9,16 @@ Nothing else in gradlog catches errors to be safe.
 import contextlib
 import functools
 import itertools
+import os
+import sys
+import sysconfig
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
+
+import keras
 
 from gradlog.backends.armed_call import ArmedCall
 from gradlog.backends.program import standing_in
@@ -21,6 +27,10 @@ from gradlog.backends.tap import Tap
 THREADS = "gradlog-"  # how the names of gradlog's own threads begin
 _MAX_CHARACTERS = 300  # of what an error says
 _OWN_PREFIX = "gradlog/"  # of what a step returns for gradlog among Keras' logs
+# Where no line is the user's own: in gradlog, in Keras, in what comes with Python, in libraries.
+_OURS_AND_KERAS = os.path.dirname(os.path.dirname(__file__)), os.path.dirname(keras.__file__)
+_OTHERS = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
+_NOT_THE_USERS = tuple(os.path.join(path, "") for path in (*_OURS_AND_KERAS, *_OTHERS))
 
 
 class Guard:
@@ -72,20 +82,19 @@ class Guard:
         self.error = error
         self.restore()
         if not threading.current_thread().name.startswith(THREADS):
-            self.report(stacklevel=5)
+            self.report()
 
     def tell(self, error: Exception) -> None:
         """Reports an error once, in the training's thread; everything runs on."""
         self._note(error)
-        self.report(stacklevel=5)
+        self.report()
 
-    def report(self, stacklevel: int = 4) -> None:
+    def report(self) -> None:
         """Warns of what has failed and was not reported yet."""
         for text, message in list(self._reports.items()):
             self._reports[text] = None
             if message is not None:
-                with contextlib.suppress(Warning):  # where warnings are errors, too, the training continues
-                    warnings.warn(message, stacklevel=stacklevel)
+                inform(message)
 
     def recorded_step(self, step: Callable, tap: Tap, cond: Callable | None, is_eager: Callable[[], bool]) -> Callable:
         """Returns a training step that does what `step` does, and is recorded by a tap where it is due.
@@ -144,7 +153,7 @@ class Guard:
                     continue
                 try:
                     with contextlib.ExitStack() as standing:
-                        guard(_stand_in, standing, call.model, program.step)
+                        guard(lambda made: standing.enter_context(standing_in(call.model, made.step)), program)
                         if guard.error is not None:
                             continue
                         result = program.function(*args, **kwargs)
@@ -228,11 +237,6 @@ def _without_own(result):
     return {name: value for name, value in result.items() if name not in own}, own
 
 
-def _stand_in(stack, model, step):
-    """Has a step stand on the model until a stack of contexts is left."""
-    stack.enter_context(standing_in(model, step))
-
-
 def _step_by_step(call, record):
     """Returns what Keras calls once where a call is a loop in Python over compiled steps: those that are due record.
 
@@ -278,6 +282,16 @@ def guarded(hook: Callable) -> Callable:
 
 
 def inform(message: str) -> None:
-    """Warns of what a user should know; a training in which warnings are errors continues, too."""
+    """Warns, at the user's line that led here; a training in which warnings are errors continues, too."""
     with contextlib.suppress(Warning):
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, stacklevel=_level_of_user())
+
+
+def _level_of_user():
+    """Returns how far up the stack the first line of the user's own is; the function that calls this is at 1."""
+    frames = enumerate((frame for frame, _ in traceback.walk_stack(sys._getframe(1))), 1)
+    return next((level for level, frame in frames if _is_users(frame.f_code.co_filename)), 2)
+
+
+def _is_users(filename):
+    return not filename.startswith(_NOT_THE_USERS) and "__autograph_generated_file" not in filename

@@ -130,8 +130,8 @@ class TrainingSession:
         writers = [*self._settings.writers, self._diagnosis]
         self._writer = open_writer(self.directory, self._model, writers, self._guard, finished, wait)
         self._guard.undo["writer"] = self._writer.close
-        on_finding = self._settings.on_finding
-        self._diagnosis.announce(Announcer(on_finding, self._writer, self.directory, self._model, can_stop=can_stop))
+        parts = self._settings.on_finding, self._writer, self.directory, self._model, inform
+        self._diagnosis.announce(Announcer(*parts, can_stop=can_stop))
 
     def begin_call(self) -> None:
         """Has the coming call of the training program recorded where a step in it is due."""
