@@ -12,6 +12,7 @@ from marks import NOT_ON_JAX, OF_TENSORFLOW, in_combinations
 from on_engine import program
 
 import gradlog
+from gradlog.backends import recorded
 from gradlog.backends.engine import engine
 
 pytestmark = NOT_ON_JAX
@@ -72,6 +73,23 @@ def test_an_own_loop_logs_what_fit_logs_and_trains_as_without(tmp_path, loop, ki
     np.testing.assert_allclose(own.statistics, loop.statistics, rtol=1e-3, atol=1e-7)
     assert own.histograms.keys() == loop.histograms.keys()
     assert "train/loss" not in own.scalars
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_steps_of_one_kind_can_be_reduced_together(tmp_path, monkeypatch, every):
+    """Also in a loop that runs as it is written, where each step says anew what its numbers mean."""
+    model, optimizer, kinds = networks.dense_network(), networks.momentum(), []
+
+    def snapshots(steps):
+        kinds.extend(map(recorded._kind, steps))
+        return recorded.snapshots(steps)
+
+    monkeypatch.setattr("gradlog.session.writing.snapshots", snapshots)
+    with gradlog.GradientLogger(tmp_path, every=every).attach(model, optimizer):
+        own_loop(model, optimizer, STEPS["eager"])
+
+    assert len(kinds) == len(range(0, NUM_STEPS, every))
+    assert len(set(kinds)) == 1
 
 
 def test_layers_that_take_turns_have_gradients_of_their_own_steps(tmp_path):
