@@ -184,7 +184,7 @@ def test_the_slider_moves_every_picture_and_stands_in_the_address(browser, addre
 
         frame.get_by_text("small (step 0)").wait_for()
         frame.locator("output", has_text=re.compile("^step 0$")).wait_for()
-        page.wait_for_url(re.compile(re.escape("p.gradlog.step=0")), timeout=2000)
+        page.wait_for_url(re.compile(re.escape("p.gradlog.step=0")))
 
 
 def test_play_goes_through_the_steps_to_the_last(browser, address):
@@ -564,7 +564,7 @@ def test_attention_is_a_map_of_heads_by_layers_that_moves_with_the_slider(browse
         section.get_by_text("by heads; step 0").wait_for()
         text = hover(frame, section.locator(".u-over"), 1, 0, 3, 2)
         assert float(text.split(" · ")[-1]) == pytest.approx(ATTENTION[0, 0, 1, 2], abs=1e-3)
-        page.wait_for_url(re.compile("p.gradlog.attention=sink"), timeout=2000)
+        page.wait_for_url(re.compile("p.gradlog.attention=sink"))
 
         with page.expect_download() as download:
             section.get_by_role("button", name="CSV").click()
