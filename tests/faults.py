@@ -32,8 +32,8 @@ from gradlog.writers import MemoryWriter
 ROOT = Path(gradlog.__file__).parent
 STOPPED = "gradlog stopped"  # how the one warning begins that tells of a failure of the logger's own
 # What a training may end of: the loop is the training itself, the checks refuse what the user asked for. And of the
-# guard itself, which is what catches.
-MAY_RAISE = re.compile(r"/(loop|checks|guard)\.py$")
+# guard itself, which is what catches, and what it warns with.
+MAY_RAISE = re.compile(r"/(loop|checks|guard|inform)\.py$")
 NUM_EPOCHS, NUM_BATCHES, BATCH_SIZE = 2, 3, 8
 NUM_STEPS = NUM_EPOCHS * NUM_BATCHES
 

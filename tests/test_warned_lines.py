@@ -5,7 +5,7 @@ import linecache
 import keras
 import networks
 import pytest
-from marks import NOT_ON_JAX
+from marks import ENGINE, NOT_ON_JAX, OF_TENSORFLOW
 
 import gradlog
 
@@ -54,3 +54,24 @@ def test_a_custom_loop_is_named(tmp_path, recwarn):
         model.optimizer.iterations.assign(3)  # as if the steps had been compiled before
 
     assert lines(recwarn, "gradlog logged nothing") == ["with logger.attach(model, model.optimizer):"]
+
+
+@OF_TENSORFLOW
+def test_a_train_is_named(recwarn):
+    model = networks.dense_network()
+    dataset = networks.dataset().take(2)
+
+    gradlog.train(model, dataset, steps=3)
+
+    assert lines(recwarn, "The dataset ran out") == ["gradlog.train(model, dataset, steps=3)"]
+
+
+@pytest.mark.skipif(ENGINE != "torch", reason="is PyTorch's")
+def test_a_fit_whose_logged_steps_are_not_compiled_is_named(tmp_path, recwarn):
+    model = networks.dense_network(jit_compile=True)
+    x, y = networks.data(16)
+
+    model.fit(x, y, batch_size=16, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path)])
+
+    named = ["model.fit(x, y, batch_size=16, verbose=0, callbacks=[gradlog.GradientLogger(tmp_path)])"]
+    assert lines(recwarn, "gradlog runs logged steps without") == named

@@ -281,9 +281,8 @@ def test_a_training_waits_only_where_a_write_takes_less_than_a_hundredth_of_the_
         writer.flush()
     writer.close()
 
-    assert waited == [
-        (1, pytest.approx(0.008))
-    ]  # after two waits of 0.4 s; 0.05 s, the longest, is too short for 0.1 s
+    # After two times 0.4 s; the longest wait, 0.05 s, is too short for a write of 0.1 s.
+    assert waited == [(1, pytest.approx(0.008))]
     assert memory.history().steps.tolist() == [0, 1, 2, 3]
 
 

@@ -3,8 +3,9 @@
 import threading
 
 from gradlog.backends.engine import engine
+from gradlog.backends.inform import inform
 from gradlog.backends.options import Options
-from gradlog.session.guard import Guard, inform
+from gradlog.session.guard import Guard
 from gradlog.session.session import TrainingSession
 
 _SECONDS_BETWEEN_LOOKS = 0.01

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from gradlog.backends.checks import in_short
+from gradlog.backends.inform import inform
 from gradlog.backends.rehearsal import Rehearsal, loss_of
 from gradlog.diagnosis.checks.setup import Setup
 from gradlog.diagnosis.checks.table import CHECKS
@@ -26,7 +27,7 @@ from gradlog.history.history import Snapshot
 from gradlog.history.inputs import Inputs
 from gradlog.session.checks import checked_integer
 from gradlog.session.describe import by_output, described
-from gradlog.session.guard import Guard, inform
+from gradlog.session.guard import Guard
 
 _MAX_ROWS, _MAX_BATCHES, _MAX_NUMBERS = 10_000, 32, 1 << 25  # that are looked at
 _MIN_TRIED, _MAX_TRIED = 8, 1 << 20  # rows, and numbers of the inputs, of the batch that is tried

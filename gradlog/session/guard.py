@@ -9,28 +9,18 @@ Nothing else in gradlog catches errors to be safe.
 import contextlib
 import functools
 import itertools
-import os
-import sys
-import sysconfig
 import threading
-import traceback
-import warnings
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
-import keras
-
 from gradlog.backends.armed_call import ArmedCall
+from gradlog.backends.inform import inform
 from gradlog.backends.program import standing_in
 from gradlog.backends.tap import Tap
 
 THREADS = "gradlog-"  # how the names of gradlog's own threads begin
 _MAX_CHARACTERS = 300  # of what an error says
 _OWN_PREFIX = "gradlog/"  # of what a step returns for gradlog among Keras' logs
-# Where no line is the user's own: in gradlog, in Keras, in what comes with Python, in libraries.
-_OURS_AND_KERAS = os.path.dirname(os.path.dirname(__file__)), os.path.dirname(keras.__file__)
-_OTHERS = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
-_NOT_THE_USERS = tuple(os.path.join(path, "") for path in (*_OURS_AND_KERAS, *_OTHERS))
 
 
 class Guard:
@@ -279,19 +269,3 @@ def guarded(hook: Callable) -> Callable:
         return self._guard(hook, self, *args, **kwargs)
 
     return run
-
-
-def inform(message: str) -> None:
-    """Warns, at the user's line that led here; a training in which warnings are errors continues, too."""
-    with contextlib.suppress(Warning):
-        warnings.warn(message, stacklevel=_level_of_user())
-
-
-def _level_of_user():
-    """Returns how far up the stack the first line of the user's own is; the function that calls this is at 1."""
-    frames = enumerate((frame for frame, _ in traceback.walk_stack(sys._getframe(1))), 1)
-    return next((level for level, frame in frames if _is_users(frame.f_code.co_filename)), 2)
-
-
-def _is_users(filename):
-    return not filename.startswith(_NOT_THE_USERS) and "__autograph_generated_file" not in filename

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from gradlog.backends.checks import ArgumentError
 from gradlog.backends.engine import engine
+from gradlog.backends.inform import inform
 from gradlog.backends.optimizers import batches_per_step
 from gradlog.backends.options import Options, chosen_variables
 from gradlog.backends.probe import Probe
@@ -17,7 +18,7 @@ from gradlog.history import names
 from gradlog.history.history import Snapshot
 from gradlog.session.directories import run_directory
 from gradlog.session.first_step import described_at
-from gradlog.session.guard import Guard, inform
+from gradlog.session.guard import Guard
 from gradlog.session.reported import scalars_of
 from gradlog.session.schedule import schedule_of
 from gradlog.session.watching import LiveDiagnosis

@@ -2,13 +2,13 @@
 
 import contextlib
 import functools
-import warnings
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from gradlog.backends.checks import check_trainable, checked_model
+from gradlog.backends.inform import inform
 
 # Which step Keras tells `on_train_batch_end` of a call: the last; up to Keras 3.10, the first.
 _TELLS_LAST_STEP = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 11)
@@ -167,8 +167,7 @@ def _check_dataset(dataset):
 
 
 def _warn_of_short_dataset(done, steps):
-    warnings.warn(
+    inform(
         f"The dataset ran out after {done:,} of {steps:,} steps, and the training ended there. Make it longer, "
-        "or endless with `dataset.repeat()`.",
-        stacklevel=4,
+        "or endless with `dataset.repeat()`."
     )

@@ -1,9 +1,9 @@
 """Program: a training function of PyTorch's whose step is recorded."""
 
 import contextlib
-import warnings
 from collections.abc import Sequence
 
+from gradlog.backends.inform import inform
 from gradlog.backends.program import Program, training_function
 
 
@@ -29,12 +29,10 @@ def _uncompiled(model):
     if not model.jit_compile:
         yield
         return
-    with contextlib.suppress(Warning):
-        warnings.warn(
-            "gradlog runs logged steps without `torch.compile`, since a compiled step cannot be looked into. Their "
-            "rounding may differ from that of compiled steps.",
-            stacklevel=2,
-        )
+    inform(
+        "gradlog runs logged steps without `torch.compile`, since a compiled step cannot be looked into. Their "
+        "rounding may differ from that of compiled steps."
+    )
     model.jit_compile = False
     try:
         yield
