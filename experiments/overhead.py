@@ -13,8 +13,8 @@ and the other ways to log are TensorFlow's. A GPU is used where Keras uses it, a
 
 The tab in TensorBoard has a command of its own, `python -m experiments.overhead_tab`.
 
-The machine is shared and noisy, so the sides of a comparison run by turns, some steps each, and what is reported is
-the median of the ratios within a turn, with the quartiles as spread.
+The machine is shared and noisy, so the sides of a comparison run by turns, some steps each; under `fit`, each variant
+between two rounds of the bare one. What is reported is the median of the ratios, with the quartiles as spread.
 
 Expect: `gradlog.train`, logging every 200 steps, runs 2.5 to 3 times as many steps per second as the ordinary loop;
 under `fit`, logging every 200 steps is lost in the noise.

@@ -1,10 +1,11 @@
 """What logging costs under `model.fit`: variants of one training, timed by turns beside the bare `fit`.
 
 Each variant is a separate model that keeps training. In every turn each runs a round, a `fit` of one epoch, in
-random order, and its time per step is divided by that of the bare round of the same turn. The first
-rounds, which trace, are thrown away; later ones reuse the programs. Of a round, the first steps and the last are not
-timed, since with them Keras begins and ends a `fit`; what callbacks do at its end, until all is written, is. Before
-time is taken, a device that computes while Python goes on is waited for.
+random order. Before and after each, the bare `fit` runs a shorter one, and the time per step is divided by the mean of
+these two, so that a machine whose speed changes within minutes slows both sides. The first turns, which trace, are
+thrown away; later ones reuse the programs. Of a round, the first steps and the last are not timed, since with them
+Keras begins and ends a `fit`; what callbacks do at its end, until all is written, is. Before time is taken, a device
+that computes while Python goes on is waited for.
 
 The data are random, since only time is measured.
 """
@@ -20,7 +21,7 @@ import gradlog
 from experiments import overhead_device, overhead_networks, runs
 from experiments.overhead_numbers import quartiles, shown
 
-WARM_UP_ROUNDS = 2
+WARM_UP_TURNS = 2
 FIRST_STEPS = 4  # of a round, not timed
 UNTIMED_STEPS = FIRST_STEPS + 1  # and the last
 EVERY = {"gradlog_200": 200, "gradlog_10": 10, "gradlog_1": 1, "gradlog_scalars_1": 1, "gradlog_histograms_50": 1}
@@ -63,37 +64,50 @@ def measure(network, seed, log_dir, progress, name="", rivals=None):
         variants |= rivals(network, seed, Path(log_dir))
     bare = variants["bare"].model
     size = (network.long_steps + UNTIMED_STEPS) * network.batch_size
-    x, y = overhead_networks.random_data(bare.input_shape[1:], size, seed)
-    order, times = np.random.default_rng(seed), {variant: [] for variant in variants}
-    task = progress.add_task(name, total=network.turns, loss="")
-    for turn in range(WARM_UP_ROUNDS + network.turns):
-        for index in order.permutation(len(variants)):
-            variant = list(variants)[index]
-            steps = variants[variant].steps
-            if turn < WARM_UP_ROUNDS:
-                steps = min(steps, network.slow_steps)
-            end = (steps + UNTIMED_STEPS) * network.batch_size
-            seconds = round_seconds(variants[variant], x[:end], y[:end], network.batch_size)
-            times[variant].append(seconds / steps)
-        progress.update(task, completed=turn + 1 - WARM_UP_ROUNDS)
+    data = overhead_networks.random_data(bare.input_shape[1:], size, seed)
+    order, others = np.random.default_rng(seed), [name for name in variants if name != "bare"]
+    task, turns = progress.add_task(name, total=network.turns, loss=""), []
+    for _ in range(WARM_UP_TURNS):
+        _turn(variants, others, network, data, network.slow_steps)
+    for _ in range(network.turns):
+        turns.append(_turn(variants, order.permutation(others), network, data))
+        progress.advance(task)
     return {
         "batch_size": network.batch_size,
         "weights": bare.count_params(),
         "variables": len(bare.trainable_variables),
         "turns": network.turns,
-        "variants": _summary(variants, {variant: np.array(t[WARM_UP_ROUNDS:]) for variant, t in times.items()}),
+        "variants": _summary(variants, turns),
     }
 
 
-def _summary(variants, times):
-    result = {}
-    for name, seconds in times.items():
-        ratio = quartiles(seconds / times["bare"])
-        milliseconds = float(np.median(seconds)) * 1e3
-        result[name] = {"steps": variants[name].steps, "ms_per_step": milliseconds, "ratio": ratio}
-    ours = times["gradlog_1"] - times["bare"]
-    for name in times.keys() - {"bare", "keras_tensorboard", *EVERY}:  # what logs every step
-        result[name]["added_over_gradlog_1"] = quartiles((times[name] - times["bare"]) / ours)
+def _turn(variants, order, network, data, most_steps=None):
+    """Runs a round of each variant between two of the bare one; returns the seconds a step of each, and of its two."""
+
+    def seconds(name):
+        steps = min(variants[name].steps, most_steps or network.long_steps)
+        x, y = (array[: (steps + UNTIMED_STEPS) * network.batch_size] for array in data)
+        return round_seconds(variants[name], x, y, network.batch_size) / steps
+
+    before, result = seconds("bare"), {}
+    for name in order:
+        own, after = seconds(name), seconds("bare")
+        result[name] = own, (before + after) / 2
+        before = after
+    return result
+
+
+def _summary(variants, turns):
+    """Returns what `measure` returns of each variant."""
+    pairs = {name: np.array([turn[name] for turn in turns]).T for name in turns[0]}  # [2, turns]
+    bare = np.concatenate([beside for _, beside in pairs.values()])
+    pairs["bare"] = np.stack([bare, bare])
+    added, result = {name: own / beside - 1 for name, (own, beside) in pairs.items()}, {}
+    for name, variant in variants.items():
+        milliseconds = float(np.median(pairs[name][0])) * 1e3
+        result[name] = {"steps": variant.steps, "ms_per_step": milliseconds, "ratio": quartiles(1 + added[name])}
+    for name in result.keys() - {"bare", "keras_tensorboard", *EVERY}:  # what logs every step
+        result[name]["added_over_gradlog_1"] = quartiles(added[name] / added["gradlog_1"])
     for name in ("gradlog_200", "gradlog_10"):
         result[name]["from_gradlog_1"] = 1 + (result["gradlog_1"]["ratio"]["median"] - 1) / EVERY[name]
     return result
@@ -154,7 +168,7 @@ def build_variants(network, seed, log_dir):
 
     steps = network.steps
     return {
-        "bare": Variant(model(), [], network.long_steps),
+        "bare": Variant(model(), [], max(steps // 2, 1)),
         "gradlog_200": Variant(model(), [logger("gradlog_200")], network.long_steps),
         "gradlog_10": Variant(model(), [logger("gradlog_10")], steps),
         "gradlog_1": Variant(model(), [logger("gradlog_1")], steps),
@@ -182,5 +196,5 @@ def _table(name, network, descriptions, where):
         rows.append([descriptions[variant], str(numbers["steps"]), milliseconds, shown(numbers["ratio"], 3), expected])
     sizes = f"{network['weights']:,} weights in {network['variables']} variables, batches of {network['batch_size']}"
     headers = ["variant", "steps a round", "ms a step", "times the bare fit (quartiles)", "expected from every=1"]
-    caption = f"Medians of {network['turns']} rounds of each."
+    caption = f"Medians of {network['turns']} rounds of each, between two of the bare fit."
     return runs.table(f"Fit · {name}, {sizes}{where}", headers, rows, caption)

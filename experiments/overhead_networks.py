@@ -16,10 +16,11 @@ class Network:
     Attributes:
         build: Function that returns the input and the output (logits) of the network.
         batch_size: Integer.
-        steps: Integer, the steps of a round. What a `fit` does once, at its end, is to be small beside them.
+        steps: Integer, the steps of a round; the bare `fit` runs half as many before and after each. What a `fit` does
+            once, at its end, is to be small beside them.
         slow_steps: Integer, the steps of a round of a variant that takes many times as long.
         turns: Integer, how many rounds of each variant are measured.
-        long_steps: Integer, the steps of a round of a variant that does something every 200 steps, and of the bare one.
+        long_steps: Integer, the steps of a round of a variant that does something every 200 steps.
         eager_steps: Integer, the steps of a round of the variant that is not compiled; 0 leaves it out.
     """
 
@@ -70,12 +71,12 @@ def _residual(filters=16, blocks=2):
 
 
 NETWORKS = {
-    "article": Network(_mlp(784, 5, 10), batch_size=30, steps=1000, slow_steps=200, turns=10, long_steps=1000),
+    "article": Network(_mlp(784, 5, 10), batch_size=30, steps=1000, slow_steps=200, turns=9, long_steps=1000),
     "mlp_7x128": Network(
-        _mlp(784, 7, 128), batch_size=128, steps=400, slow_steps=100, turns=6, long_steps=400, eager_steps=10
+        _mlp(784, 7, 128), batch_size=128, steps=400, slow_steps=100, turns=9, long_steps=400, eager_steps=10
     ),
-    "mlp_8x1024": Network(_mlp(1024, 8, 1024), batch_size=64, steps=40, slow_steps=10, turns=5),
-    "residual": Network(_residual(), batch_size=32, steps=40, slow_steps=20, turns=5),
+    "mlp_8x1024": Network(_mlp(1024, 8, 1024), batch_size=64, steps=40, slow_steps=10, turns=7),
+    "residual": Network(_residual(), batch_size=32, steps=40, slow_steps=20, turns=7),
 }
 
 

@@ -1,6 +1,7 @@
 """The overhead experiment measures what it says; how fast it is is not for a test."""
 
 import dataclasses
+import itertools
 import json
 
 import keras
@@ -85,8 +86,8 @@ def test_it_times_every_variant_of_fit_beside_the_bare_one(results):
     network = results["fit"]["article"]
     assert (network["batch_size"], network["weights"], network["variables"]) == (30, 3190, 4)
     assert list(network["variants"]) == [*overhead_fit.DESCRIPTIONS, *overhead_rivals.DESCRIPTIONS]
-    for numbers in network["variants"].values():
-        assert numbers["steps"] == 3
+    for name, numbers in network["variants"].items():
+        assert numbers["steps"] == (1 if name == "bare" else 3)
         assert numbers["ms_per_step"] > 0
         _assert_quartiles(numbers["ratio"])
     bare, expected = network["variants"]["bare"], network["variants"]["gradlog_200"]["from_gradlog_1"]
@@ -94,9 +95,29 @@ def test_it_times_every_variant_of_fit_beside_the_bare_one(results):
     assert expected == pytest.approx(1 + (network["variants"]["gradlog_1"]["ratio"]["median"] - 1) / 200)
 
 
+def test_a_round_is_compared_with_the_bare_ones_before_and_after_it(monkeypatch):
+    names = ["gradlog_1", "gradlog_10", "gradlog_200", "second_tape"]
+    variants = {name: overhead_fit.Variant(name, [], 1) for name in ("bare", *names)}
+    network = overhead_networks.NETWORKS["article"]
+    speeds = {"bare": 1.0, "gradlog_1": 1.5, "gradlog_10": 1.1, "gradlog_200": 1.0, "second_tape": 3.0}
+
+    slower = itertools.count(1)  # every round takes longer than the one before
+    monkeypatch.setattr(overhead_fit, "round_seconds", lambda one, x, y, size: next(slower) * speeds[one.model])
+
+    turns = [overhead_fit._turn(variants, names, network, ([0], [0])) for _ in range(2)]
+    summary = overhead_fit._summary(variants, turns)
+
+    assert {name: numbers["ratio"]["median"] for name, numbers in summary.items()} == pytest.approx(speeds)
+    milliseconds = {name: numbers["ms_per_step"] for name, numbers in summary.items()}
+    expected = {"bare": 9.5, "gradlog_1": 1.5 * 6.5, "gradlog_10": 1.1 * 8.5, "gradlog_200": 10.5, "second_tape": 37.5}
+    assert milliseconds == pytest.approx({name: 1e3 * seconds for name, seconds in expected.items()})
+    assert summary["second_tape"]["added_over_gradlog_1"]["median"] == pytest.approx(4)
+    assert summary["gradlog_10"]["from_gradlog_1"] == pytest.approx(1.05)
+
+
 @pytest.mark.combinations
 def test_each_variant_logs_what_it_says(results, log_dir):
-    rounds = overhead_fit.WARM_UP_ROUNDS + CONFIG.turns
+    rounds = overhead_fit.WARM_UP_TURNS + CONFIG.turns
     steps = rounds * (CONFIG.steps + overhead_fit.UNTIMED_STEPS)
     runs_by_name = gradlog.read(log_dir / "fit" / "article")
 
