@@ -10,6 +10,7 @@ that computes while Python goes on is waited for.
 The data are random, since only time is measured.
 """
 
+import math
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -81,11 +82,11 @@ def measure(network, seed, log_dir, progress, name="", rivals=None):
     }
 
 
-def _turn(variants, order, network, data, most_steps=None):
+def _turn(variants, order, network, data, most_steps=math.inf):
     """Runs a round of each variant between two of the bare one; returns the seconds a step of each, and of its two."""
 
     def seconds(name):
-        steps = min(variants[name].steps, most_steps or network.long_steps)
+        steps = min(variants[name].steps, most_steps)
         x, y = (array[: (steps + UNTIMED_STEPS) * network.batch_size] for array in data)
         return round_seconds(variants[name], x, y, network.batch_size) / steps
 
